@@ -1,0 +1,12 @@
+# xxHash ships no CMake package in Debian 12: XxHash::XxHash, the library and its header.
+find_path(XXHASH_INCLUDE_DIR xxhash.h)
+find_library(XXHASH_LIBRARY xxhash)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(XxHash REQUIRED_VARS XXHASH_LIBRARY XXHASH_INCLUDE_DIR
+  REASON_FAILURE_MESSAGE "install libxxhash-dev (scripts/setup.sh does)")
+if(XxHash_FOUND AND NOT TARGET XxHash::XxHash)
+  add_library(XxHash::XxHash UNKNOWN IMPORTED)
+  set_target_properties(XxHash::XxHash PROPERTIES IMPORTED_LOCATION ${XXHASH_LIBRARY}
+                        INTERFACE_INCLUDE_DIRECTORIES ${XXHASH_INCLUDE_DIR})
+endif()
+mark_as_advanced(XXHASH_INCLUDE_DIR XXHASH_LIBRARY)

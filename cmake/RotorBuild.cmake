@@ -1,0 +1,36 @@
+# Settings that every target shares: language, warnings, sanitizers, compiler cache, output folder.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_LINK_DEPENDS_NO_SHARED ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # Precompiled headers cache only with these: time macros would otherwise make every build a miss.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+endif()
+
+add_library(rotor_options INTERFACE)
+target_include_directories(rotor_options INTERFACE ${CMAKE_SOURCE_DIR})
+# -ffp-contract=off: the same source gives the same floats in every kernel file and on every machine.
+target_compile_options(rotor_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                                               -Wnon-virtual-dtor -ffp-contract=off)
+if(ROTOR_WERROR)
+  target_compile_options(rotor_options INTERFACE -Werror)
+endif()
+if(ROTOR_SANITIZE)
+  add_compile_options(-fsanitize=${ROTOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${ROTOR_SANITIZE})
+endif()
+
+# rotor_library(NAME sources...): a static library with the shared settings.
+function(rotor_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_link_libraries(${name} PUBLIC rotor_options)
+endfunction()

@@ -1,0 +1,47 @@
+// Export to .rotor.
+#include "export/convert.h"
+
+#include "rotor/core/error.h"
+#include "rotor/core/quantize.h"
+#include "rotor/formats/rotor_file.h"
+
+namespace rotor::exporting {
+namespace {
+
+void export_ternary(const std::vector<float>& weights, RotorWriter& writer, ExportedTensor& tensor) {
+  const auto rows = static_cast<size_t>(tensor.shape[0]);
+  const auto cols = static_cast<size_t>(tensor.shape[1]);
+  std::vector<int8_t> codes(weights.size());
+  tensor.scale = quantize_absmean(weights, codes).scale;
+  std::vector<uint8_t> tiles(tile_bytes(rows, cols));
+  pack_tiles(codes, rows, cols, tiles);
+  tensor.counts = count_trits(codes);
+  tensor.bytes = tiles.size() + sizeof(float);
+  writer.write_ternary(tensor.name, tiles, tensor.scale);
+}
+
+}  // namespace
+
+void export_rotor(const Checkpoint& checkpoint, const std::string& path, const OnTensor& on_tensor) {
+  RotorWriter writer(path, checkpoint.config());
+  for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
+    const std::vector<float> weights = checkpoint.tensor(spec.name);
+    const TensorInfo& source = checkpoint.weights().at(spec.name);
+    ExportedTensor tensor{.name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
+    tensor.ternary = checkpoint.config().quantization == Quantization::ternary && spec.role == TensorRole::linear;
+    try {
+      if (tensor.ternary) {
+        export_ternary(weights, writer, tensor);
+      } else {
+        tensor.bytes = weights.size() * sizeof(float);
+        writer.write_floats(spec.name, weights);
+      }
+    } catch (const Error& e) {
+      fail(checkpoint.weights().path(), ": tensor \"", spec.name, "\": ", e.what());
+    }
+    on_tensor(tensor);
+  }
+  writer.commit();
+}
+
+}  // namespace rotor::exporting

@@ -1,0 +1,82 @@
+// rotor-export: checkpoints into files that rotor runs.
+#include <cstdio>
+#include <filesystem>
+
+#include "export/convert.h"
+#include "rotor/core/error.h"
+#include "rotor/formats/rotor_file.h"
+#include "rotor/tool/main.h"
+#include "rotor/tool/options.h"
+#include "rotor/tool/progress.h"
+
+namespace {
+
+using rotor::exporting::ExportedTensor;
+
+constexpr const char* kExamples =
+    "  rotor-export runs/fashion-mlp/checkpoint fashion.rotor     pack a trained model into bit-planes\n"
+    "  rotor-export --dry-run runs/fashion-mlp/best best.rotor    say what would be written\n";
+
+/// A directory that holds a checkpoint, with a hint when the user named the run instead.
+void check_source(const std::string& source) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(source)) rotor::fail(source, ": no such file or directory");
+  if (!fs::is_directory(source)) rotor::fail(source, ": expected a checkpoint directory (config.json, model.safetensors)");
+  if (!fs::exists(source + "/config.json") && fs::exists(source + "/checkpoint/config.json")) {
+    rotor::fail(source, ": this is a run; its checkpoints are ", source, "/checkpoint (last) and ", source, "/best");
+  }
+}
+
+void print_tensor(const ExportedTensor& tensor) {
+  const std::string shape = rotor::shape_text(tensor.shape);
+  const std::string bytes = rotor::tool::bytes_text(static_cast<double>(tensor.bytes));
+  if (tensor.ternary) {
+    std::fprintf(stderr, "  %-24s %-14s ternary planes %10s   %4.1f %% zeros, scale %.6g\n", tensor.name.c_str(),
+                 shape.c_str(), bytes.c_str(), 100 * tensor.counts.sparsity(), static_cast<double>(tensor.scale));
+  } else {
+    std::fprintf(stderr, "  %-24s %-14s float32        %10s\n", tensor.name.c_str(), shape.c_str(), bytes.c_str());
+  }
+}
+
+int run(int argc, char** argv) {
+  cxxopts::Options options("rotor-export", "Converts a checkpoint directory into a .rotor file.");
+  options.add_options()("source", "checkpoint directory", cxxopts::value<std::string>())(
+      "destination", "file to write", cxxopts::value<std::string>())(
+      "dry-run", "say what would be written, write nothing")("version", "print the version");
+  if (argc == 2 && std::string(argv[1]) == "--version") {
+    std::printf("%s\n", rotor::tool::version_text().c_str());
+    return 0;
+  }
+  const auto parsed = rotor::tool::parse_options(options, argc, argv, {"source", "destination"}, kExamples);
+  if (!parsed) return 0;
+  const auto source = (*parsed)["source"].as<std::string>();
+  const auto destination = (*parsed)["destination"].as<std::string>();
+  check_source(source);
+  const rotor::Checkpoint checkpoint(source);
+  if (parsed->count("dry-run") != 0) {
+    std::fprintf(stderr, "would write %s:\n", destination.c_str());
+    for (const auto& tensor : rotor::rotor_tensors(checkpoint.config())) {
+      std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), rotor::dtype_name(tensor.dtype),
+                   rotor::shape_text(tensor.shape).c_str());
+    }
+    return 0;
+  }
+  size_t source_bytes = 0;
+  size_t bytes = 0;
+  rotor::exporting::export_rotor(checkpoint, destination, [&](const ExportedTensor& tensor) {
+    source_bytes += tensor.source_bytes;
+    bytes += tensor.bytes;
+    print_tensor(tensor);
+  });
+  std::fprintf(stderr, "%s: %s of tensors, from %s (1/%.1f)\n", destination.c_str(),
+               rotor::tool::bytes_text(static_cast<double>(bytes)).c_str(),
+               rotor::tool::bytes_text(static_cast<double>(source_bytes)).c_str(),
+               static_cast<double>(source_bytes) / static_cast<double>(bytes));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return rotor::tool::run_guarded("rotor-export", [&] { return run(argc, argv); });
+}

@@ -1,0 +1,105 @@
+// Checks of a model description, and the names of its enums.
+#include "rotor/core/model_config.h"
+
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "rotor/core/error.h"
+
+namespace rotor {
+namespace {
+
+template <class Enum>
+struct Names;
+
+template <>
+struct Names<Quantization> {
+  static constexpr std::array entries = {std::pair{Quantization::none, "none"}, std::pair{Quantization::ternary, "ternary"}};
+};
+template <>
+struct Names<Activation> {
+  static constexpr std::array entries = {std::pair{Activation::relu, "relu"}, std::pair{Activation::relu2, "relu2"},
+                                         std::pair{Activation::sign, "sign"}};
+};
+template <>
+struct Names<Norm> {
+  static constexpr std::array entries = {std::pair{Norm::none, "none"}, std::pair{Norm::rms, "rms"}};
+};
+template <>
+struct Names<ActivationQuantization> {
+  static constexpr std::array entries = {std::pair{ActivationQuantization::none, "none"},
+                                         std::pair{ActivationQuantization::int8_absmax, "int8_absmax_per_token"},
+                                         std::pair{ActivationQuantization::ternary_threshold, "ternary_threshold"}};
+};
+
+template <class Enum>
+const char* find_name(Enum value) {
+  for (const auto& [entry, text] : Names<Enum>::entries) {
+    if (entry == value) return text;
+  }
+  return "?";
+}
+
+void require(bool ok, const char* field, const char* expected, const auto& found) {
+  if (!ok) fail(field, ": expected ", expected, ", found ", found);
+}
+
+constexpr int64_t kMaxLayerSize = int64_t{1} << 23;  // int32 sums of int8 stay exact: 128 * 2^23 < 2^31
+
+void validate_mlp(const MlpConfig& mlp) {
+  require(mlp.layer_sizes.size() >= 2, "layer_sizes", "at least two sizes", mlp.layer_sizes.size());
+  for (const int64_t size : mlp.layer_sizes) {
+    require(size >= 1 && size <= kMaxLayerSize, "layer_sizes", "sizes from 1 to 8388608", size);
+  }
+  require(mlp.norm_eps > 0 && mlp.norm_eps < 1, "norm_eps", "a number between 0 and 1", mlp.norm_eps);
+  require(mlp.dropout >= 0 && mlp.dropout < 1, "dropout", "a number from 0 to below 1", mlp.dropout);
+  require(mlp.sign_threshold >= 0 && std::isfinite(mlp.sign_threshold), "sign_threshold", "a number of at least 0",
+          mlp.sign_threshold);
+  require(std::isfinite(mlp.input_mean), "input_mean", "a finite number", mlp.input_mean);
+  require(mlp.input_std > 0 && std::isfinite(mlp.input_std), "input_std", "a number above 0", mlp.input_std);
+  require(mlp.class_names.empty() || std::cmp_equal(mlp.class_names.size(), mlp.num_classes()), "class_names",
+          "no name or one a class", mlp.class_names.size());
+}
+
+}  // namespace
+
+const char* name(Quantization value) { return find_name(value); }
+const char* name(Activation value) { return find_name(value); }
+const char* name(Norm value) { return find_name(value); }
+const char* name(ActivationQuantization value) { return find_name(value); }
+
+template <class Enum>
+Enum from_name(const std::string& text) {
+  std::string valid;
+  for (const auto& [entry, entry_name] : Names<Enum>::entries) {
+    if (text == entry_name) return entry;
+    valid += valid.empty() ? entry_name : cat(" | ", entry_name);
+  }
+  fail("expected ", valid, ", found \"", text, "\"");
+}
+template Quantization from_name<Quantization>(const std::string&);
+template Activation from_name<Activation>(const std::string&);
+template Norm from_name<Norm>(const std::string&);
+template ActivationQuantization from_name<ActivationQuantization>(const std::string&);
+
+ActivationQuantization ModelConfig::activation_quantization() const {
+  if (quantization == Quantization::none) return ActivationQuantization::none;
+  return mlp.activation == Activation::sign ? ActivationQuantization::ternary_threshold
+                                            : ActivationQuantization::int8_absmax;
+}
+
+void ModelConfig::validate() const {
+  require(model_type == "mlp", "model_type", "mlp", model_type);
+  validate_mlp(mlp);
+}
+
+std::vector<float> pixel_table(const MlpConfig& config) {
+  std::vector<float> table(256);
+  for (int p = 0; p < 256; ++p) {
+    table[static_cast<size_t>(p)] = static_cast<float>((p / 255.0 - config.input_mean) / config.input_std);
+  }
+  return table;
+}
+
+}  // namespace rotor

@@ -1,0 +1,88 @@
+// The quantizers, plainly. Rounding is half to even: the default rounding mode of nearbyint.
+#include "rotor/core/quantize.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+
+#include "rotor/core/error.h"
+
+namespace rotor {
+namespace {
+
+/// Throws for the first weight that is not finite. Called only when a sum of magnitudes is not: the usual case is free.
+[[noreturn]] void fail_not_finite(std::span<const float> weights) {
+  const auto it = std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
+  fail("weight ", it - weights.begin(), " of ", weights.size(), ": expected a finite number, found ", *it);
+}
+
+}  // namespace
+
+double mean_abs(std::span<const float> weights) {
+  constexpr size_t kLanes = 16;
+  std::array<double, kLanes> sums{};
+  const size_t whole = weights.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(std::fabs(weights[i + lane]));
+  }
+  for (size_t i = whole; i < weights.size(); ++i) sums[i - whole] += static_cast<double>(std::fabs(weights[i]));
+  for (size_t width = kLanes / 2; width > 0; width /= 2) {
+    for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
+  }
+  return weights.empty() ? 0.0 : sums[0] / static_cast<double>(weights.size());
+}
+
+TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes) {
+  assert(codes.size() == weights.size());
+  const double mean = mean_abs(weights);
+  if (!std::isfinite(mean)) fail_not_finite(weights);
+  const float inverse_scale = 1.0F / std::max(static_cast<float>(mean), kQuantizerEpsilon);
+  // round_half_to_even(v) clamped to -1..1 is a comparison: exactly 0.5 rounds to 0, anything above it to 1 or more.
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const float scaled = weights[i] * inverse_scale;
+    codes[i] = static_cast<int8_t>((scaled > 0.5F) - (scaled < -0.5F));
+  }
+  return {inverse_scale, 1.0F / inverse_scale};
+}
+
+ThresholdScale quantize_threshold(std::span<const float> weights, float threshold, std::span<int8_t> codes) {
+  assert(codes.size() == weights.size());
+  if (!(threshold >= 0.0F) || !std::isfinite(threshold)) {
+    fail("threshold of a ternary quantizer: expected a finite number of at least 0, found ", threshold);
+  }
+  double sum = 0.0;
+  size_t count = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!std::isfinite(weights[i])) fail_not_finite(weights);
+    codes[i] = static_cast<int8_t>((weights[i] > threshold) - (weights[i] < -threshold));
+    if (codes[i] != 0) {
+      sum += static_cast<double>(std::fabs(weights[i]));
+      ++count;
+    }
+  }
+  return {threshold, count == 0 ? 0.0F : static_cast<float>(sum / static_cast<double>(count))};
+}
+
+float default_threshold(std::span<const float> weights) { return static_cast<float>(0.7 * mean_abs(weights)); }
+
+float quantize_int8(std::span<const float> values, std::span<int8_t> codes) {
+  assert(codes.size() == values.size());
+  float largest = kQuantizerEpsilon;
+  for (const float v : values) largest = std::max(largest, std::fabs(v));
+  const float scale = 127.0F / largest;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const float scaled = std::clamp(std::nearbyint(values[i] * scale), -128.0F, 127.0F);
+    codes[i] = scaled == scaled ? static_cast<int8_t>(scaled) : int8_t{0};
+  }
+  return scale;
+}
+
+void ternarize(std::span<const float> values, float threshold, std::span<int8_t> codes) {
+  assert(codes.size() == values.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    codes[i] = static_cast<int8_t>((values[i] > threshold) - (values[i] < -threshold));
+  }
+}
+
+}  // namespace rotor

@@ -1,0 +1,33 @@
+// The tensors of each architecture: what a checkpoint must hold, and what export and runtime look for, each exactly once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rotor/core/model_config.h"
+
+namespace rotor {
+
+/// What a tensor is for; it decides how a model file stores it.
+enum class TensorRole {
+  linear,  ///< matrix of a linear layer, [out, in]: planes and a scale when the model is ternary, else float
+  vector   ///< norm weight or bias: always float32
+};
+
+struct TensorSpec {
+  std::string name;  ///< as in a checkpoint, e.g. "layers.0.linear.weight"
+  std::vector<int64_t> shape;
+  TensorRole role;
+};
+
+/// All tensors of `config`'s architecture, in the order of the forward pass. `config` is valid.
+std::vector<TensorSpec> tensor_table(const ModelConfig& config);
+
+/// Sum of the element counts.
+int64_t num_parameters(const std::vector<TensorSpec>& table);
+
+/// Name of the scale that belongs to a ternary matrix: "<name>_scale".
+std::string scale_name(const std::string& weight_name);
+
+}  // namespace rotor

@@ -1,0 +1,102 @@
+// POSIX writes with every return value looked at.
+#include "rotor/formats/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "rotor/core/error.h"
+
+namespace rotor {
+namespace {
+
+std::string parent_directory(const std::string& path) {
+  const auto parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::string path)
+    : path_(std::move(path)), temporary_path_(cat(path_, ".tmp-", getpid())) {
+  if (std::filesystem::is_directory(path_)) fail(path_, ": cannot write: it is a directory");
+  fd_ = open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail(path_, ": cannot create: ", std::strerror(errno));
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  close(fd_);
+  unlink(temporary_path_.c_str());
+}
+
+void AtomicFile::write(std::span<const uint8_t> bytes) {
+  write_at(size_, bytes);
+  size_ += bytes.size();
+}
+
+void AtomicFile::write(std::string_view text) { write({reinterpret_cast<const uint8_t*>(text.data()), text.size()}); }
+
+void AtomicFile::write_at(size_t offset, std::span<const uint8_t> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n =
+        pwrite(fd_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      fail(path_, ": cannot write ", bytes.size(), " bytes at ", offset, ": ",
+           std::strerror(n < 0 ? errno : ENOSPC), "; nothing was changed under this name");
+    }
+    done += static_cast<size_t>(n);
+  }
+}
+
+void AtomicFile::commit() {
+  if (fsync(fd_) != 0) fail(path_, ": cannot sync: ", std::strerror(errno));
+  if (const int fd = std::exchange(fd_, -1); close(fd) != 0) {
+    const int error = errno;
+    unlink(temporary_path_.c_str());
+    fail(path_, ": cannot close: ", std::strerror(error));
+  }
+  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary_path_.c_str());
+    fail(path_, ": cannot rename into place: ", std::strerror(error));
+  }
+  sync_directory(parent_directory(path_));
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+void replace_symlink(const std::string& target, const std::string& link) {
+  const std::string temporary = cat(link, ".tmp-", getpid());
+  unlink(temporary.c_str());
+  if (symlink(target.c_str(), temporary.c_str()) != 0) fail(link, ": cannot create link: ", std::strerror(errno));
+  if (std::rename(temporary.c_str(), link.c_str()) != 0) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    fail(link, ": cannot replace link: ", std::strerror(error));
+  }
+  sync_directory(parent_directory(link));
+}
+
+void sync_directory(const std::string& directory) {
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(directory, ": cannot open directory: ", std::strerror(errno));
+  const int result = fsync(fd);
+  const int error = errno;
+  close(fd);
+  // Some file systems cannot sync a directory and say EINVAL: the rename stands all the same.
+  if (result != 0 && error != EINVAL) fail(directory, ": cannot sync directory: ", std::strerror(error));
+}
+
+}  // namespace rotor

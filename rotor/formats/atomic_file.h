@@ -1,0 +1,48 @@
+// Files and directories that appear whole or not at all: written under a temporary name beside the target, synced to disk,
+// then renamed. Whatever was readable under the target's name stays so until that moment.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace rotor {
+
+class AtomicFile {
+ public:
+  /// Creates the temporary file. Throws Error naming the path and the reason.
+  explicit AtomicFile(std::string path);
+  /// Removes the temporary file unless commit() succeeded.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Appends. Throws Error if not all bytes could be written (a full disk, say).
+  void write(std::span<const uint8_t> bytes);
+  void write(std::string_view text);
+  /// Overwrites or extends at `offset`; the append position stays.
+  void write_at(size_t offset, std::span<const uint8_t> bytes);
+  /// Syncs, and renames over the target.
+  void commit();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::string temporary_path_;
+  int fd_ = -1;
+  size_t size_ = 0;
+};
+
+/// Writes a whole text file atomically.
+void write_file(const std::string& path, std::string_view text);
+
+/// Makes `link` a symbolic link to `target` (as given, usually relative), replacing an older link in one step.
+void replace_symlink(const std::string& target, const std::string& link);
+
+/// Makes a rename inside `directory` durable. Throws Error.
+void sync_directory(const std::string& directory);
+
+}  // namespace rotor

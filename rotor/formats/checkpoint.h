@@ -1,0 +1,41 @@
+// A checkpoint directory in Hugging Face form: config.json and model.safetensors. What training writes and export reads;
+// trainer state lies beside it in files of its own, which this does not know.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rotor/core/model_config.h"
+#include "rotor/core/tensor_table.h"
+#include "rotor/formats/safetensors.h"
+
+namespace rotor {
+
+inline constexpr const char* kConfigFile = "config.json";
+inline constexpr const char* kWeightsFile = "model.safetensors";
+
+class Checkpoint {
+ public:
+  /// Throws Error if a file is missing or bad, or if the tensors are not exactly those of the architecture.
+  explicit Checkpoint(const std::string& directory);
+
+  const std::string& directory() const { return directory_; }
+  const ModelConfig& config() const { return config_; }
+  const SafetensorsFile& weights() const { return weights_; }
+  /// One tensor as float32, row-major.
+  std::vector<float> tensor(const std::string& name) const { return weights_.read_as_float(weights_.at(name)); }
+
+ private:
+  std::string directory_;
+  ModelConfig config_;
+  SafetensorsFile weights_;
+};
+
+/// Writes config.json and model.safetensors (float32) into `directory`, which exists.
+/// `tensor` gives the values of each entry of tensor_table(config), row-major.
+void write_checkpoint(const std::string& directory, const ModelConfig& config,
+                      const std::function<std::span<const float>(const TensorSpec&)>& tensor);
+
+}  // namespace rotor

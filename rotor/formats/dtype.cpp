@@ -1,0 +1,57 @@
+// One table of types, and the conversions of 16-bit floats.
+#include "rotor/formats/dtype.h"
+
+#include <array>
+#include <bit>
+#include <cmath>
+
+namespace rotor {
+namespace {
+
+struct Entry {
+  DType dtype;
+  const char* name;
+  size_t bytes;
+};
+
+constexpr std::array<Entry, 13> kEntries = {{{DType::boolean, "BOOL", 1},
+                                             {DType::u8, "U8", 1},
+                                             {DType::i8, "I8", 1},
+                                             {DType::u16, "U16", 2},
+                                             {DType::i16, "I16", 2},
+                                             {DType::f16, "F16", 2},
+                                             {DType::bf16, "BF16", 2},
+                                             {DType::u32, "U32", 4},
+                                             {DType::i32, "I32", 4},
+                                             {DType::f32, "F32", 4},
+                                             {DType::u64, "U64", 8},
+                                             {DType::i64, "I64", 8},
+                                             {DType::f64, "F64", 8}}};
+
+const Entry& entry(DType dtype) { return kEntries[static_cast<size_t>(dtype)]; }
+
+}  // namespace
+
+size_t dtype_bytes(DType dtype) { return entry(dtype).bytes; }
+
+const char* dtype_name(DType dtype) { return entry(dtype).name; }
+
+std::optional<DType> dtype_from_name(const std::string& name) {
+  for (const Entry& e : kEntries) {
+    if (name == e.name) return e.dtype;
+  }
+  return std::nullopt;
+}
+
+float f16_to_float(uint16_t bits) {
+  const float sign = (bits & 0x8000) != 0 ? -1.0F : 1.0F;
+  const int exponent = bits >> 10 & 31;
+  const int mantissa = bits & 1023;
+  if (exponent == 31) return mantissa == 0 ? sign * INFINITY : NAN;
+  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
+  return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
+}
+
+float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+
+}  // namespace rotor

@@ -1,0 +1,142 @@
+// mmap, and a SIGBUS handler that knows the mappings. The handler uses atomics and system calls only.
+#include "rotor/formats/mapped_file.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "rotor/core/error.h"
+
+namespace rotor {
+namespace {
+
+struct Slot {
+  std::atomic<bool> used = false;
+  std::atomic<uintptr_t> begin = 0;
+  std::atomic<uintptr_t> end = 0;
+  std::atomic<bool> lost = false;
+};
+
+std::array<Slot, 1024> g_slots;
+uintptr_t g_page_bytes = 4096;
+struct sigaction g_previous;
+
+void on_bus_error(int signal, siginfo_t* info, void* context) {
+  const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
+  for (Slot& slot : g_slots) {
+    if (address < slot.begin.load() || address >= slot.end.load()) continue;
+    void* page = reinterpret_cast<void*>(address / g_page_bytes * g_page_bytes);
+    if (mmap(page, g_page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
+    slot.lost.store(true);
+    return;
+  }
+  // Not ours: hand it to whoever was there before, or let the default action end the process.
+  if ((g_previous.sa_flags & SA_SIGINFO) != 0 && g_previous.sa_sigaction != nullptr) {
+    g_previous.sa_sigaction(signal, info, context);
+  } else {
+    sigaction(signal, &g_previous, nullptr);
+  }
+}
+
+void install_handler() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    g_page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    struct sigaction action = {};
+    action.sa_sigaction = on_bus_error;
+    action.sa_flags = SA_SIGINFO;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, &g_previous);
+  });
+}
+
+int claim_slot(const uint8_t* data, size_t size) {
+  for (size_t i = 0; i < g_slots.size(); ++i) {
+    bool expected = false;
+    if (!g_slots[i].used.compare_exchange_strong(expected, true)) continue;
+    g_slots[i].lost.store(false);
+    g_slots[i].begin.store(reinterpret_cast<uintptr_t>(data));
+    g_slots[i].end.store(reinterpret_cast<uintptr_t>(data) + size);
+    return static_cast<int>(i);
+  }
+  return -1;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail(path, ": cannot open: ", std::strerror(errno));
+  struct stat status = {};
+  const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  if (!regular) {
+    close(fd);
+    fail(path, S_ISDIR(status.st_mode) ? ": expected a file, found a directory" : ": expected a regular file");
+  }
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ > 0) {
+    install_handler();
+    void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED) {
+      const int error = errno;
+      close(fd);
+      fail(path, ": cannot map ", size_, " bytes: ", std::strerror(error));
+    }
+    data_ = static_cast<const uint8_t*>(data);
+    slot_ = claim_slot(data_, size_);
+  }
+  close(fd);
+  if (size_ > 0 && slot_ < 0) {
+    release();
+    fail(path, ": cannot map: more than ", g_slots.size(), " files are mapped at once");
+  }
+}
+
+MappedFile::~MappedFile() { release(); }
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      slot_(std::exchange(other.slot_, -1)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  if (this != &other) {
+    release();
+    path_ = std::move(other.path_);
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    slot_ = std::exchange(other.slot_, -1);
+  }
+  return *this;
+}
+
+void MappedFile::release() noexcept {
+  if (slot_ >= 0) {
+    Slot& slot = g_slots[static_cast<size_t>(slot_)];
+    slot.end.store(0);
+    slot.begin.store(0);
+    slot.used.store(false);
+    slot_ = -1;
+  }
+  if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+  data_ = nullptr;
+  size_ = 0;
+}
+
+void MappedFile::check_intact() const {
+  if (slot_ >= 0 && g_slots[static_cast<size_t>(slot_)].lost.load()) {
+    fail(path_, ": the file was truncated while it was in use; expected ", size_, " bytes");
+  }
+}
+
+}  // namespace rotor

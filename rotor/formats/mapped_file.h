@@ -1,0 +1,39 @@
+// A file mapped read-only into memory. If another process truncates the file while it is mapped, reading past its new end
+// raises SIGBUS; the handler installed here puts a page of zeros there and remembers the loss, so that the program goes on
+// and check_intact() reports an error instead of a crash.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace rotor {
+
+class MappedFile {
+ public:
+  /// Throws Error naming the path and the reason.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  /// The file's bytes, valid while this object lives.
+  std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  const std::string& path() const { return path_; }
+
+  /// Throws Error if a read since opening met a part of the file that was no longer there. Call it after using the bytes.
+  void check_intact() const;
+
+ private:
+  void release() noexcept;
+
+  std::string path_;
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  int slot_ = -1;  // in the table that the SIGBUS handler reads
+};
+
+}  // namespace rotor

@@ -1,0 +1,105 @@
+// A .rotor file: one self-contained model in a safetensors container (docs/file-format.md). Ternary matrices are tiles of
+// bit-planes that kernels use where they lie in the mapping; nothing is converted at load.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "rotor/core/model_config.h"
+#include "rotor/core/tensor_table.h"
+#include "rotor/formats/safetensors.h"
+
+namespace rotor {
+
+/// Format versions are whole numbers; a reader refuses files of a newer one. A change that an old reader would misread
+/// takes the next number, additions that it may ignore do not.
+inline constexpr int kRotorFormatVersion = 1;
+inline constexpr size_t kRotorDataMultiple = 4096;
+inline constexpr size_t kRotorTensorAlignment = 256;
+
+/// Metadata keys.
+namespace rotor_key {
+inline constexpr const char* kFormatVersion = "rotor.format_version";
+inline constexpr const char* kConfig = "rotor.config";
+inline constexpr const char* kActivationQuantization = "rotor.activation_quantization";
+inline constexpr const char* kScaleMeaning = "rotor.scale_meaning";
+inline constexpr const char* kHeaderChecksum = "rotor.header_checksum";
+inline constexpr const char* kProducer = "rotor.producer";
+inline constexpr const char* kChecksumPrefix = "rotor.checksum.";  // + tensor name
+inline constexpr const char* kShapePrefix = "rotor.shape.";        // + name of a tensor of planes: "[rows, cols]"
+}  // namespace rotor_key
+
+/// Tensors whose names start so fill gaps: U8, zeros, not part of the model.
+inline constexpr const char* kPaddingPrefix = "rotor.padding.";
+
+/// A ternary matrix in a file: weight [r, c] = (plus - minus) * scale.
+struct TernaryMatrix {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  float scale = 0.0F;
+  std::span<const uint8_t> tiles;  // tile_bytes(rows, cols) bytes, aligned to 64
+};
+
+class RotorFile {
+ public:
+  /// Checks version, header checksum, alignment, and name, type and shape of every tensor; reads no weights.
+  /// Throws Error naming file, field or tensor, expected and found.
+  explicit RotorFile(const std::string& path);
+
+  const std::string& path() const { return container_.path(); }
+  const ModelConfig& config() const { return config_; }
+  const SafetensorsFile& container() const { return container_; }
+
+  /// A `linear` tensor of a ternary model. Throws Error if the scale is not a finite number above 0.
+  TernaryMatrix ternary(const std::string& name) const;
+  /// A float32 tensor where it lies (norms, biases, the matrices of a float twin).
+  std::span<const float> floats(const std::string& name) const;
+
+  /// Reads everything: checksums of all tensors, pairs (1,1) and set bits in the padding of planes, scales and float values
+  /// that are not finite, padding tensors that are not zero. One message a fault, at most `limit`; empty for a sound file.
+  std::vector<std::string> verify(size_t limit = 20) const;
+  /// Throws Error with the first message of verify(), if any.
+  void check() const;
+  /// Throws Error if the file was truncated while it was in use.
+  void check_intact() const { container_.check_intact(); }
+
+ private:
+  void check_version() const;
+  void check_header_checksum() const;
+  void check_tensors() const;
+  void check_tensor(const TensorDeclaration& expected) const;
+  const std::string& metadata(const std::string& key) const;
+
+  SafetensorsFile container_;
+  ModelConfig config_;
+};
+
+/// Writes a .rotor file: tensors in the order of tensor_table(config), each once.
+class RotorWriter {
+ public:
+  RotorWriter(const std::string& path, const ModelConfig& config);
+
+  /// The next tensor, a `linear` one of a ternary model: its tiles and its scale.
+  /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is not above 0.
+  void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
+  /// The next tensor, any other one.
+  void write_floats(const std::string& name, std::span<const float> values);
+  /// Writes checksums and header, and renames the file into place.
+  void commit();
+
+ private:
+  void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
+
+  std::string path_;
+  std::vector<TensorSpec> table_;
+  std::vector<TensorDeclaration> layout_;
+  SafetensorsWriter writer_;
+  size_t next_ = 0;
+};
+
+/// The tensors that a .rotor file of `config` holds, in file order, without padding.
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config);
+
+}  // namespace rotor

@@ -1,0 +1,129 @@
+// Lays out a .rotor file (padding tensors keep every tensor at a multiple of 256 bytes) and writes it with its checksums.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "rotor/core/error.h"
+#include "rotor/core/tiles.h"
+#include "rotor/formats/checksum.h"
+#include "rotor/formats/config_json.h"
+#include "rotor/formats/rotor_file.h"
+
+namespace rotor {
+namespace {
+
+bool is_ternary(const ModelConfig& config, const TensorSpec& spec) {
+  return config.quantization == Quantization::ternary && spec.role == TensorRole::linear;
+}
+
+/// rotor_tensors() with padding tensors between them.
+std::vector<TensorDeclaration> padded_layout(const ModelConfig& config) {
+  std::vector<TensorDeclaration> layout;
+  size_t position = 0;
+  size_t paddings = 0;
+  for (TensorDeclaration& tensor : rotor_tensors(config)) {
+    if (const size_t over = position % kRotorTensorAlignment; over != 0) {
+      const size_t gap = kRotorTensorAlignment - over;
+      layout.push_back({cat(kPaddingPrefix, paddings++), DType::u8, {static_cast<int64_t>(gap)}});
+      position += gap;
+    }
+    position += tensor.bytes();
+    layout.push_back(std::move(tensor));
+  }
+  return layout;
+}
+
+Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDeclaration>& layout) {
+  Metadata metadata = {{rotor_key::kFormatVersion, cat(kRotorFormatVersion)},
+                       {rotor_key::kConfig, model_config_to_json(config)},
+                       {rotor_key::kActivationQuantization, name(config.activation_quantization())},
+                       {rotor_key::kScaleMeaning, "multiply"},
+                       {rotor_key::kProducer, "rotor " ROTOR_VERSION},
+                       {rotor_key::kHeaderChecksum, kBlankChecksum}};
+  for (const TensorDeclaration& tensor : layout) metadata[rotor_key::kChecksumPrefix + tensor.name] = kBlankChecksum;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    if (is_ternary(config, spec)) metadata[rotor_key::kShapePrefix + spec.name] = shape_text(spec.shape);
+  }
+  return metadata;
+}
+
+std::span<const uint8_t> as_bytes(std::span<const float> values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
+}
+
+}  // namespace
+
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config) {
+  std::vector<TensorDeclaration> tensors;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    if (!is_ternary(config, spec)) {
+      tensors.push_back({spec.name, DType::f32, spec.shape});
+      continue;
+    }
+    const auto rows = static_cast<int64_t>(row_tiles(static_cast<size_t>(spec.shape[0])));
+    const auto cols = static_cast<int64_t>(column_tiles(static_cast<size_t>(spec.shape[1])));
+    tensors.push_back({spec.name, DType::u8, {rows, cols, 2, static_cast<int64_t>(kPlaneBytes)}});
+    tensors.push_back({scale_name(spec.name), DType::f32, {1}});
+  }
+  return tensors;
+}
+
+RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config)
+    : path_(path),
+      table_(tensor_table(config)),
+      layout_(padded_layout(config)),
+      writer_(path, initial_metadata(config, layout_), layout_, kRotorDataMultiple) {
+  config.validate();
+}
+
+void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t> bytes) {
+  for (; next_ < layout_.size() && layout_[next_].name.starts_with(kPaddingPrefix); ++next_) {
+    const std::vector<uint8_t> zeros(layout_[next_].bytes());
+    writer_.set_metadata(rotor_key::kChecksumPrefix + layout_[next_].name, checksum(zeros));
+    writer_.write(zeros);
+  }
+  if (next_ == layout_.size() || layout_[next_].name != name || layout_[next_].bytes() != bytes.size()) {
+    fail(path_, ": expected tensor ", next_ == layout_.size() ? "none" : layout_[next_].name, ", got ", name, " of ",
+         bytes.size(), " bytes");
+  }
+  writer_.set_metadata(rotor_key::kChecksumPrefix + name, checksum(bytes));
+  writer_.write(bytes);
+  ++next_;
+}
+
+void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {
+  const auto spec =
+      std::find_if(table_.begin(), table_.end(), [&](const TensorSpec& entry) { return entry.name == name; });
+  if (spec == table_.end() || spec->role != TensorRole::linear) fail(path_, ": no linear tensor \"", name, "\"");
+  const auto rows = static_cast<size_t>(spec->shape[0]);
+  const auto cols = static_cast<size_t>(spec->shape[1]);
+  if (tiles.size() != tile_bytes(rows, cols)) {
+    fail(path_, ": tensor \"", name, "\": expected ", tile_bytes(rows, cols), " bytes of planes, got ", tiles.size());
+  }
+  if (const auto fault = find_plane_fault(tiles, rows, cols)) {
+    fail(path_, ": tensor \"", name, "\": row ", fault->row, ", column ", fault->column, ": ",
+         fault->kind == PlaneFault::Kind::both_bits ? "the pair (1,1)" : "a set bit in the padding");
+  }
+  if (!(scale > 0.0F) || !std::isfinite(scale)) {
+    fail(path_, ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ", scale);
+  }
+  write_tensor(name, tiles);
+  write_tensor(scale_name(name), as_bytes({&scale, 1}));
+}
+
+void RotorWriter::write_floats(const std::string& name, std::span<const float> values) {
+  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  if (bad != values.end()) {
+    fail(path_, ": tensor \"", name, "\": value ", bad - values.begin(), ": expected a finite number, found ", *bad);
+  }
+  write_tensor(name, as_bytes(values));
+}
+
+void RotorWriter::commit() {
+  const std::string header = writer_.header();
+  writer_.set_metadata(rotor_key::kHeaderChecksum,
+                       checksum({reinterpret_cast<const uint8_t*>(header.data()), header.size()}));
+  writer_.commit();
+}
+
+}  // namespace rotor

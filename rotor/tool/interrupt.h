@@ -1,0 +1,15 @@
+// Ctrl-C and SIGTERM as a question that long loops ask. The second signal ends the process at once.
+#pragma once
+
+namespace rotor::tool {
+
+/// From now on SIGINT and SIGTERM are noted instead of ending the process.
+void catch_interrupts();
+
+/// Whether one was noted.
+bool interrupted();
+
+/// What a program exits with after an interrupt that it handled: 128 + SIGINT, as shells expect.
+inline constexpr int kInterruptedStatus = 130;
+
+}  // namespace rotor::tool

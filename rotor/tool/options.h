@@ -1,0 +1,50 @@
+// Command-line options by cxxopts, with the two things that every command wants: --help with examples, and errors that say
+// where help is.
+#pragma once
+
+#include <cctype>
+#include <cstdio>
+// Values of repeated options stay whole: a --set may hold a list with commas.
+#define CXXOPTS_VECTOR_DELIMITER '\x1f'
+#include <cxxopts.hpp>
+#include <optional>
+#include <string>
+
+#include "rotor/tool/main.h"
+
+namespace rotor::tool {
+
+/// Parses; prints help and returns nothing when --help was given. Throws UsageError for unknown or malformed options, for
+/// missing positional arguments (`required`), and for arguments left over.
+inline std::optional<cxxopts::ParseResult> parse_options(cxxopts::Options& options, int argc, char** argv,
+                                                         const std::vector<std::string>& required,
+                                                         const std::string& examples) {
+  options.add_options()("h,help", "show this help");
+  std::vector<std::string> positional = required;
+  options.parse_positional(positional);
+  std::string hint;
+  for (const std::string& name : required) {
+    hint += " ";
+    for (const char c : name) hint += static_cast<char>(std::toupper(c));
+  }
+  options.positional_help(hint.empty() ? "" : hint.substr(1));
+  const std::string see_help = std::string("; see ") + argv[0] + " --help";
+  try {
+    cxxopts::ParseResult result = options.parse(argc, argv);
+    if (result.count("help") != 0) {
+      std::printf("%s\nexamples:\n%s", options.help().c_str(), examples.c_str());
+      return std::nullopt;
+    }
+    for (const std::string& name : required) {
+      if (result.count(name) == 0) throw UsageError("expected " + hint.substr(1) + see_help);
+    }
+    if (!result.unmatched().empty()) throw UsageError("unexpected argument \"" + result.unmatched()[0] + "\"" + see_help);
+    return result;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw UsageError(e.what() + see_help);
+  }
+}
+
+}  // namespace rotor::tool

@@ -1,0 +1,10 @@
+// The sub-commands of `rotor`, one file each. argv[0] is "rotor COMMAND".
+#pragma once
+
+namespace rotor::runtime::cli {
+
+int classify(int argc, char** argv);
+int info(int argc, char** argv);
+int verify(int argc, char** argv);
+
+}  // namespace rotor::runtime::cli

@@ -1,0 +1,116 @@
+// rotor info: what is in a .rotor file, a safetensors file or a checkpoint directory.
+#include <cstdio>
+#include <filesystem>
+
+#include "rotor/core/error.h"
+#include "rotor/core/tiles.h"
+#include "rotor/formats/checkpoint.h"
+#include "rotor/formats/config_json.h"
+#include "rotor/formats/json.h"
+#include "rotor/formats/rotor_file.h"
+#include "rotor/tool/options.h"
+#include "rotor/tool/progress.h"
+#include "runtime/cli/commands.h"
+
+namespace rotor::runtime::cli {
+namespace {
+
+constexpr const char* kExamples =
+    "  rotor info fashion.rotor                            architecture, tensors, share of zeros\n"
+    "  rotor info --json runs/fashion-mlp/checkpoint       the same of a checkpoint, for scripts\n";
+
+Json tensor_json(const TensorInfo& tensor) {
+  return {{"name", tensor.name},
+          {"dtype", dtype_name(tensor.dtype)},
+          {"shape", tensor.shape},
+          {"bytes", tensor.end - tensor.begin}};
+}
+
+Json describe(const SafetensorsFile& file) {
+  Json json = {{"format", "safetensors"}, {"file_bytes", file.file_bytes()}, {"tensors", Json::array()}};
+  for (const TensorInfo& tensor : file.tensors()) json["tensors"].push_back(tensor_json(tensor));
+  return json;
+}
+
+Json describe(const RotorFile& file) {
+  Json json = {{"format", "rotor"},
+               {"file_bytes", file.container().file_bytes()},
+               {"config", parse_json(model_config_to_json(file.config()), file.path())},
+               {"parameters", num_parameters(tensor_table(file.config()))},
+               {"tensors", Json::array()}};
+  for (const auto& [key, value] : file.container().metadata()) {
+    const bool of_a_tensor =
+        key.starts_with(rotor_key::kChecksumPrefix) || key.starts_with(rotor_key::kShapePrefix);
+    if (!of_a_tensor && key != rotor_key::kConfig) json["metadata"][key] = value;
+  }
+  for (const TensorInfo& tensor : file.container().tensors()) {
+    if (tensor.name.starts_with(kPaddingPrefix)) continue;
+    Json entry = tensor_json(tensor);
+    if (file.container().find(scale_name(tensor.name)) != nullptr) {
+      const TernaryMatrix matrix = file.ternary(tensor.name);
+      const TritCounts counts =
+          count_trits(matrix.tiles, static_cast<size_t>(matrix.rows), static_cast<size_t>(matrix.cols));
+      entry["dtype"] = "ternary";
+      entry["shape"] = {matrix.rows, matrix.cols};
+      entry["scale"] = matrix.scale;
+      entry["sparsity"] = counts.sparsity();
+    }
+    json["tensors"].push_back(entry);
+  }
+  file.check_intact();
+  return json;
+}
+
+Json describe(const std::string& path) {
+  if (std::filesystem::is_directory(path)) {
+    const Checkpoint checkpoint(path);
+    Json json = describe(checkpoint.weights());
+    json["format"] = "checkpoint";
+    json["config"] = parse_json(model_config_to_json(checkpoint.config()), path);
+    json["parameters"] = num_parameters(tensor_table(checkpoint.config()));
+    return json;
+  }
+  const bool is_rotor = SafetensorsFile(path).metadata().contains(rotor_key::kFormatVersion);
+  return is_rotor ? describe(RotorFile(path)) : describe(SafetensorsFile(path));
+}
+
+void print(const std::string& path, const Json& json) {
+  std::printf("%s: %s, %s\n", path.c_str(), json["format"].get<std::string>().c_str(),
+              tool::bytes_text(json["file_bytes"].get<double>()).c_str());
+  if (json.contains("parameters")) std::printf("  parameters: %lld\n", json["parameters"].get<long long>());
+  for (const char* block : {"metadata", "config"}) {
+    if (!json.contains(block)) continue;
+    for (const auto& [key, value] : json[block].items()) {
+      std::printf("  %s: %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : dump_json(value).c_str());
+    }
+  }
+  for (const Json& tensor : json["tensors"]) {
+    std::printf("  %-28s %-8s %-16s %10s", tensor["name"].get<std::string>().c_str(),
+                tensor["dtype"].get<std::string>().c_str(),
+                shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str(),
+                tool::bytes_text(tensor["bytes"].get<double>()).c_str());
+    if (tensor.contains("sparsity")) {
+      std::printf("   %4.1f %% zeros, scale %.6g", 100 * tensor["sparsity"].get<double>(), tensor["scale"].get<double>());
+    }
+    std::printf("\n");
+  }
+}
+
+}  // namespace
+
+int info(int argc, char** argv) {
+  cxxopts::Options options("rotor info", "Describes a .rotor file, a safetensors file or a checkpoint directory.");
+  options.add_options()("model", "file or directory", cxxopts::value<std::string>())("json", "print JSON");
+  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  if (!parsed) return 0;
+  const auto path = (*parsed)["model"].as<std::string>();
+  const Json json = describe(path);
+  if (parsed->count("json") != 0) {
+    std::printf("%s\n", dump_json(json, 2).c_str());
+  } else {
+    print(path, json);
+  }
+  return 0;
+}
+
+}  // namespace rotor::runtime::cli

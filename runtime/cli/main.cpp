@@ -1,0 +1,11 @@
+// rotor: runs packed ternary models. No LibTorch here.
+#include "rotor/tool/main.h"
+#include "runtime/cli/commands.h"
+
+int main(int argc, char** argv) {
+  using namespace rotor::runtime::cli;
+  return rotor::tool::run_commands(argc, argv, "rotor", "rotor runs packed ternary neural networks.",
+                                   {{"classify", "accuracy and speed of a classifier on a data set", classify},
+                                    {"info", "what is in a model file", info},
+                                    {"verify", "check every byte of a model file", verify}});
+}

@@ -1,0 +1,44 @@
+// rotor-train fit: a config becomes a run.
+#include <cstdio>
+
+#include "rotor/tool/interrupt.h"
+#include "rotor/tool/options.h"
+#include "train/cli/commands.h"
+#include "train/trainer/trainer.h"
+
+namespace rotor::train::cli {
+namespace {
+
+constexpr const char* kExamples =
+    "  rotor-train fit configs/fashion-mlp.yaml\n"
+    "  rotor-train fit configs/mnist-mlp.yaml --set data.path=/data/mnist --set train.epochs=5\n"
+    "  rotor-train fit configs/mnist-mlp.yaml --resume          go on after Ctrl-C\n";
+
+}  // namespace
+
+int fit(int argc, char** argv) {
+  cxxopts::Options options("rotor-train fit",
+                           "Trains a model. Ctrl-C writes a checkpoint and stops; --resume goes on from it.");
+  options.add_options()("config", "YAML file", cxxopts::value<std::string>())(
+      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())(
+      "resume", "go on from the last checkpoint in output_dir, if there is one")(
+      "overwrite", "remove an earlier run in output_dir first");
+  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
+  if (!parsed) return 0;
+  const bool resume = parsed->count("resume") != 0;
+  const bool overwrite = parsed->count("overwrite") != 0;
+  if (resume && overwrite) throw tool::UsageError("--resume and --overwrite exclude each other");
+  const TrainConfig config = load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  tool::catch_interrupts();
+  Trainer trainer(config, resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh);
+  if (!trainer.run()) {
+    std::fprintf(stderr, "interrupted: checkpoint written to %s/checkpoint; go on with --resume\n",
+                 config.output_dir.c_str());
+    return tool::kInterruptedStatus;
+  }
+  std::fprintf(stderr, "done: test accuracy %.2f %% (best %.2f %%), checkpoint %s/checkpoint\n",
+               100 * trainer.last_evaluation().accuracy(), 100 * trainer.best_accuracy(), config.output_dir.c_str());
+  return 0;
+}
+
+}  // namespace rotor::train::cli

@@ -1,0 +1,28 @@
+// rotor-train: trains ternary models on LibTorch.
+#include <torch/torch.h>
+
+#include "rotor/core/error.h"
+#include "rotor/tool/main.h"
+#include "train/cli/commands.h"
+
+namespace {
+
+/// LibTorch's errors carry a stack trace for its developers; users get the message.
+template <int (*kCommand)(int, char**)>
+int without_backtrace(int argc, char** argv) {
+  try {
+    return kCommand(argc, argv);
+  } catch (const c10::Error& e) {
+    rotor::fail("LibTorch: ", e.what_without_backtrace());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace rotor::train::cli;
+  return rotor::tool::run_commands(
+      argc, argv, "rotor-train", "rotor-train trains ternary neural networks.",
+      {{"fit", "train a model as a config says", without_backtrace<fit>},
+       {"eval", "loss and accuracy of a checkpoint over the whole test split", without_backtrace<eval>}});
+}

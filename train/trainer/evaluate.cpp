@@ -1,0 +1,38 @@
+// The evaluation loop.
+#include "train/trainer/evaluate.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace rotor::train {
+
+Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device, int64_t batch_size) {
+  const torch::NoGradGuard no_grad;
+  const bool was_training = model->is_training();
+  model->eval();
+  const std::vector<float> table = pixel_table(model->config().mlp);
+  Evaluation result;
+  double loss_sum = 0.0;
+  std::vector<int64_t> indices;
+  for (int64_t first = 0; first < data.size(); first += batch_size) {
+    indices.resize(static_cast<size_t>(std::min(batch_size, data.size() - first)));
+    std::iota(indices.begin(), indices.end(), first);
+    const Batch batch = data.batch(indices, table, device);
+    const torch::Tensor logits = model->forward(batch.images);
+    loss_sum += torch::nn::functional::cross_entropy(
+                    logits, batch.labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum))
+                    .item<double>();
+    const torch::Tensor classes = logits.argmax(-1).to(torch::kCPU).contiguous();
+    const auto* begin = classes.data_ptr<int64_t>();
+    result.predictions.insert(result.predictions.end(), begin, begin + classes.numel());
+  }
+  result.total = data.size();
+  for (size_t i = 0; i < result.predictions.size(); ++i) {
+    if (result.predictions[i] == data.raw().labels[i]) ++result.correct;
+  }
+  result.loss = result.total == 0 ? 0.0 : loss_sum / static_cast<double>(result.total);
+  model->train(was_training);
+  return result;
+}
+
+}  // namespace rotor::train

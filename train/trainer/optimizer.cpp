@@ -1,0 +1,49 @@
+// Parameter groups and options.
+#include "train/trainer/optimizer.h"
+
+namespace rotor::train {
+namespace {
+
+template <class Options>
+std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Module& module, const Options& options,
+                                                           double weight_decay) {
+  std::vector<torch::Tensor> matrices;
+  std::vector<torch::Tensor> vectors;
+  for (const torch::Tensor& parameter : module.parameters()) {
+    (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
+  }
+  Options decayed = options;
+  decayed.weight_decay(weight_decay);
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  groups.emplace_back(matrices, std::make_unique<Options>(decayed));
+  if (!vectors.empty()) groups.emplace_back(vectors, std::make_unique<Options>(options));
+  return groups;
+}
+
+template <class Optimizer, class Options>
+std::unique_ptr<torch::optim::Optimizer> make(const torch::nn::Module& module, Options options, double weight_decay) {
+  options.weight_decay(0.0);
+  return std::make_unique<Optimizer>(make_groups(module, options, weight_decay), options);
+}
+
+}  // namespace
+
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module, const OptimizerConfig& config) {
+  using namespace torch::optim;
+  const auto betas = std::make_tuple(config.betas[0], config.betas[1]);
+  switch (config.kind) {
+    case OptimizerKind::adam:
+      return make<Adam>(module, AdamOptions(config.learning_rate).betas(betas), config.weight_decay);
+    case OptimizerKind::adamw:
+      return make<AdamW>(module, AdamWOptions(config.learning_rate).betas(betas), config.weight_decay);
+    case OptimizerKind::sgd:
+      return make<SGD>(module, SGDOptions(config.learning_rate).momentum(config.momentum), config.weight_decay);
+  }
+  return nullptr;
+}
+
+void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate) {
+  for (auto& group : optimizer.param_groups()) group.options().set_lr(learning_rate);
+}
+
+}  // namespace rotor::train
