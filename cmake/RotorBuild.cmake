@@ -20,7 +20,7 @@ add_library(rotor_options INTERFACE)
 target_include_directories(rotor_options INTERFACE ${CMAKE_SOURCE_DIR})
 # -ffp-contract=off: the same source gives the same floats in every kernel file and on every machine.
 target_compile_options(rotor_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-                                               -Wnon-virtual-dtor -ffp-contract=off)
+                                               -Wnon-virtual-dtor -Wno-missing-field-initializers -ffp-contract=off)
 if(ROTOR_WERROR)
   target_compile_options(rotor_options INTERFACE -Werror)
 endif()

@@ -3,6 +3,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/tool/main.h"
+#include "train/cli/blas.h"
 #include "train/cli/commands.h"
 
 namespace {
@@ -21,6 +22,7 @@ int without_backtrace(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace rotor::train::cli;
+  use_fast_blas(argv);
   return rotor::tool::run_commands(
       argc, argv, "rotor-train", "rotor-train trains ternary neural networks.",
       {{"fit", "train a model as a config says", without_backtrace<fit>},

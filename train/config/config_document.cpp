@@ -136,12 +136,14 @@ void ConfigSection::check_map() const {
   }
 }
 
-bool ConfigSection::has(const std::string& key) const { return node_[key].IsDefined(); }
+bool ConfigSection::has(const std::string& key) const {
+  const YAML::Node found = static_cast<const YAML::Node&>(node_)[key];
+  return found.IsDefined() && !found.IsNull();
+}
 
 std::optional<YAML::Node> ConfigSection::find(const std::string& key, bool required) {
   known_.push_back(key);
-  const YAML::Node found = static_cast<const YAML::Node&>(node_)[key];
-  if (found.IsDefined()) return found;
+  if (has(key)) return static_cast<const YAML::Node&>(node_)[key];
   if (required) fail(document_->location(path_, node_), ": ", key_path(key), " is missing");
   return std::nullopt;
 }

@@ -38,6 +38,7 @@ class ConfigSection {
   /// The root of a document.
   explicit ConfigSection(const ConfigDocument& document);
 
+  /// Whether `key` has a value; a null (`key: ~`, `--set key=`) counts as none.
   bool has(const std::string& key) const;
   /// The map under `key`; an empty one if the key is absent.
   ConfigSection section(const std::string& key);

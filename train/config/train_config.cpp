@@ -3,9 +3,11 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/json.h"
 #include "train/config/config_document.h"
 
 namespace rotor::train {
@@ -90,6 +92,15 @@ void read_train(ConfigSection section, TrainConfig& config) {
   section.done();
 }
 
+/// The shortest text that reads back as the same number.
+std::string number_text(double value) { return dump_json(Json(value)); }
+
+std::vector<std::string> number_texts(const std::vector<double>& values) {
+  std::vector<std::string> texts;
+  for (const double value : values) texts.push_back(number_text(value));
+  return texts;
+}
+
 void emit_model(YAML::Emitter& out, const ModelConfig& model) {
   const MlpConfig& mlp = model.mlp;
   out << YAML::Key << "model" << YAML::Value << YAML::BeginMap;
@@ -98,10 +109,10 @@ void emit_model(YAML::Emitter& out, const ModelConfig& model) {
   out << YAML::Key << "layer_sizes" << YAML::Value << YAML::Flow << mlp.layer_sizes;
   out << YAML::Key << "activation" << YAML::Value << name(mlp.activation);
   out << YAML::Key << "norm" << YAML::Value << name(mlp.norm);
-  out << YAML::Key << "norm_eps" << YAML::Value << mlp.norm_eps;
+  out << YAML::Key << "norm_eps" << YAML::Value << number_text(mlp.norm_eps);
   out << YAML::Key << "bias" << YAML::Value << mlp.bias;
-  out << YAML::Key << "dropout" << YAML::Value << mlp.dropout;
-  out << YAML::Key << "sign_threshold" << YAML::Value << mlp.sign_threshold;
+  out << YAML::Key << "dropout" << YAML::Value << number_text(mlp.dropout);
+  out << YAML::Key << "sign_threshold" << YAML::Value << number_text(mlp.sign_threshold);
   out << YAML::Key << "class_names" << YAML::Value << YAML::Flow << mlp.class_names;
   out << YAML::EndMap;
 }
@@ -110,8 +121,8 @@ void emit_data(YAML::Emitter& out, const DataConfig& data) {
   out << YAML::Key << "data" << YAML::Value << YAML::BeginMap;
   out << YAML::Key << "type" << YAML::Value << data.type;
   out << YAML::Key << "path" << YAML::Value << data.path;
-  if (data.mean) out << YAML::Key << "mean" << YAML::Value << *data.mean;
-  if (data.std) out << YAML::Key << "std" << YAML::Value << *data.std;
+  if (data.mean) out << YAML::Key << "mean" << YAML::Value << number_text(*data.mean);
+  if (data.std) out << YAML::Key << "std" << YAML::Value << number_text(*data.std);
   out << YAML::EndMap;
 }
 
@@ -122,14 +133,14 @@ void emit_train(YAML::Emitter& out, const TrainConfig& config) {
   if (config.steps) out << YAML::Key << "steps" << YAML::Value << *config.steps;
   out << YAML::Key << "batch_size" << YAML::Value << config.batch_size;
   out << YAML::Key << "optimizer" << YAML::Value << kOptimizers[static_cast<size_t>(optimizer.kind)];
-  out << YAML::Key << "learning_rate" << YAML::Value << optimizer.learning_rate;
-  out << YAML::Key << "betas" << YAML::Value << YAML::Flow << optimizer.betas;
-  out << YAML::Key << "momentum" << YAML::Value << optimizer.momentum;
-  out << YAML::Key << "weight_decay" << YAML::Value << optimizer.weight_decay;
+  out << YAML::Key << "learning_rate" << YAML::Value << number_text(optimizer.learning_rate);
+  out << YAML::Key << "betas" << YAML::Value << YAML::Flow << number_texts(optimizer.betas);
+  out << YAML::Key << "momentum" << YAML::Value << number_text(optimizer.momentum);
+  out << YAML::Key << "weight_decay" << YAML::Value << number_text(optimizer.weight_decay);
   out << YAML::Key << "schedule" << YAML::Value << kSchedules[static_cast<size_t>(optimizer.schedule)];
   out << YAML::Key << "warmup_steps" << YAML::Value << optimizer.warmup_steps;
-  out << YAML::Key << "final_learning_rate" << YAML::Value << optimizer.final_learning_rate;
-  out << YAML::Key << "clip_norm" << YAML::Value << optimizer.clip_norm;
+  out << YAML::Key << "final_learning_rate" << YAML::Value << number_text(optimizer.final_learning_rate);
+  out << YAML::Key << "clip_norm" << YAML::Value << number_text(optimizer.clip_norm);
   out << YAML::Key << "keep_checkpoints" << YAML::Value << config.keep_checkpoints;
   out << YAML::EndMap;
 }

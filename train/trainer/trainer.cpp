@@ -2,6 +2,7 @@
 #include "train/trainer/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <sstream>
@@ -11,13 +12,14 @@
 #include "rotor/formats/atomic_file.h"
 #include "rotor/tool/interrupt.h"
 #include "train/trainer/optimizer.h"
+#include "train/trainer/optimizer_state.h"
 #include "train/trainer/schedule.h"
 
 namespace rotor::train {
 namespace {
 
 constexpr const char* kStateFile = "trainer.json";
-constexpr const char* kOptimizerFile = "optimizer.pt";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
 
 template <class... Args>
 std::string format(const char* pattern, Args... args) {
@@ -103,9 +105,7 @@ void Trainer::start_from(StartMode start) {
 void Trainer::save_checkpoint(bool is_best) {
   directory_.add_checkpoint(step_, is_best, config_.keep_checkpoints, [&](const std::string& directory) {
     save_parameters(*model_, config_.model, directory);
-    std::ostringstream optimizer_bytes;
-    torch::save(*optimizer_, optimizer_bytes);
-    write_file(directory + "/" + kOptimizerFile, optimizer_bytes.str());
+    save_optimizer(*optimizer_, config_.optimizer.kind, *model_, directory + "/" + kOptimizerFile);
     const Json state = {{"step", step_},
                         {"epoch_loss", totals_.loss},
                         {"epoch_correct", totals_.correct},
@@ -133,11 +133,7 @@ void Trainer::load_checkpoint(const std::string& directory) {
     fail(state_path, ": not a trainer state: ", e.what());
   }
   load_parameters(*model_, Checkpoint(directory));
-  try {
-    torch::load(*optimizer_, directory + "/" + kOptimizerFile, device_);
-  } catch (const c10::Error& e) {
-    fail(directory, "/", kOptimizerFile, ": cannot read the optimizer state: ", e.what_without_backtrace());
-  }
+  load_optimizer(*optimizer_, config_.optimizer.kind, *model_, directory + "/" + kOptimizerFile);
   directory_.drop_metrics_after(step_);
   std::fprintf(stderr, "resuming %s at step %lld of %lld\n", directory.c_str(), static_cast<long long>(step_),
                static_cast<long long>(total_steps_));

@@ -1,0 +1,56 @@
+// Checkpoint directories.
+#include "rotor/formats/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include "rotor/core/error.h"
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+
+namespace rotor {
+namespace {
+
+using test::expect_error;
+using test::TempDir;
+
+TEST(Checkpoint, RoundTrip) {
+  const TempDir dir;
+  const ModelConfig config = test::small_mlp();
+  test::write_random_checkpoint(dir.file("c"), config);
+  const Checkpoint checkpoint(dir.file("c"));
+  EXPECT_EQ(checkpoint.config().mlp.layer_sizes, config.mlp.layer_sizes);
+  EXPECT_EQ(checkpoint.tensor("layers.1.linear.weight").size(), 37U * 18);
+}
+
+TEST(Checkpoint, RefusesWhatIsNotOne) {
+  const TempDir dir;
+  expect_error([&] { Checkpoint{dir.file("none")}; }, {"none", "checkpoint directory"});
+  expect_error([&] { Checkpoint{dir.path()}; }, {"config.json", "No such file"});
+  test::write_random_checkpoint(dir.file("c"), test::small_mlp());
+  std::filesystem::remove(dir.file("c/model.safetensors"));
+  expect_error([&] { Checkpoint{dir.file("c")}; }, {"model.safetensors", "No such file"});
+}
+
+TEST(Checkpoint, TensorsMustBeThoseOfTheArchitecture) {
+  const TempDir dir;
+  ModelConfig other = test::small_mlp();
+  test::write_random_checkpoint(dir.file("c"), other);
+  test::write_random_checkpoint(dir.file("d"), test::small_mlp(Activation::relu, Quantization::ternary, false));
+  const auto swap_config = [&](const char* from, const char* to) {
+    std::filesystem::copy_file(dir.file(std::string(from) + "/config.json"), dir.file(std::string(to) + "/config.json"),
+                               std::filesystem::copy_options::overwrite_existing);
+  };
+  const std::string kept = test::read_bytes(dir.file("d/config.json"));
+  swap_config("c", "d");
+  expect_error([&] { Checkpoint{dir.file("d")}; }, {"layers.0.linear.bias", "missing"});
+  test::write_bytes(dir.file("c/config.json"), kept);
+  expect_error([&] { Checkpoint{dir.file("c")}; }, {"layers.0.linear.bias", "not part of this model"});
+  other.mlp.layer_sizes = {64, 37, 19, 10};
+  test::write_random_checkpoint(dir.file("e"), other);
+  test::write_random_checkpoint(dir.file("c"), test::small_mlp());
+  swap_config("e", "c");
+  expect_error([&] { Checkpoint{dir.file("c")}; }, {"layers.1.linear.weight", "[19, 37]", "[18, 37]"});
+}
+
+}  // namespace
+}  // namespace rotor

@@ -1,0 +1,64 @@
+// Mappings, and what happens when the file under one shrinks.
+#include "rotor/formats/mapped_file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "rotor/core/error.h"
+#include "tests/support/temp_dir.h"
+
+namespace rotor {
+namespace {
+
+using test::expect_error;
+using test::TempDir;
+
+TEST(MappedFile, ShowsTheBytes) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), "abc");
+  MappedFile file(dir.file("f"));
+  EXPECT_EQ(std::string(file.bytes().begin(), file.bytes().end()), "abc");
+  MappedFile moved = std::move(file);
+  EXPECT_EQ(moved.bytes().size(), 3U);
+  moved.check_intact();
+  test::write_bytes(dir.file("empty"), "");
+  EXPECT_TRUE(MappedFile(dir.file("empty")).bytes().empty());
+}
+
+TEST(MappedFile, SaysWhyItCannotOpen) {
+  const TempDir dir;
+  expect_error([&] { MappedFile{dir.file("none")}; }, {"none", "No such file"});
+  expect_error([&] { MappedFile{dir.path()}; }, {"found a directory"});
+  expect_error([] { MappedFile{"/dev/null"}; }, {"/dev/null", "regular file"});
+}
+
+TEST(MappedFile, TruncationUnderTheMappingIsAnErrorNotACrash) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), std::string(64 * 1024, 'x'));
+  const MappedFile file(dir.file("f"));
+  ASSERT_EQ(truncate(dir.file("f").c_str(), 100), 0);
+  const auto bytes = file.bytes();
+  EXPECT_GE(std::accumulate(bytes.begin(), bytes.end(), 0), 100 * 'x');
+  expect_error([&] { file.check_intact(); }, {dir.file("f"), "truncated while it was in use", "65536"});
+  // A later mapping that takes the same slot starts clean.
+  test::write_bytes(dir.file("g"), "abc");
+  MappedFile(dir.file("g")).check_intact();
+}
+
+TEST(MappedFile, ManyMappingsAreAnErrorNotACrash) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), "abc");
+  std::vector<MappedFile> files;
+  expect_error(
+      [&] {
+        for (int i = 0; i < 2000; ++i) files.emplace_back(dir.file("f"));
+      },
+      {"files are mapped at once"});
+  files.clear();
+  EXPECT_EQ(MappedFile(dir.file("f")).bytes().size(), 3U);
+}
+
+}  // namespace
+}  // namespace rotor

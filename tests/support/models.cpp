@@ -1,0 +1,79 @@
+// Random checkpoints and generated images.
+#include "tests/support/models.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "export/convert.h"
+#include "rotor/formats/checkpoint.h"
+#include "tests/support/random.h"
+#include "tests/support/temp_dir.h"
+
+namespace rotor::test {
+
+ModelConfig small_mlp(Activation activation, Quantization quantization, bool bias) {
+  ModelConfig config;
+  config.quantization = quantization;
+  config.mlp.layer_sizes = {64, 37, 18, 10};
+  config.mlp.activation = activation;
+  config.mlp.bias = bias;
+  config.mlp.dropout = 0.1;
+  config.mlp.input_mean = 0.26;  // no pixel value falls on the sign threshold
+  config.mlp.input_std = 0.3;
+  return config;
+}
+
+void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed) {
+  std::filesystem::create_directories(directory);
+  Random random(seed);
+  std::vector<float> values;
+  write_checkpoint(directory, config, [&](const TensorSpec& spec) -> std::span<const float> {
+    size_t count = 1;
+    for (const int64_t size : spec.shape) count *= static_cast<size_t>(size);
+    values = random.normals(count);
+    if (spec.name.ends_with("norm.weight")) {
+      for (float& v : values) v = 1.0F + 0.1F * v;
+    }
+    return values;
+  });
+}
+
+void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed) {
+  const TempDir directory;
+  write_random_checkpoint(directory.file("checkpoint"), config, seed);
+  exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path, [](const auto&) {});
+}
+
+std::string idx_bytes(const std::vector<uint32_t>& shape, const std::vector<uint8_t>& data) {
+  std::string bytes = {0, 0, 8, static_cast<char>(shape.size())};
+  for (const uint32_t size : shape) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(size >> shift & 255));
+  }
+  bytes.append(data.begin(), data.end());
+  return bytes;
+}
+
+void write_idx_dataset(const std::string& directory, int64_t train_count, int64_t test_count, int64_t side) {
+  std::filesystem::create_directories(directory);
+  Random random(7);
+  const auto pixels = static_cast<size_t>(side * side);
+  std::vector<std::vector<float>> prototypes(10);
+  for (auto& prototype : prototypes) prototype = random.normals(pixels);
+  for (const auto& [prefix, count] : {std::pair{"train", train_count}, std::pair{"t10k", test_count}}) {
+    std::vector<uint8_t> images;
+    std::vector<uint8_t> labels;
+    for (int64_t i = 0; i < count; ++i) {
+      labels.push_back(static_cast<uint8_t>(random.integer(0, 9)));
+      for (size_t p = 0; p < pixels; ++p) {
+        const float value = 100.0F + 40.0F * prototypes[labels.back()][p] + 40.0F * random.normal();
+        images.push_back(static_cast<uint8_t>(std::clamp(value, 0.0F, 255.0F)));
+      }
+    }
+    const auto n = static_cast<uint32_t>(count);
+    const auto s = static_cast<uint32_t>(side);
+    write_bytes(directory + "/" + prefix + "-images-idx3-ubyte", idx_bytes({n, s, s}, images));
+    write_bytes(directory + "/" + prefix + "-labels-idx1-ubyte", idx_bytes({n}, labels));
+  }
+}
+
+}  // namespace rotor::test

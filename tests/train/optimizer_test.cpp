@@ -1,0 +1,110 @@
+// Schedules as formulas, and which parameters decay.
+#include "train/trainer/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+#include "train/models/ternary_mlp.h"
+#include "train/trainer/optimizer_state.h"
+#include "train/trainer/schedule.h"
+
+namespace rotor::train {
+namespace {
+
+TEST(LearningRate, WarmsUpAndDecays) {
+  OptimizerConfig config;
+  config.learning_rate = 1.0;
+  config.warmup_steps = 10;
+  config.final_learning_rate = 0.1;
+  for (const ScheduleKind kind : {ScheduleKind::constant, ScheduleKind::linear, ScheduleKind::cosine}) {
+    config.schedule = kind;
+    EXPECT_DOUBLE_EQ(learning_rate_at(config, 0, 110), 0.1);
+    EXPECT_DOUBLE_EQ(learning_rate_at(config, 9, 110), 1.0);
+    EXPECT_DOUBLE_EQ(learning_rate_at(config, 10, 110), 1.0);
+  }
+  config.schedule = ScheduleKind::constant;
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 109, 110), 1.0);
+  config.schedule = ScheduleKind::linear;
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 60, 110), 0.55);
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 110, 110), 0.1);
+  config.schedule = ScheduleKind::cosine;
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 60, 110), 0.55);
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 35, 110), 0.1 + 0.9 * 0.5 * (1 + std::cos(M_PI / 4)));
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 110, 110), 0.1);
+  config.warmup_steps = 200;  // longer than the run
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 109, 110), 0.55);
+}
+
+TEST(Optimizer, DecaysMatricesOnly) {
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd}) {
+    TernaryMlp model(test::small_mlp());
+    OptimizerConfig config;
+    config.kind = kind;
+    config.weight_decay = 0.5;
+    const auto optimizer = make_optimizer(*model, config);
+    ASSERT_EQ(optimizer->param_groups().size(), 2U);
+    size_t parameters = 0;
+    for (auto& group : optimizer->param_groups()) {
+      for (const torch::Tensor& parameter : group.params()) {
+        ++parameters;
+        const double decay =
+            kind == OptimizerKind::adam
+                ? static_cast<torch::optim::AdamOptions&>(group.options()).weight_decay()
+                : kind == OptimizerKind::adamw
+                      ? static_cast<torch::optim::AdamWOptions&>(group.options()).weight_decay()
+                      : static_cast<torch::optim::SGDOptions&>(group.options()).weight_decay();
+        EXPECT_EQ(decay, parameter.dim() == 2 ? 0.5 : 0.0);
+      }
+    }
+    EXPECT_EQ(parameters, model->parameters().size());
+    set_learning_rate(*optimizer, 0.125);
+    for (auto& group : optimizer->param_groups()) EXPECT_EQ(group.options().get_lr(), 0.125);
+  }
+}
+
+TEST(OptimizerState, RoundTripGivesTheSameNextStep) {
+  for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd}) {
+    const test::TempDir dir;
+    OptimizerConfig config;
+    config.kind = kind;
+    torch::manual_seed(1);
+    TernaryMlp a(test::small_mlp());
+    torch::manual_seed(1);
+    TernaryMlp b(test::small_mlp());
+    const auto optimizer_a = make_optimizer(*a, config);
+    const auto optimizer_b = make_optimizer(*b, config);
+    const auto step = [](TernaryMlp& model, torch::optim::Optimizer& optimizer) {
+      model->eval();
+      optimizer.zero_grad();
+      model->forward(torch::ones({2, 64})).square().sum().backward();
+      optimizer.step();
+    };
+    save_optimizer(*optimizer_a, kind, *a, dir.file("fresh"));  // before any step: no tensors
+    load_optimizer(*optimizer_b, kind, *b, dir.file("fresh"));
+    for (int i = 0; i < 3; ++i) step(a, *optimizer_a);
+    save_optimizer(*optimizer_a, kind, *a, dir.file("state"));
+    {
+      const torch::NoGradGuard no_grad;
+      for (const auto& parameter : b->named_parameters()) parameter->copy_(a->named_parameters()[parameter.key()]);
+    }
+    load_optimizer(*optimizer_b, kind, *b, dir.file("state"));
+    save_optimizer(*optimizer_b, kind, *b, dir.file("again"));
+    EXPECT_EQ(test::read_bytes(dir.file("state")), test::read_bytes(dir.file("again")));
+    step(a, *optimizer_a);
+    step(b, *optimizer_b);
+    for (const auto& parameter : b->named_parameters()) {
+      EXPECT_TRUE(torch::equal(parameter.value(), a->named_parameters()[parameter.key()])) << parameter.key();
+    }
+    ModelConfig other = test::small_mlp();
+    other.mlp.layer_sizes[1] = 38;
+    TernaryMlp c(other);
+    const auto optimizer_c = make_optimizer(*c, config);
+    test::expect_error([&] { load_optimizer(*optimizer_c, kind, *c, dir.file("state")); }, {"state", "expected shape"});
+  }
+}
+
+}  // namespace
+}  // namespace rotor::train

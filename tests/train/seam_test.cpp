@@ -1,0 +1,64 @@
+// Training and runtime agree: module, checkpoint, export and packed model on the same images.
+#include <gtest/gtest.h>
+
+#include "export/convert.h"
+#include "rotor/core/error.h"
+#include "rotor/core/tiles.h"
+#include "tests/seam/seam.h"
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+
+namespace rotor::train {
+namespace {
+
+class SeamTest : public ::testing::TestWithParam<std::pair<Activation, Quantization>> {};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SeamTest,
+                         ::testing::Values(std::pair{Activation::relu, Quantization::ternary},
+                                           std::pair{Activation::relu2, Quantization::ternary},
+                                           std::pair{Activation::sign, Quantization::ternary},
+                                           std::pair{Activation::relu, Quantization::none},
+                                           std::pair{Activation::sign, Quantization::none}),
+                         [](const auto& param) {
+                           return std::string(name(param.param.first)) + "_" + name(param.param.second);
+                         });
+
+TEST_P(SeamTest, PackedModelGivesTheSameClasses) {
+  const test::TempDir dir;
+  test::write_idx_dataset(dir.path(), 1, 2000);
+  const IdxDataset data = load_idx(dir.path(), IdxSplit::test);
+  torch::manual_seed(5);
+  TernaryMlp module(test::small_mlp(GetParam().first, GetParam().second));
+  save_parameters(*module, module->config(), dir.path());
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  const RotorFile file(dir.file("m.rotor"));
+  const runtime::Classifier packed(file);
+  const auto backend = runtime::make_backend();
+  const auto report = test::compare_seam(module, packed, *backend, data);
+  EXPECT_EQ(report.images, 2000);
+  EXPECT_TRUE(test::acceptable(report, 2)) << test::describe(report);
+  EXPECT_LT(report.largest_logit_difference, 1e-4);
+}
+
+TEST(Seam, DetectsADifferentModel) {
+  // What the check is for: one wrong scale, and one wrong weight, must not pass as rounding.
+  const test::TempDir dir;
+  test::write_idx_dataset(dir.path(), 1, 500);
+  const IdxDataset data = load_idx(dir.path(), IdxSplit::test);
+  torch::manual_seed(5);
+  ModelConfig config = test::small_mlp();
+  TernaryMlp module(config);
+  save_parameters(*module, config, dir.path());
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  const RotorFile file(dir.file("m.rotor"));
+  const runtime::Classifier packed(file);
+  const auto backend = runtime::make_backend();
+  {
+    const torch::NoGradGuard no_grad;
+    module->named_parameters()["layers.1.linear.weight"][3][4] = 9.0;
+  }
+  EXPECT_FALSE(test::acceptable(test::compare_seam(module, packed, *backend, data), 2));
+}
+
+}  // namespace
+}  // namespace rotor::train

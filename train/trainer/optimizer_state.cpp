@@ -1,0 +1,111 @@
+// One description of each optimizer's state serves both ways.
+#include "train/trainer/optimizer_state.h"
+
+#include <functional>
+#include <sstream>
+#include <vector>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/safetensors.h"
+
+namespace rotor::train {
+namespace {
+
+/// LibTorch keys its states by the address of the parameter: as text up to 1.13, as a pointer since 2.
+template <class Map>
+typename Map::key_type state_key(const torch::Tensor& parameter) {
+  if constexpr (std::is_same_v<typename Map::key_type, std::string>) {
+    std::ostringstream text;
+    text << parameter.unsafeGetTensorImpl();
+    return text.str();
+  } else {
+    return parameter.unsafeGetTensorImpl();
+  }
+}
+
+/// The state of one parameter, created empty if it is not there yet.
+template <class State>
+State& state_of(torch::optim::Optimizer& optimizer, const torch::Tensor& parameter) {
+  auto& states = optimizer.state();
+  auto& slot = states[state_key<std::decay_t<decltype(states)>>(parameter)];
+  if (!slot) slot = std::make_unique<State>();
+  return static_cast<State&>(*slot);
+}
+
+/// A tensor of a parameter's state by its name in files, and the step count if the optimizer has one.
+struct StateView {
+  std::vector<std::pair<std::string, std::function<torch::Tensor()>>> read;
+  std::vector<std::function<void(torch::Tensor)>> write;
+  std::function<int64_t()> step = [] { return int64_t{0}; };
+  std::function<void(int64_t)> set_step = [](int64_t) {};
+};
+
+template <class State>
+StateView adam_view(State& state) {
+  return {.read = {{"exp_avg", [&] { return state.exp_avg(); }}, {"exp_avg_sq", [&] { return state.exp_avg_sq(); }}},
+          .write = {[&](torch::Tensor t) { state.exp_avg(std::move(t)); },
+                    [&](torch::Tensor t) { state.exp_avg_sq(std::move(t)); }},
+          .step = [&] { return static_cast<int64_t>(state.step()); },
+          .set_step = [&](int64_t step) { state.step(step); }};
+}
+
+StateView view_of(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::Tensor& parameter) {
+  if (kind == OptimizerKind::adam) return adam_view(state_of<torch::optim::AdamParamState>(optimizer, parameter));
+  if (kind == OptimizerKind::adamw) return adam_view(state_of<torch::optim::AdamWParamState>(optimizer, parameter));
+  auto& state = state_of<torch::optim::SGDParamState>(optimizer, parameter);
+  return {.read = {{"momentum_buffer", [&] { return state.momentum_buffer(); }}},
+          .write = {[&](torch::Tensor t) { state.momentum_buffer(std::move(t)); }}};
+}
+
+}  // namespace
+
+void save_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
+                    const std::string& path) {
+  std::vector<TensorDeclaration> declarations;
+  std::vector<torch::Tensor> tensors;
+  int64_t step = 0;
+  for (const auto& parameter : module.named_parameters()) {
+    const StateView view = view_of(optimizer, kind, parameter.value());
+    step = view.step();
+    for (const auto& [name, read] : view.read) {
+      const torch::Tensor tensor = read();
+      if (!tensor.defined()) continue;  // no step was made yet, or no momentum is kept
+      tensors.push_back(tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous());
+      declarations.push_back({cat(name, ".", parameter.key()), DType::f32, tensor.sizes().vec()});
+    }
+  }
+  SafetensorsWriter writer(path, {{"step", cat(step)}}, declarations);
+  for (const torch::Tensor& tensor : tensors) {
+    writer.write({static_cast<const uint8_t*>(tensor.data_ptr()), tensor.nbytes()});
+  }
+  writer.commit();
+}
+
+void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
+                    const std::string& path) {
+  const SafetensorsFile file(path);
+  const auto step_text = file.metadata().find("step");
+  if (step_text == file.metadata().end()) fail(path, ": metadata \"step\" is missing");
+  const int64_t step = std::atoll(step_text->second.c_str());
+  size_t found = 0;
+  for (const auto& parameter : module.named_parameters()) {
+    const StateView view = view_of(optimizer, kind, parameter.value());
+    view.set_step(step);
+    for (size_t i = 0; i < view.read.size(); ++i) {
+      const TensorInfo* info = file.find(cat(view.read[i].first, ".", parameter.key()));
+      if (info == nullptr) continue;
+      if (info->shape != parameter->sizes().vec()) {
+        fail(path, ": tensor \"", info->name, "\": expected shape ", shape_text(parameter->sizes().vec()), ", found ",
+             shape_text(info->shape));
+      }
+      std::vector<float> values = file.read<float>(info->name);
+      view.write[i](torch::from_blob(values.data(), info->shape, torch::kFloat32).clone().to(parameter->device()));
+      ++found;
+    }
+  }
+  if (found != file.tensors().size()) {
+    fail(path, ": expected ", found, " tensors for this model and optimizer, found ", file.tensors().size());
+  }
+}
+
+}  // namespace rotor::train
