@@ -2,6 +2,7 @@
 #include "train/trainer/optimizer_state.h"
 
 #include <functional>
+#include <memory>
 #include <sstream>
 #include <vector>
 
@@ -23,13 +24,23 @@ typename Map::key_type state_key(const torch::Tensor& parameter) {
   }
 }
 
-/// The state of one parameter, created empty if it is not there yet.
-template <class State>
-State& state_of(torch::optim::Optimizer& optimizer, const torch::Tensor& parameter) {
+/// The state of one parameter; nullptr if there is none yet, which an optimizer takes as "no step was made".
+torch::optim::OptimizerParamState* find_state(torch::optim::Optimizer& optimizer, const torch::Tensor& parameter) {
   auto& states = optimizer.state();
-  auto& slot = states[state_key<std::decay_t<decltype(states)>>(parameter)];
-  if (!slot) slot = std::make_unique<State>();
-  return static_cast<State&>(*slot);
+  const auto it = states.find(state_key<std::decay_t<decltype(states)>>(parameter));
+  return it == states.end() ? nullptr : it->second.get();
+}
+
+std::unique_ptr<torch::optim::OptimizerParamState> make_state(OptimizerKind kind) {
+  switch (kind) {
+    case OptimizerKind::adam:
+      return std::make_unique<torch::optim::AdamParamState>();
+    case OptimizerKind::adamw:
+      return std::make_unique<torch::optim::AdamWParamState>();
+    case OptimizerKind::sgd:
+      return std::make_unique<torch::optim::SGDParamState>();
+  }
+  return nullptr;
 }
 
 /// A tensor of a parameter's state by its name in files, and the step count if the optimizer has one.
@@ -49,12 +60,12 @@ StateView adam_view(State& state) {
           .set_step = [&](int64_t step) { state.step(step); }};
 }
 
-StateView view_of(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::Tensor& parameter) {
-  if (kind == OptimizerKind::adam) return adam_view(state_of<torch::optim::AdamParamState>(optimizer, parameter));
-  if (kind == OptimizerKind::adamw) return adam_view(state_of<torch::optim::AdamWParamState>(optimizer, parameter));
-  auto& state = state_of<torch::optim::SGDParamState>(optimizer, parameter);
-  return {.read = {{"momentum_buffer", [&] { return state.momentum_buffer(); }}},
-          .write = {[&](torch::Tensor t) { state.momentum_buffer(std::move(t)); }}};
+StateView view_of(torch::optim::OptimizerParamState& state, OptimizerKind kind) {
+  if (kind == OptimizerKind::adam) return adam_view(static_cast<torch::optim::AdamParamState&>(state));
+  if (kind == OptimizerKind::adamw) return adam_view(static_cast<torch::optim::AdamWParamState&>(state));
+  auto& sgd = static_cast<torch::optim::SGDParamState&>(state);
+  return {.read = {{"momentum_buffer", [&] { return sgd.momentum_buffer(); }}},
+          .write = {[&](torch::Tensor t) { sgd.momentum_buffer(std::move(t)); }}};
 }
 
 }  // namespace
@@ -65,11 +76,13 @@ void save_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, cons
   std::vector<torch::Tensor> tensors;
   int64_t step = 0;
   for (const auto& parameter : module.named_parameters()) {
-    const StateView view = view_of(optimizer, kind, parameter.value());
+    torch::optim::OptimizerParamState* state = find_state(optimizer, parameter.value());
+    if (state == nullptr) continue;
+    const StateView view = view_of(*state, kind);
     step = view.step();
     for (const auto& [name, read] : view.read) {
       const torch::Tensor tensor = read();
-      if (!tensor.defined()) continue;  // no step was made yet, or no momentum is kept
+      if (!tensor.defined()) continue;  // SGD without momentum keeps none
       tensors.push_back(tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous());
       declarations.push_back({cat(name, ".", parameter.key()), DType::f32, tensor.sizes().vec()});
     }
@@ -89,8 +102,10 @@ void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, cons
   const int64_t step = std::atoll(step_text->second.c_str());
   size_t found = 0;
   for (const auto& parameter : module.named_parameters()) {
-    const StateView view = view_of(optimizer, kind, parameter.value());
+    auto state = make_state(kind);
+    const StateView view = view_of(*state, kind);
     view.set_step(step);
+    bool any = false;
     for (size_t i = 0; i < view.read.size(); ++i) {
       const TensorInfo* info = file.find(cat(view.read[i].first, ".", parameter.key()));
       if (info == nullptr) continue;
@@ -100,8 +115,11 @@ void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, cons
       }
       std::vector<float> values = file.read<float>(info->name);
       view.write[i](torch::from_blob(values.data(), info->shape, torch::kFloat32).clone().to(parameter->device()));
+      any = true;
       ++found;
     }
+    auto& states = optimizer.state();
+    if (any) states[state_key<std::decay_t<decltype(states)>>(parameter.value())] = std::move(state);
   }
   if (found != file.tensors().size()) {
     fail(path, ": expected ", found, " tensors for this model and optimizer, found ", file.tensors().size());

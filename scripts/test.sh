@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Everything that CI runs.
+#
+#   scripts/test.sh           packages, all builds, all tests, sanitizers, the whole trip on real images
+#   scripts/test.sh --quick   the tests of build/release alone (builds them if need be)
+#
+# A test that is skipped and does not stand in tests/allowed_skips.txt fails the run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=no
+for argument in "$@"; do
+  case "$argument" in
+    --quick) quick=yes ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "test.sh: unknown option $argument; see scripts/test.sh --help" >&2; exit 2 ;;
+  esac
+done
+
+started=$SECONDS
+step() { printf '\n== %s (%d s so far)\n' "$*" $((SECONDS - started)) >&2; }
+logs=build/test-logs
+mkdir -p $logs
+
+# run_tests BUILD_DIR NAME [ctest options]: all tests of a build, then a look at what was skipped.
+run_tests() {
+  local directory=$1 log="$logs/$2.log"
+  shift 2
+  ctest --test-dir "$directory" --output-on-failure -j 2 "$@" | tee "$log" | grep -vE '^ +Start|Test +#[0-9]+: .* Passed' || true
+  grep -q '^100% tests passed' "$log" || { echo "test.sh: tests failed in $directory, see $log" >&2; exit 1; }
+  local skipped
+  skipped=$(sed -n 's/^\s*[0-9]* - \(\S*\) (Skipped)$/\1/p' "$log" | grep -vxFf tests/allowed_skips.txt || true)
+  [ -z "$skipped" ] || { echo "test.sh: skipped without leave: $skipped" >&2; exit 1; }
+}
+
+if [ "$quick" = yes ]; then
+  cmake --preset release > /dev/null
+  cmake --build --preset release
+  run_tests build/release quick
+  exit 0
+fi
+
+step "Packages"
+scripts/setup.sh
+
+step "Release build, warnings are errors"
+cmake --preset ci
+cmake --build --preset ci
+step "Tests"
+run_tests build/release release
+tests/scripts/scripts_test.sh
+
+step "Training, export and seam on Fashion-MNIST"
+fashion=/usr/share/datasets/fashion-mnist
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+build/release/bin/rotor-train fit configs/fashion-mlp.yaml --set output_dir="$work/run" --set train.epochs=4
+build/release/bin/rotor-export "$work/run/checkpoint" "$work/fashion.rotor"
+build/release/bin/rotor verify "$work/fashion.rotor"
+build/release/bin/seam-check "$work/run/checkpoint" "$work/fashion.rotor" --data $fashion
+for kernels in scalar ""; do
+  accuracy=$(ROTOR_KERNELS=$kernels build/release/bin/rotor classify "$work/fashion.rotor" --data $fashion --json |
+    sed -n 's/^ *"accuracy": \([0-9.]*\).*/\1/p')
+  echo "accuracy $accuracy after 4 epochs (kernels: ${kernels:-fastest})" >&2
+  awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.85) }' || { echo "test.sh: expected at least 0.85" >&2; exit 1; }
+done
+
+step "Runtime alone, as on a machine without LibTorch"
+cmake --preset runtime-only -DROTOR_WERROR=ON -DCMAKE_DISABLE_FIND_PACKAGE_Torch=ON > /dev/null
+cmake --build --preset runtime-only
+build/runtime-only/bin/rotor classify "$work/fashion.rotor" --data $fashion --limit 1000
+
+step "AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan -DROTOR_WERROR=ON > /dev/null
+cmake --build --preset asan
+# LibTorch itself is not instrumented: its one-time allocations are no leaks of ours, and containers cross its border.
+ASAN_OPTIONS=detect_container_overflow=0:detect_leaks=0 run_tests build/asan asan
+
+step "ThreadSanitizer"
+cmake --preset tsan -DROTOR_WERROR=ON > /dev/null
+cmake --build --preset tsan --target rotor_tests
+run_tests build/tsan tsan -R '^(ClassifierTest|MappedFile|Kernels)'
+
+step "All passed"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The shell scripts: they parse, they explain themselves, and a data set that is not the right one is refused.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+check() {
+  local name=$1
+  shift
+  if "$@" > "$work/out" 2>&1; then echo "ok: $name"; else echo "FAILED: $name"; cat "$work/out"; failures=$((failures + 1)); fi
+}
+refused() { ! "$@"; }
+
+for script in scripts/*.sh datasets/*.sh tests/scripts/*.sh .ci/run; do check "$script parses" bash -n "$script"; done
+for script in scripts/*.sh datasets/*.sh; do
+  check "$script --help" bash -c "$script --help | grep -q ."
+  check "$script refuses unknown options" refused "$script" --no-such-option
+done
+check "setup.sh --list names LibTorch" bash -c 'scripts/setup.sh --list | grep -q libtorch-dev'
+check "setup.sh --runtime-only --list does not" bash -c '! scripts/setup.sh --runtime-only --list | grep -q libtorch'
+
+# A system without apt is told what is missing and how it is called there.
+mkdir "$work/bin"
+for tool in bash awk sed cat env; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'xxhash-devel' $work/said"
+
+# A mirror that serves something else: refused by its checksum, and nothing stays.
+mkdir "$work/mirror"
+for file in train-images-idx3 train-labels-idx1 t10k-images-idx3 t10k-labels-idx1; do
+  echo "not MNIST" | gzip > "$work/mirror/$file-ubyte.gz"
+done
+export ROTOR_SHARED="$work/none" ROTOR_MNIST_MIRROR="file://$work/mirror"
+check "mnist.sh refuses wrong files" bash -c "! datasets/mnist.sh $work/mnist 2> $work/said && grep -q 'checksum' $work/said"
+check "mnist.sh leaves nothing behind" bash -c "[ -z \"\$(ls $work/mnist 2> /dev/null)\" ]"
+ROTOR_MNIST_MIRROR="file://$work/nowhere"
+check "mnist.sh says that a mirror fails" bash -c "! datasets/mnist.sh $work/mnist 2> $work/said && grep -q 'ROTOR_MNIST_MIRROR' $work/said"
+
+echo "$failures failures"
+[ "$failures" -eq 0 ]
