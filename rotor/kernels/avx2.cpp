@@ -1,5 +1,5 @@
 // Kernels for AVX2. This file is compiled with -mavx2, so it calls no inline function or template of a shared header: the
-// linker could keep this file's copy of it for the whole program. A test checks that the object defines no weak symbol.
+// linker could keep this file's copy of it for the whole program. A test checks that the object defines no weak function.
 //
 // Matrix products join the two planes in registers into 2-bit fields that hold value + 1 (0, 1 or 2), multiply-add them as
 // unsigned bytes by signed activations, and subtract the sum of the activations once per vector.
