@@ -27,8 +27,10 @@ void export_rotor(const Checkpoint& checkpoint, const std::string& path, const O
   for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
     const std::vector<float> weights = checkpoint.tensor(spec.name);
     const TensorInfo& source = checkpoint.weights().at(spec.name);
-    ExportedTensor tensor{.name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
-    tensor.ternary = checkpoint.config().quantization == Quantization::ternary && spec.role == TensorRole::linear;
+    ExportedTensor tensor{
+        .name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
+    tensor.ternary =
+        checkpoint.config().quantization == Quantization::ternary && spec.role == TensorRole::linear;
     try {
       if (tensor.ternary) {
         export_ternary(weights, writer, tensor);

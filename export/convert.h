@@ -1,4 +1,5 @@
-// What becomes of what: checkpoints to .rotor files, tensor by tensor. It decides; reading and writing are rotor/formats.
+// What becomes of what: checkpoints to .rotor files, tensor by tensor. It decides; reading and writing are
+// rotor/formats.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ struct ExportedTensor {
   std::string name;
   std::vector<int64_t> shape;
   size_t source_bytes = 0;
-  size_t bytes = 0;    ///< in the .rotor file: planes and scale, or float32
+  size_t bytes = 0;  ///< in the .rotor file: planes and scale, or float32
   bool ternary = false;
   float scale = 0.0F;  ///< if ternary
   TritCounts counts;   ///< if ternary
@@ -24,9 +25,9 @@ struct ExportedTensor {
 
 using OnTensor = std::function<void(const ExportedTensor&)>;
 
-/// Writes `checkpoint` to `path` as a .rotor file: matrices of a ternary model are quantized by absmean and packed into
-/// planes, the rest becomes float32. Calls `on_tensor` after each. Nothing stands at `path` unless all went well.
-/// Throws Error naming file and tensor.
+/// Writes `checkpoint` to `path` as a .rotor file: matrices of a ternary model are quantized by absmean and
+/// packed into planes, the rest becomes float32. Calls `on_tensor` after each. Nothing stands at `path`
+/// unless all went well. Throws Error naming file and tensor.
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const OnTensor& on_tensor);
 
 }  // namespace rotor::exporting

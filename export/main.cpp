@@ -21,9 +21,11 @@ constexpr const char* kExamples =
 void check_source(const std::string& source) {
   namespace fs = std::filesystem;
   if (!fs::exists(source)) rotor::fail(source, ": no such file or directory");
-  if (!fs::is_directory(source)) rotor::fail(source, ": expected a checkpoint directory (config.json, model.safetensors)");
+  if (!fs::is_directory(source))
+    rotor::fail(source, ": expected a checkpoint directory (config.json, model.safetensors)");
   if (!fs::exists(source + "/config.json") && fs::exists(source + "/checkpoint/config.json")) {
-    rotor::fail(source, ": this is a run; its checkpoints are ", source, "/checkpoint (last) and ", source, "/best");
+    rotor::fail(source, ": this is a run; its checkpoints are ", source, "/checkpoint (last) and ", source,
+                "/best");
   }
 }
 
@@ -31,10 +33,12 @@ void print_tensor(const ExportedTensor& tensor) {
   const std::string shape = rotor::shape_text(tensor.shape);
   const std::string bytes = rotor::tool::bytes_text(static_cast<double>(tensor.bytes));
   if (tensor.ternary) {
-    std::fprintf(stderr, "  %-24s %-14s ternary planes %10s   %4.1f %% zeros, scale %.6g\n", tensor.name.c_str(),
-                 shape.c_str(), bytes.c_str(), 100 * tensor.counts.sparsity(), static_cast<double>(tensor.scale));
+    std::fprintf(stderr, "  %-24s %-14s ternary planes %10s   %4.1f %% zeros, scale %.6g\n",
+                 tensor.name.c_str(), shape.c_str(), bytes.c_str(), 100 * tensor.counts.sparsity(),
+                 static_cast<double>(tensor.scale));
   } else {
-    std::fprintf(stderr, "  %-24s %-14s float32        %10s\n", tensor.name.c_str(), shape.c_str(), bytes.c_str());
+    std::fprintf(stderr, "  %-24s %-14s float32        %10s\n", tensor.name.c_str(), shape.c_str(),
+                 bytes.c_str());
   }
 }
 

@@ -33,7 +33,8 @@ void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::s
     const uint8_t* bytes = packed.data() + row % stride * cols;
     for (size_t c = 0; c < cols; ++c) {
       const int code = bytes[c] >> shift & 3;
-      if (code == 3) fail("row ", row, ", column ", c, " of a packed ternary matrix: expected code 0, 1 or 2, found 3");
+      if (code == 3)
+        fail("row ", row, ", column ", c, " of a packed ternary matrix: expected code 0, 1 or 2, found 3");
       weights[row * cols + c] = static_cast<int8_t>(code - 1);
     }
   }

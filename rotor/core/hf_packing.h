@@ -1,6 +1,6 @@
-// The 2-bit layout of published BitNet checkpoints (Hugging Face transformers, integrations/bitnet.py, pack_weights and
-// unpack_weights): bits 2i..2i+1 of byte (r, c) hold value + 1 of row i*R + r, with R = ceil(rows / 4).
-// Four rows that lie R apart share a byte, not four neighbours. Code 3 is invalid.
+// The 2-bit layout of published BitNet checkpoints (Hugging Face transformers, integrations/bitnet.py,
+// pack_weights and unpack_weights): bits 2i..2i+1 of byte (r, c) hold value + 1 of row i*R + r, with R =
+// ceil(rows / 4). Four rows that lie R apart share a byte, not four neighbours. Code 3 is invalid.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,13 @@
 
 namespace rotor {
 
-constexpr size_t hf_packed_rows(size_t rows) { return (rows + 3) / 4; }
+constexpr size_t hf_packed_rows(size_t rows) {
+  return (rows + 3) / 4;
+}
 
 /// `weights`: [rows, cols] of -1, 0, +1; `packed`: [hf_packed_rows(rows), cols].
-/// Codes past the last row are 0, as in the reference. Throws Error naming row and column of a value that is not ternary.
+/// Codes past the last row are 0, as in the reference. Throws Error naming row and column of a value that is
+/// not ternary.
 void hf_pack(std::span<const int8_t> weights, size_t rows, size_t cols, std::span<uint8_t> packed);
 
 /// The inverse; codes past the last row are ignored. Throws Error naming row and column of a code 3.

@@ -15,11 +15,13 @@ struct Names;
 
 template <>
 struct Names<Quantization> {
-  static constexpr std::array entries = {std::pair{Quantization::none, "none"}, std::pair{Quantization::ternary, "ternary"}};
+  static constexpr std::array entries = {std::pair{Quantization::none, "none"},
+                                         std::pair{Quantization::ternary, "ternary"}};
 };
 template <>
 struct Names<Activation> {
-  static constexpr std::array entries = {std::pair{Activation::relu, "relu"}, std::pair{Activation::relu2, "relu2"},
+  static constexpr std::array entries = {std::pair{Activation::relu, "relu"},
+                                         std::pair{Activation::relu2, "relu2"},
                                          std::pair{Activation::sign, "sign"}};
 };
 template <>
@@ -28,9 +30,10 @@ struct Names<Norm> {
 };
 template <>
 struct Names<ActivationQuantization> {
-  static constexpr std::array entries = {std::pair{ActivationQuantization::none, "none"},
-                                         std::pair{ActivationQuantization::int8_absmax, "int8_absmax_per_token"},
-                                         std::pair{ActivationQuantization::ternary_threshold, "ternary_threshold"}};
+  static constexpr std::array entries = {
+      std::pair{ActivationQuantization::none, "none"},
+      std::pair{ActivationQuantization::int8_absmax, "int8_absmax_per_token"},
+      std::pair{ActivationQuantization::ternary_threshold, "ternary_threshold"}};
 };
 
 template <class Enum>
@@ -54,8 +57,8 @@ void validate_mlp(const MlpConfig& mlp) {
   }
   require(mlp.norm_eps > 0 && mlp.norm_eps < 1, "norm_eps", "a number between 0 and 1", mlp.norm_eps);
   require(mlp.dropout >= 0 && mlp.dropout < 1, "dropout", "a number from 0 to below 1", mlp.dropout);
-  require(mlp.sign_threshold >= 0 && std::isfinite(mlp.sign_threshold), "sign_threshold", "a number of at least 0",
-          mlp.sign_threshold);
+  require(mlp.sign_threshold >= 0 && std::isfinite(mlp.sign_threshold), "sign_threshold",
+          "a number of at least 0", mlp.sign_threshold);
   require(std::isfinite(mlp.input_mean), "input_mean", "a finite number", mlp.input_mean);
   require(mlp.input_std > 0 && std::isfinite(mlp.input_std), "input_std", "a number above 0", mlp.input_std);
   require(mlp.class_names.empty() || std::cmp_equal(mlp.class_names.size(), mlp.num_classes()), "class_names",
@@ -64,10 +67,18 @@ void validate_mlp(const MlpConfig& mlp) {
 
 }  // namespace
 
-const char* name(Quantization value) { return find_name(value); }
-const char* name(Activation value) { return find_name(value); }
-const char* name(Norm value) { return find_name(value); }
-const char* name(ActivationQuantization value) { return find_name(value); }
+const char* name(Quantization value) {
+  return find_name(value);
+}
+const char* name(Activation value) {
+  return find_name(value);
+}
+const char* name(Norm value) {
+  return find_name(value);
+}
+const char* name(ActivationQuantization value) {
+  return find_name(value);
+}
 
 template <class Enum>
 Enum from_name(const std::string& text) {

@@ -1,5 +1,6 @@
-// What a model is: its architecture, sizes and numerics. Training, export and runtime share this one description;
-// its JSON form, with Hugging Face key names, is in formats/config_json.h. It says nothing about how a model is trained.
+// What a model is: its architecture, sizes and numerics. Training, export and runtime share this one
+// description; its JSON form, with Hugging Face key names, is in formats/config_json.h. It says nothing about
+// how a model is trained.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace rotor {
 
-/// How the matrices of linear layers are used: `none` as they are (the float twin), `ternary` as in BitNet b1.58.
+/// How the matrices of linear layers are used: `none` as they are (the float twin), `ternary` as in BitNet
+/// b1.58.
 enum class Quantization { none, ternary };
 
 enum class Activation { relu, relu2, sign };
@@ -22,8 +24,9 @@ enum class ActivationQuantization {
   ternary_threshold  ///< -1, 0, +1 by a threshold: products are popcounts of planes
 };
 
-/// A multi-layer perceptron over images. Layer i: linear -> norm -> activation -> dropout; the last one is linear alone.
-/// With `activation: sign` the network is fully ternary: every linear layer's input, the image included, is ternarized.
+/// A multi-layer perceptron over images. Layer i: linear -> norm -> activation -> dropout; the last one is
+/// linear alone. With `activation: sign` the network is fully ternary: every linear layer's input, the image
+/// included, is ternarized.
 struct MlpConfig {
   std::vector<int64_t> layer_sizes;  ///< input width, hidden widths, number of classes
   Activation activation = Activation::relu;
@@ -50,7 +53,8 @@ struct ModelConfig {
   void validate() const;
 };
 
-/// The name <-> value tables of the enums, for every config format. from_name throws Error listing the valid names.
+/// The name <-> value tables of the enums, for every config format. from_name throws Error listing the valid
+/// names.
 const char* name(Quantization value);
 const char* name(Activation value);
 const char* name(Norm value);
@@ -58,7 +62,8 @@ const char* name(ActivationQuantization value);
 template <class Enum>
 Enum from_name(const std::string& text);
 
-/// The 256 inputs that the pixel values become: [p] = float((p/255 - mean) / std). Training and runtime read this one table.
+/// The 256 inputs that the pixel values become: [p] = float((p/255 - mean) / std). Training and runtime read
+/// this one table.
 std::vector<float> pixel_table(const MlpConfig& config);
 
 }  // namespace rotor

@@ -31,7 +31,8 @@ std::vector<int8_t> decode_trits(const TernaryVector& vector) {
     const unsigned bit = plane_bit(i % kWordColumns);
     const int plus = static_cast<int>(vector.plus[i / kWordColumns] >> bit & 1);
     const int minus = static_cast<int>(vector.minus[i / kWordColumns] >> bit & 1);
-    if (plus + minus == 2) fail("value ", i, " of a ternary vector: expected 00, 10 or 01, found the pair 11");
+    if (plus + minus == 2)
+      fail("value ", i, " of a ternary vector: expected 00, 10 or 01, found the pair 11");
     values[i] = static_cast<int8_t>(plus - minus);
   }
   return values;

@@ -1,5 +1,5 @@
-// A ternary vector as two bit-planes: value = plus - minus. This is the vector form (ternary activations, dot products);
-// matrices lie in tiles of such words (tiles.h). The bit order is the same in both.
+// A ternary vector as two bit-planes: value = plus - minus. This is the vector form (ternary activations, dot
+// products); matrices lie in tiles of such words (tiles.h). The bit order is the same in both.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +13,16 @@ namespace rotor {
 inline constexpr size_t kWordColumns = 32;
 
 /// The bit of a plane word that holds column `column` (0..31): column 4*b + j is bit 8*j + b.
-/// Taking bit b of every byte gives four neighbouring columns, in the order of integer dot-product instructions.
-constexpr unsigned plane_bit(size_t column) { return static_cast<unsigned>(8 * (column % 4) + column / 4); }
+/// Taking bit b of every byte gives four neighbouring columns, in the order of integer dot-product
+/// instructions.
+constexpr unsigned plane_bit(size_t column) {
+  return static_cast<unsigned>(8 * (column % 4) + column / 4);
+}
 
 /// Words that a plane of `size` columns takes.
-constexpr size_t plane_words(size_t size) { return (size + kWordColumns - 1) / kWordColumns; }
+constexpr size_t plane_words(size_t size) {
+  return (size + kWordColumns - 1) / kWordColumns;
+}
 
 /// Position of the first value that is not -1, 0 or +1, or values.size() if all are.
 size_t find_non_ternary(std::span<const int8_t> values);

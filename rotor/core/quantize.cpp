@@ -11,7 +11,8 @@
 namespace rotor {
 namespace {
 
-/// Throws for the first weight that is not finite. Called only when a sum of magnitudes is not: the usual case is free.
+/// Throws for the first weight that is not finite. Called only when a sum of magnitudes is not: the usual
+/// case is free.
 [[noreturn]] void fail_not_finite(std::span<const float> weights) {
   const auto it = std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
   fail("weight ", it - weights.begin(), " of ", weights.size(), ": expected a finite number, found ", *it);
@@ -24,9 +25,11 @@ double mean_abs(std::span<const float> weights) {
   std::array<double, kLanes> sums{};
   const size_t whole = weights.size() / kLanes * kLanes;
   for (size_t i = 0; i < whole; i += kLanes) {
-    for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(std::fabs(weights[i + lane]));
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      sums[lane] += static_cast<double>(std::fabs(weights[i + lane]));
   }
-  for (size_t i = whole; i < weights.size(); ++i) sums[i - whole] += static_cast<double>(std::fabs(weights[i]));
+  for (size_t i = whole; i < weights.size(); ++i)
+    sums[i - whole] += static_cast<double>(std::fabs(weights[i]));
   for (size_t width = kLanes / 2; width > 0; width /= 2) {
     for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
   }
@@ -38,7 +41,8 @@ TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> 
   const double mean = mean_abs(weights);
   if (!std::isfinite(mean)) fail_not_finite(weights);
   const float inverse_scale = 1.0F / std::max(static_cast<float>(mean), kQuantizerEpsilon);
-  // round_half_to_even(v) clamped to -1..1 is a comparison: exactly 0.5 rounds to 0, anything above it to 1 or more.
+  // round_half_to_even(v) clamped to -1..1 is a comparison: exactly 0.5 rounds to 0, anything above it to 1
+  // or more.
   for (size_t i = 0; i < weights.size(); ++i) {
     const float scaled = weights[i] * inverse_scale;
     codes[i] = static_cast<int8_t>((scaled > 0.5F) - (scaled < -0.5F));
@@ -64,7 +68,9 @@ ThresholdScale quantize_threshold(std::span<const float> weights, float threshol
   return {threshold, count == 0 ? 0.0F : static_cast<float>(sum / static_cast<double>(count))};
 }
 
-float default_threshold(std::span<const float> weights) { return static_cast<float>(0.7 * mean_abs(weights)); }
+float default_threshold(std::span<const float> weights) {
+  return static_cast<float>(0.7 * mean_abs(weights));
+}
 
 float quantize_int8(std::span<const float> values, std::span<int8_t> codes) {
   assert(codes.size() == values.size());

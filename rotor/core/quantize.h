@@ -1,5 +1,6 @@
 // The quantizers of BitNet b1.58, each written once and called by training on the CPU, export and runtime.
-// Reference: transformers, integrations/bitnet.py (WeightQuant, ActQuant); golden vectors in tests/golden/primitives.
+// Reference: transformers, integrations/bitnet.py (WeightQuant, ActQuant); golden vectors in
+// tests/golden/primitives.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +9,12 @@
 
 namespace rotor {
 
-/// Smallest mean of magnitudes and smallest largest-magnitude that the quantizers divide by (the reference's clamp).
+/// Smallest mean of magnitudes and smallest largest-magnitude that the quantizers divide by (the reference's
+/// clamp).
 inline constexpr float kQuantizerEpsilon = 1e-5F;
 
-/// mean(|w|) in double, in a fixed order (16 interleaved partial sums, added pairwise): equal on every machine.
-/// 0 for no values.
+/// mean(|w|) in double, in a fixed order (16 interleaved partial sums, added pairwise): equal on every
+/// machine. 0 for no values.
 double mean_abs(std::span<const float> weights);
 
 /// Ternary codes with one scale: weight = code * scale.
@@ -21,13 +23,13 @@ struct TernaryScale {
   float scale;          ///< 1 / s, what codes are multiplied with to give weights back
 };
 
-/// Absmean quantizer (BitNet b1.58, arXiv 2402.17764, eq. 1-3): codes = clamp(round_half_to_even(w * s), -1, 1).
-/// `codes`: as many as `weights`. Throws Error if a weight is NaN or infinite, naming its position.
+/// Absmean quantizer (BitNet b1.58, arXiv 2402.17764, eq. 1-3): codes = clamp(round_half_to_even(w * s), -1,
+/// 1). `codes`: as many as `weights`. Throws Error if a weight is NaN or infinite, naming its position.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes);
 
-/// Threshold quantizer (ternary weight networks, arXiv 1605.04711): code = sign(w) where |w| > threshold, else 0.
-/// scale = mean of |w| over the codes that are not 0 (0 if none). Throws Error for a weight that is not finite and for a
-/// threshold that is negative or not finite.
+/// Threshold quantizer (ternary weight networks, arXiv 1605.04711): code = sign(w) where |w| > threshold,
+/// else 0. scale = mean of |w| over the codes that are not 0 (0 if none). Throws Error for a weight that is
+/// not finite and for a threshold that is negative or not finite.
 struct ThresholdScale {
   float threshold;
   float scale;
@@ -37,8 +39,9 @@ ThresholdScale quantize_threshold(std::span<const float> weights, float threshol
 /// The threshold of arXiv 1605.04711: 0.7 * mean|w|.
 float default_threshold(std::span<const float> weights);
 
-/// Absmax int8 quantizer of one token: s = 127 / max(max|x|, 1e-5); codes = clamp(round_half_to_even(x * s), -128, 127).
-/// Returns s: multiply by it to quantize, divide by it to go back. Values must be finite; a NaN gives an unspecified code.
+/// Absmax int8 quantizer of one token: s = 127 / max(max|x|, 1e-5); codes = clamp(round_half_to_even(x * s),
+/// -128, 127). Returns s: multiply by it to quantize, divide by it to go back. Values must be finite; a NaN
+/// gives an unspecified code.
 float quantize_int8(std::span<const float> values, std::span<int8_t> codes);
 
 /// Ternary activation: +1 where x > threshold, -1 where x < -threshold, else 0 (0 for NaN).

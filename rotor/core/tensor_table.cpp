@@ -37,6 +37,8 @@ int64_t num_parameters(const std::vector<TensorSpec>& table) {
   return total;
 }
 
-std::string scale_name(const std::string& weight_name) { return weight_name + "_scale"; }
+std::string scale_name(const std::string& weight_name) {
+  return weight_name + "_scale";
+}
 
 }  // namespace rotor

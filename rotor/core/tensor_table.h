@@ -1,4 +1,5 @@
-// The tensors of each architecture: what a checkpoint must hold, and what export and runtime look for, each exactly once.
+// The tensors of each architecture: what a checkpoint must hold, and what export and runtime look for, each
+// exactly once.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Packing, unpacking and checking of tiles, word by word. Words are assembled from bytes so that the file's bytes are the
-// same on every machine, whatever its byte order.
+// Packing, unpacking and checking of tiles, word by word. Words are assembled from bytes so that the file's
+// bytes are the same on every machine, whatever its byte order.
 #include "rotor/core/tiles.h"
 
 #include <algorithm>
@@ -78,7 +78,8 @@ void unpack_tiles(std::span<const uint8_t> tiles, size_t rows, size_t cols, std:
   }
 }
 
-std::vector<PlaneFault> find_plane_faults(std::span<const uint8_t> tiles, size_t rows, size_t cols, size_t limit) {
+std::vector<PlaneFault> find_plane_faults(std::span<const uint8_t> tiles, size_t rows, size_t cols,
+                                          size_t limit) {
   assert(tiles.size() == tile_bytes(rows, cols));
   std::vector<PlaneFault> faults;
   const size_t column_tile_count = column_tiles(cols);

@@ -40,7 +40,9 @@ void AtomicFile::write(std::span<const uint8_t> bytes) {
   size_ += bytes.size();
 }
 
-void AtomicFile::write(std::string_view text) { write({reinterpret_cast<const uint8_t*>(text.data()), text.size()}); }
+void AtomicFile::write(std::string_view text) {
+  write({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
 
 void AtomicFile::write_at(size_t offset, std::span<const uint8_t> bytes) {
   size_t done = 0;
@@ -80,7 +82,8 @@ void write_file(const std::string& path, std::string_view text) {
 void replace_symlink(const std::string& target, const std::string& link) {
   const std::string temporary = cat(link, ".tmp-", getpid());
   unlink(temporary.c_str());
-  if (symlink(target.c_str(), temporary.c_str()) != 0) fail(link, ": cannot create link: ", std::strerror(errno));
+  if (symlink(target.c_str(), temporary.c_str()) != 0)
+    fail(link, ": cannot create link: ", std::strerror(errno));
   if (std::rename(temporary.c_str(), link.c_str()) != 0) {
     const int error = errno;
     unlink(temporary.c_str());

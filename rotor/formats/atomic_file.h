@@ -1,5 +1,5 @@
-// Files and directories that appear whole or not at all: written under a temporary name beside the target, synced to disk,
-// then renamed. Whatever was readable under the target's name stays so until that moment.
+// Files and directories that appear whole or not at all: written under a temporary name beside the target,
+// synced to disk, then renamed. Whatever was readable under the target's name stays so until that moment.
 #pragma once
 
 #include <cstddef>
@@ -39,7 +39,8 @@ class AtomicFile {
 /// Writes a whole text file atomically.
 void write_file(const std::string& path, std::string_view text);
 
-/// Makes `link` a symbolic link to `target` (as given, usually relative), replacing an older link in one step.
+/// Makes `link` a symbolic link to `target` (as given, usually relative), replacing an older link in one
+/// step.
 void replace_symlink(const std::string& target, const std::string& link);
 
 /// Makes a rename inside `directory` durable. Throws Error.

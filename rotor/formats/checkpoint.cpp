@@ -1,4 +1,5 @@
-// Reads and writes the two files of a checkpoint, and holds the weights against the architecture's tensor table.
+// Reads and writes the two files of a checkpoint, and holds the weights against the architecture's tensor
+// table.
 #include "rotor/formats/checkpoint.h"
 
 #include <algorithm>
@@ -32,13 +33,13 @@ Checkpoint::Checkpoint(const std::string& directory)
   for (const TensorSpec& spec : table) {
     const TensorInfo& found = weights_.at(spec.name);
     if (found.shape != spec.shape) {
-      fail(weights_.path(), ": tensor \"", spec.name, "\": expected shape ", shape_text(spec.shape), ", found ",
-           shape_text(found.shape));
+      fail(weights_.path(), ": tensor \"", spec.name, "\": expected shape ", shape_text(spec.shape),
+           ", found ", shape_text(found.shape));
     }
   }
   for (const TensorInfo& tensor : weights_.tensors()) {
-    const bool known =
-        std::any_of(table.begin(), table.end(), [&](const TensorSpec& spec) { return spec.name == tensor.name; });
+    const bool known = std::any_of(table.begin(), table.end(),
+                                   [&](const TensorSpec& spec) { return spec.name == tensor.name; });
     if (!known) fail(weights_.path(), ": tensor \"", tensor.name, "\" is not part of this model");
   }
 }

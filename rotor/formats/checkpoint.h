@@ -1,5 +1,5 @@
-// A checkpoint directory in Hugging Face form: config.json and model.safetensors. What training writes and export reads;
-// trainer state lies beside it in files of its own, which this does not know.
+// A checkpoint directory in Hugging Face form: config.json and model.safetensors. What training writes and
+// export reads; trainer state lies beside it in files of its own, which this does not know.
 #pragma once
 
 #include <functional>
@@ -25,7 +25,9 @@ class Checkpoint {
   const ModelConfig& config() const { return config_; }
   const SafetensorsFile& weights() const { return weights_; }
   /// One tensor as float32, row-major.
-  std::vector<float> tensor(const std::string& name) const { return weights_.read_as_float(weights_.at(name)); }
+  std::vector<float> tensor(const std::string& name) const {
+    return weights_.read_as_float(weights_.at(name));
+  }
 
  private:
   std::string directory_;

@@ -129,7 +129,8 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
   ObjectReader reader(json, source);
   ModelConfig config;
   config.model_type = reader.text("model_type");
-  if (config.model_type != "mlp") fail(source, ": model_type: expected \"mlp\", found \"", config.model_type, "\"");
+  if (config.model_type != "mlp")
+    fail(source, ": model_type: expected \"mlp\", found \"", config.model_type, "\"");
   reader.ignore("architectures");
   config.quantization = Quantization::none;
   if (json.contains("quantization_config")) {

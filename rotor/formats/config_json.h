@@ -1,4 +1,5 @@
-// ModelConfig as JSON with Hugging Face key names: the config.json of a checkpoint and the `rotor.config` of a .rotor file.
+// ModelConfig as JSON with Hugging Face key names: the config.json of a checkpoint and the `rotor.config` of
+// a .rotor file.
 #pragma once
 
 #include <string>

@@ -28,13 +28,19 @@ constexpr std::array<Entry, 13> kEntries = {{{DType::boolean, "BOOL", 1},
                                              {DType::i64, "I64", 8},
                                              {DType::f64, "F64", 8}}};
 
-const Entry& entry(DType dtype) { return kEntries[static_cast<size_t>(dtype)]; }
+const Entry& entry(DType dtype) {
+  return kEntries[static_cast<size_t>(dtype)];
+}
 
 }  // namespace
 
-size_t dtype_bytes(DType dtype) { return entry(dtype).bytes; }
+size_t dtype_bytes(DType dtype) {
+  return entry(dtype).bytes;
+}
 
-const char* dtype_name(DType dtype) { return entry(dtype).name; }
+const char* dtype_name(DType dtype) {
+  return entry(dtype).name;
+}
 
 std::optional<DType> dtype_from_name(const std::string& name) {
   for (const Entry& e : kEntries) {
@@ -52,6 +58,8 @@ float f16_to_float(uint16_t bits) {
   return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
 }
 
-float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+float bf16_to_float(uint16_t bits) {
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
 
 }  // namespace rotor

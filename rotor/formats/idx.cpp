@@ -1,5 +1,5 @@
-// Reads IDX through zlib, which reads plain files as they are. Memory grows with what the file really holds, not with what
-// its header claims.
+// Reads IDX through zlib, which reads plain files as they are. Memory grows with what the file really holds,
+// not with what its header claims.
 #include "rotor/formats/idx.h"
 
 #include <zlib.h>
@@ -33,7 +33,8 @@ class GzipReader {
   size_t read(uint8_t* bytes, size_t size) {
     size_t done = 0;
     while (done < size) {
-      const int n = gzread(file_.get(), bytes + done, static_cast<unsigned>(std::min(size - done, size_t{1} << 20)));
+      const int n =
+          gzread(file_.get(), bytes + done, static_cast<unsigned>(std::min(size - done, size_t{1} << 20)));
       if (n == 0) break;
       if (n < 0) check();
       done += static_cast<size_t>(n);
@@ -67,8 +68,8 @@ IdxFile read_idx(const std::string& path, size_t dimensions) {
   }
   const auto expected_magic = static_cast<uint32_t>(0x0800 + dimensions);
   if (const uint32_t magic = big_endian(header.data()); magic != expected_magic) {
-    fail(path, ": magic number: expected ", expected_magic, " (unsigned bytes, ", dimensions, " dimensions), found ",
-         magic, ": not an IDX file of this kind");
+    fail(path, ": magic number: expected ", expected_magic, " (unsigned bytes, ", dimensions,
+         " dimensions), found ", magic, ": not an IDX file of this kind");
   }
   IdxFile file{path, {}, {}};
   size_t expected = 1;
@@ -105,13 +106,14 @@ IdxDataset load_idx(const std::string& directory, IdxSplit split) {
   IdxFile images = read_idx(find_file(directory, prefix + "-images-idx3-ubyte"), 3);
   IdxFile labels = read_idx(find_file(directory, prefix + "-labels-idx1-ubyte"), 1);
   if (images.shape[0] != labels.shape[0]) {
-    fail(labels.path, ": expected one label for each of the ", images.shape[0], " images of ", images.path, ", found ",
-         labels.shape[0]);
+    fail(labels.path, ": expected one label for each of the ", images.shape[0], " images of ", images.path,
+         ", found ", labels.shape[0]);
   }
   return {images.shape[0], images.shape[1], images.shape[2], std::move(images.data), std::move(labels.data)};
 }
 
-void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size, int64_t num_classes) {
+void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size,
+               int64_t num_classes) {
   if (std::cmp_not_equal(data.image_size(), expected_size)) {
     fail(directory, ": images of ", data.image_rows, "x", data.image_cols, " = ", data.image_size(),
          " pixels, the model takes ", expected_size);
@@ -119,7 +121,8 @@ void check_idx(const IdxDataset& data, const std::string& directory, int64_t exp
   const auto bad = std::find_if(data.labels.begin(), data.labels.end(),
                                 [&](uint8_t label) { return std::cmp_greater_equal(label, num_classes); });
   if (bad != data.labels.end()) {
-    fail(directory, ": label ", bad - data.labels.begin(), ": expected a class below ", num_classes, ", found ", int{*bad});
+    fail(directory, ": label ", bad - data.labels.begin(), ": expected a class below ", num_classes,
+         ", found ", int{*bad});
   }
 }
 

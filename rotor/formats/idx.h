@@ -1,5 +1,6 @@
 // IDX files: the images and labels of MNIST and its relatives, plain or gzip-compressed.
-// Format: big-endian magic (0, 0, type 8 = unsigned byte, number of dimensions), 32-bit sizes, data (LeCun's MNIST page).
+// Format: big-endian magic (0, 0, type 8 = unsigned byte, number of dimensions), 32-bit sizes, data (LeCun's
+// MNIST page).
 #pragma once
 
 #include <cstddef>
@@ -23,10 +24,12 @@ struct IdxDataset {
 enum class IdxSplit { train, test };
 
 /// Reads `directory`/{train,t10k}-{images-idx3,labels-idx1}-ubyte, or the same with .gz.
-/// Throws Error naming file, field, expected and found: missing file, wrong magic, truncated, too long, counts that differ.
+/// Throws Error naming file, field, expected and found: missing file, wrong magic, truncated, too long,
+/// counts that differ.
 IdxDataset load_idx(const std::string& directory, IdxSplit split);
 
 /// Throws Error if an image has not `expected_size` pixels or a label is not below `num_classes`.
-void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size, int64_t num_classes);
+void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size,
+               int64_t num_classes);
 
 }  // namespace rotor

@@ -1,4 +1,5 @@
-// Strict JSON: a duplicate key is an error (many libraries silently keep the last one), and so is anything after the value.
+// Strict JSON: a duplicate key is an error (many libraries silently keep the last one), and so is anything
+// after the value.
 #pragma once
 
 #include <nlohmann/json.hpp>

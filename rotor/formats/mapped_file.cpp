@@ -35,7 +35,8 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   for (Slot& slot : g_slots) {
     if (address < slot.begin.load() || address >= slot.end.load()) continue;
     void* page = reinterpret_cast<void*>(address / g_page_bytes * g_page_bytes);
-    if (mmap(page, g_page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
+    if (mmap(page, g_page_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+      break;
     slot.lost.store(true);
     return;
   }
@@ -80,7 +81,8 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   if (!regular) {
     close(fd);
-    fail(path, S_ISDIR(status.st_mode) ? ": expected a file, found a directory" : ": expected a regular file");
+    fail(path,
+         S_ISDIR(status.st_mode) ? ": expected a file, found a directory" : ": expected a regular file");
   }
   size_ = static_cast<size_t>(status.st_size);
   if (size_ > 0) {
@@ -101,7 +103,9 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   }
 }
 
-MappedFile::~MappedFile() { release(); }
+MappedFile::~MappedFile() {
+  release();
+}
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),

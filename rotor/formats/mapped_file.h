@@ -1,6 +1,6 @@
-// A file mapped read-only into memory. If another process truncates the file while it is mapped, reading past its new end
-// raises SIGBUS; the handler installed here puts a page of zeros there and remembers the loss, so that the program goes on
-// and check_intact() reports an error instead of a crash.
+// A file mapped read-only into memory. If another process truncates the file while it is mapped, reading past
+// its new end raises SIGBUS; the handler installed here puts a page of zeros there and remembers the loss, so
+// that the program goes on and check_intact() reports an error instead of a crash.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,8 @@ class MappedFile {
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
-  /// Throws Error if a read since opening met a part of the file that was no longer there. Call it after using the bytes.
+  /// Throws Error if a read since opening met a part of the file that was no longer there. Call it after
+  /// using the bytes.
   void check_intact() const;
 
  private:

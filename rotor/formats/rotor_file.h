@@ -1,5 +1,5 @@
-// A .rotor file: one self-contained model in a safetensors container (docs/file-format.md). Ternary matrices are tiles of
-// bit-planes that kernels use where they lie in the mapping; nothing is converted at load.
+// A .rotor file: one self-contained model in a safetensors container (docs/file-format.md). Ternary matrices
+// are tiles of bit-planes that kernels use where they lie in the mapping; nothing is converted at load.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace rotor {
 
-/// Format versions are whole numbers; a reader refuses files of a newer one. A change that an old reader would misread
-/// takes the next number, additions that it may ignore do not.
+/// Format versions are whole numbers; a reader refuses files of a newer one. A change that an old reader
+/// would misread takes the next number, additions that it may ignore do not.
 inline constexpr int kRotorFormatVersion = 1;
 inline constexpr size_t kRotorDataMultiple = 4096;
 inline constexpr size_t kRotorTensorAlignment = 256;
@@ -28,7 +28,7 @@ inline constexpr const char* kScaleMeaning = "rotor.scale_meaning";
 inline constexpr const char* kHeaderChecksum = "rotor.header_checksum";
 inline constexpr const char* kProducer = "rotor.producer";
 inline constexpr const char* kChecksumPrefix = "rotor.checksum.";  // + tensor name
-inline constexpr const char* kShapePrefix = "rotor.shape.";        // + name of a tensor of planes: "[rows, cols]"
+inline constexpr const char* kShapePrefix = "rotor.shape.";  // + name of a tensor of planes: "[rows, cols]"
 }  // namespace rotor_key
 
 /// Tensors whose names start so fill gaps: U8, zeros, not part of the model.
@@ -57,8 +57,9 @@ class RotorFile {
   /// A float32 tensor where it lies (norms, biases, the matrices of a float twin).
   std::span<const float> floats(const std::string& name) const;
 
-  /// Reads everything: checksums of all tensors, pairs (1,1) and set bits in the padding of planes, scales and float values
-  /// that are not finite, padding tensors that are not zero. One message a fault, at most `limit`; empty for a sound file.
+  /// Reads everything: checksums of all tensors, pairs (1,1) and set bits in the padding of planes, scales
+  /// and float values that are not finite, padding tensors that are not zero. One message a fault, at most
+  /// `limit`; empty for a sound file.
   std::vector<std::string> verify(size_t limit = 20) const;
   /// Throws Error with the first message of verify(), if any.
   void check() const;
@@ -82,7 +83,8 @@ class RotorWriter {
   RotorWriter(const std::string& path, const ModelConfig& config);
 
   /// The next tensor, a `linear` one of a ternary model: its tiles and its scale.
-  /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is not above 0.
+  /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is
+  /// not above 0.
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
   /// The next tensor, any other one.
   void write_floats(const std::string& name, std::span<const float> values);

@@ -33,7 +33,8 @@ void RotorFile::check_version() const {
   int version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error != std::errc() || end != text.data() + text.size() || version < 1) {
-    fail(path(), ": ", rotor_key::kFormatVersion, ": expected a whole number of at least 1, found \"", text, "\"");
+    fail(path(), ": ", rotor_key::kFormatVersion, ": expected a whole number of at least 1, found \"", text,
+         "\"");
   }
   if (version > kRotorFormatVersion) {
     fail(path(), ": format version ", version, " is newer than this program reads (", kRotorFormatVersion,
@@ -45,14 +46,16 @@ void RotorFile::check_header_checksum() const {
   const std::string& stored = metadata(rotor_key::kHeaderChecksum);
   const auto bytes = container_.header();
   std::string header(bytes.begin(), bytes.end());
-  // The field is blanked where it stands; docs/file-format.md fixes its spelling, so the bytes need no re-serialising.
+  // The field is blanked where it stands; docs/file-format.md fixes its spelling, so the bytes need no
+  // re-serialising.
   const std::string field = cat('"', rotor_key::kHeaderChecksum, "\":\"");
   const size_t at = header.find(field);
   if (stored.size() == std::string_view(kBlankChecksum).size() && at != std::string::npos) {
     header.replace(at + field.size(), stored.size(), kBlankChecksum);
   }
   const std::string found = checksum({reinterpret_cast<const uint8_t*>(header.data()), header.size()});
-  if (found != stored) fail(path(), ": header checksum: expected ", stored, ", found ", found, ": the file is damaged");
+  if (found != stored)
+    fail(path(), ": header checksum: expected ", stored, ", found ", found, ": the file is damaged");
 }
 
 void RotorFile::check_tensor(const TensorDeclaration& expected) const {
@@ -69,16 +72,17 @@ void RotorFile::check_tensor(const TensorDeclaration& expected) const {
 
 void RotorFile::check_tensors() const {
   if (container_.data_offset() % kRotorDataMultiple != 0) {
-    fail(path(), ": data start at byte ", container_.data_offset(), ", expected a multiple of ", kRotorDataMultiple);
+    fail(path(), ": data start at byte ", container_.data_offset(), ", expected a multiple of ",
+         kRotorDataMultiple);
   }
   const std::string activation = name(config_.activation_quantization());
   if (metadata(rotor_key::kActivationQuantization) != activation) {
-    fail(path(), ": ", rotor_key::kActivationQuantization, ": expected \"", activation, "\" for this config, found \"",
-         metadata(rotor_key::kActivationQuantization), "\"");
+    fail(path(), ": ", rotor_key::kActivationQuantization, ": expected \"", activation,
+         "\" for this config, found \"", metadata(rotor_key::kActivationQuantization), "\"");
   }
   if (metadata(rotor_key::kScaleMeaning) != "multiply") {
-    fail(path(), ": ", rotor_key::kScaleMeaning, ": expected \"multiply\", found \"", metadata(rotor_key::kScaleMeaning),
-         "\"");
+    fail(path(), ": ", rotor_key::kScaleMeaning, ": expected \"multiply\", found \"",
+         metadata(rotor_key::kScaleMeaning), "\"");
   }
   const auto expected = rotor_tensors(config_);
   for (const TensorDeclaration& tensor : expected) check_tensor(tensor);
@@ -110,7 +114,8 @@ TernaryMatrix RotorFile::ternary(const std::string& name) const {
   matrix.tiles = container_.bytes(container_.at(name));
   matrix.scale = floats(scale_name(name))[0];
   if (!(matrix.scale > 0.0F) || !std::isfinite(matrix.scale)) {
-    fail(path(), ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ", matrix.scale);
+    fail(path(), ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ",
+         matrix.scale);
   }
   return matrix;
 }

@@ -58,7 +58,8 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
       verify_planes(*this, spec, faults);
       const float scale = floats(scale_name(spec.name))[0];
       if (!(scale > 0.0F)) {
-        faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ", scale);
+        faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ",
+                   scale);
       }
     }
   }

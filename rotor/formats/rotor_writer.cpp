@@ -1,4 +1,5 @@
-// Lays out a .rotor file (padding tensors keep every tensor at a multiple of 256 bytes) and writes it with its checksums.
+// Lays out a .rotor file (padding tensors keep every tensor at a multiple of 256 bytes) and writes it with
+// its checksums.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -40,7 +41,8 @@ Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDec
                        {rotor_key::kScaleMeaning, "multiply"},
                        {rotor_key::kProducer, "rotor " ROTOR_VERSION},
                        {rotor_key::kHeaderChecksum, kBlankChecksum}};
-  for (const TensorDeclaration& tensor : layout) metadata[rotor_key::kChecksumPrefix + tensor.name] = kBlankChecksum;
+  for (const TensorDeclaration& tensor : layout)
+    metadata[rotor_key::kChecksumPrefix + tensor.name] = kBlankChecksum;
   for (const TensorSpec& spec : tensor_table(config)) {
     if (is_ternary(config, spec)) metadata[rotor_key::kShapePrefix + spec.name] = shape_text(spec.shape);
   }
@@ -83,8 +85,8 @@ void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t>
     writer_.write(zeros);
   }
   if (next_ == layout_.size() || layout_[next_].name != name || layout_[next_].bytes() != bytes.size()) {
-    fail(path_, ": expected tensor ", next_ == layout_.size() ? "none" : layout_[next_].name, ", got ", name, " of ",
-         bytes.size(), " bytes");
+    fail(path_, ": expected tensor ", next_ == layout_.size() ? "none" : layout_[next_].name, ", got ", name,
+         " of ", bytes.size(), " bytes");
   }
   writer_.set_metadata(rotor_key::kChecksumPrefix + name, checksum(bytes));
   writer_.write(bytes);
@@ -94,11 +96,13 @@ void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t>
 void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {
   const auto spec =
       std::find_if(table_.begin(), table_.end(), [&](const TensorSpec& entry) { return entry.name == name; });
-  if (spec == table_.end() || spec->role != TensorRole::linear) fail(path_, ": no linear tensor \"", name, "\"");
+  if (spec == table_.end() || spec->role != TensorRole::linear)
+    fail(path_, ": no linear tensor \"", name, "\"");
   const auto rows = static_cast<size_t>(spec->shape[0]);
   const auto cols = static_cast<size_t>(spec->shape[1]);
   if (tiles.size() != tile_bytes(rows, cols)) {
-    fail(path_, ": tensor \"", name, "\": expected ", tile_bytes(rows, cols), " bytes of planes, got ", tiles.size());
+    fail(path_, ": tensor \"", name, "\": expected ", tile_bytes(rows, cols), " bytes of planes, got ",
+         tiles.size());
   }
   if (const auto fault = find_plane_fault(tiles, rows, cols)) {
     fail(path_, ": tensor \"", name, "\": row ", fault->row, ", column ", fault->column, ": ",
@@ -114,7 +118,8 @@ void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t
 void RotorWriter::write_floats(const std::string& name, std::span<const float> values) {
   const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
   if (bad != values.end()) {
-    fail(path_, ": tensor \"", name, "\": value ", bad - values.begin(), ": expected a finite number, found ", *bad);
+    fail(path_, ": tensor \"", name, "\": value ", bad - values.begin(), ": expected a finite number, found ",
+         *bad);
   }
   write_tensor(name, as_bytes(values));
 }

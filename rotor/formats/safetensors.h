@@ -1,7 +1,7 @@
 // safetensors: an 8-byte little-endian header length, a JSON header, then the tensors' bytes without a hole.
-// The reader maps the file and checks the whole header before anything is used; it promises no alignment, since foreign
-// files have none. The writer streams tensors in the order they were declared and appears under its name only when whole.
-// Format: huggingface/safetensors, README "Format".
+// The reader maps the file and checks the whole header before anything is used; it promises no alignment,
+// since foreign files have none. The writer streams tensors in the order they were declared and appears under
+// its name only when whole. Format: huggingface/safetensors, README "Format".
 #pragma once
 
 #include <cstddef>
@@ -92,7 +92,8 @@ class SafetensorsWriter {
   void set_metadata(const std::string& key, const std::string& value);
   /// The header as it stands.
   std::string header() const;
-  /// Writes the header and renames the file into place. Throws Error unless all tensors were written to their last byte.
+  /// Writes the header and renames the file into place. Throws Error unless all tensors were written to their
+  /// last byte.
   void commit();
 
  private:

@@ -1,4 +1,5 @@
-// Reads and checks the header of a safetensors file. Everything that the file claims is checked against its size.
+// Reads and checks the header of a safetensors file. Everything that the file claims is checked against its
+// size.
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -8,7 +9,8 @@
 #include "rotor/formats/json.h"
 #include "rotor/formats/safetensors.h"
 
-static_assert(std::endian::native == std::endian::little, "files are little-endian and are used where they lie");
+static_assert(std::endian::native == std::endian::little,
+              "files are little-endian and are used where they lie");
 
 namespace rotor {
 namespace {
@@ -51,7 +53,8 @@ TensorInfo parse_tensor(const std::string& file, const std::string& name, const 
   const bool pair = offsets.is_array() && offsets.size() == 2;
   const auto begin = pair ? as_size(offsets[0]) : std::nullopt;
   const auto end = pair ? as_size(offsets[1]) : std::nullopt;
-  if (!begin || !end || *begin > *end) fail(where, "data_offsets: expected [begin, end], found ", dump_json(offsets));
+  if (!begin || !end || *begin > *end)
+    fail(where, "data_offsets: expected [begin, end], found ", dump_json(offsets));
   tensor.begin = static_cast<size_t>(*begin);
   tensor.end = static_cast<size_t>(*end);
 
@@ -86,7 +89,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) { parse_header(); }
+SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+  parse_header();
+}
 
 void SafetensorsFile::parse_header() {
   const auto file = file_.bytes();
@@ -111,7 +116,8 @@ void SafetensorsFile::parse_header() {
     }
     if (!entry.is_object()) fail(path(), ": __metadata__: expected an object, found ", entry.type_name());
     for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string()) fail(path(), ": __metadata__: \"", key, "\": expected a string, found ", value.type_name());
+      if (!value.is_string())
+        fail(path(), ": __metadata__: \"", key, "\": expected a string, found ", value.type_name());
       metadata_[key] = value.get<std::string>();
     }
   }
@@ -123,11 +129,12 @@ void SafetensorsFile::parse_header() {
   size_t position = 0;
   for (const TensorInfo& tensor : tensors_) {
     if (tensor.end > data_bytes) {
-      fail(path(), ": tensor \"", tensor.name, "\" ends at byte ", tensor.end, " of the data, the file holds ", data_bytes,
-           ": truncated?");
+      fail(path(), ": tensor \"", tensor.name, "\" ends at byte ", tensor.end,
+           " of the data, the file holds ", data_bytes, ": truncated?");
     }
     if (tensor.begin != position) {
-      fail(path(), ": tensor \"", tensor.name, "\" starts at byte ", tensor.begin, " of the data, expected ", position,
+      fail(path(), ": tensor \"", tensor.name, "\" starts at byte ", tensor.begin, " of the data, expected ",
+           position,
            tensor.begin < position ? " (it overlaps the one before)" : " (there is a hole before it)");
     }
     position = tensor.end;
@@ -163,7 +170,8 @@ std::vector<T> SafetensorsFile::read(const std::string& name) const {
                                                         : DType::i64;
   const TensorInfo& tensor = at(name);
   if (tensor.dtype != kDType) {
-    fail(path(), ": tensor \"", name, "\": expected ", dtype_name(kDType), ", found ", dtype_name(tensor.dtype));
+    fail(path(), ": tensor \"", name, "\": expected ", dtype_name(kDType), ", found ",
+         dtype_name(tensor.dtype));
   }
   const auto source = bytes(tensor);
   std::vector<T> values(source.size() / sizeof(T));
@@ -181,7 +189,8 @@ template std::vector<int64_t> SafetensorsFile::read<int64_t>(const std::string&)
 std::vector<float> SafetensorsFile::read_as_float(const TensorInfo& tensor) const {
   if (tensor.dtype == DType::f32) return read<float>(tensor.name);
   if (tensor.dtype != DType::f16 && tensor.dtype != DType::bf16) {
-    fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or BF16, found ", dtype_name(tensor.dtype));
+    fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or BF16, found ",
+         dtype_name(tensor.dtype));
   }
   const auto source = bytes(tensor);
   std::vector<float> values(source.size() / 2);

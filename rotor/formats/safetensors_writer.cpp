@@ -9,9 +9,12 @@
 
 namespace rotor {
 
-SafetensorsWriter::SafetensorsWriter(const std::string& path, Metadata metadata, std::vector<TensorDeclaration> tensors,
-                                     size_t data_multiple)
-    : file_(path), metadata_(std::move(metadata)), tensors_(std::move(tensors)), data_multiple_(data_multiple) {
+SafetensorsWriter::SafetensorsWriter(const std::string& path, Metadata metadata,
+                                     std::vector<TensorDeclaration> tensors, size_t data_multiple)
+    : file_(path),
+      metadata_(std::move(metadata)),
+      tensors_(std::move(tensors)),
+      data_multiple_(data_multiple) {
   for (const TensorDeclaration& tensor : tensors_) expected_bytes_ += tensor.bytes();
   data_offset_ = header().size();
 }
@@ -23,7 +26,8 @@ std::string SafetensorsWriter::header() const {
   for (const TensorDeclaration& tensor : tensors_) {
     if (json.contains(tensor.name)) fail(file_.path(), ": tensor \"", tensor.name, "\" is declared twice");
     const size_t begin = std::exchange(position, position + tensor.bytes());
-    json[tensor.name] = {{"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, position}}};
+    json[tensor.name] = {
+        {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, position}}};
   }
   std::string text = dump_json(json);
   const size_t bytes = (8 + text.size() + data_multiple_ - 1) / data_multiple_ * data_multiple_;

@@ -1,8 +1,10 @@
-// Kernels for AVX2. This file is compiled with -mavx2, so it calls no inline function or template of a shared header: the
-// linker could keep this file's copy of it for the whole program. A test checks that the object defines no weak function.
+// Kernels for AVX2. This file is compiled with -mavx2, so it calls no inline function or template of a shared
+// header: the linker could keep this file's copy of it for the whole program. A test checks that the object
+// defines no weak function.
 //
-// Matrix products join the two planes in registers into 2-bit fields that hold value + 1 (0, 1 or 2), multiply-add them as
-// unsigned bytes by signed activations, and subtract the sum of the activations once per vector.
+// Matrix products join the two planes in registers into 2-bit fields that hold value + 1 (0, 1 or 2),
+// multiply-add them as unsigned bytes by signed activations, and subtract the sum of the activations once per
+// vector.
 #include <immintrin.h>
 
 #include "rotor/kernels/kernel_set.h"
@@ -13,13 +15,20 @@ namespace {
 constexpr size_t kWord = 32;        // columns of a plane word, and of a tile
 constexpr size_t kTileBytes = 128;  // 16 words of plus, 16 of minus
 constexpr size_t kRows = 16;
-// Products of a tile: 8 multiply-adds of two products of at most 2 * 128 each. 7 tiles stay below 32768 in 16 bits.
+// Products of a tile: 8 multiply-adds of two products of at most 2 * 128 each. 7 tiles stay below 32768 in 16
+// bits.
 constexpr size_t kTilesPer16Bits = 7;
 
-bool supported() { return __builtin_cpu_supports("avx2") != 0; }
+bool supported() {
+  return __builtin_cpu_supports("avx2") != 0;
+}
 
-__m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-void store(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+__m256i load(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+void store(void* p, __m256i v) {
+  _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
 
 int32_t sum_of_lanes(__m256i v) {
   __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
@@ -43,8 +52,8 @@ uint32_t plane_word(__m256i bytes) {
 /// 32 bytes in column order, 0xFF where the word has a 1.
 __m256i plane_mask(uint32_t word) {
   // Byte 4*b + j of the broadcast word is its byte j; bit b of that byte is column 4*b + j.
-  const __m256i bits = _mm256_setr_epi32(0x01010101, 0x02020202, 0x04040404, 0x08080808, 0x10101010, 0x20202020,
-                                         0x40404040, static_cast<int>(0x80808080U));
+  const __m256i bits = _mm256_setr_epi32(0x01010101, 0x02020202, 0x04040404, 0x08080808, 0x10101010,
+                                         0x20202020, 0x40404040, static_cast<int>(0x80808080U));
   return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(word)), bits), bits);
 }
 
@@ -92,10 +101,10 @@ void ternarize_word(const float* values, float threshold, uint32_t* plus, uint32
     p[k] = _mm256_castps_si256(_mm256_cmp_ps(v, high, _CMP_GT_OQ));
     m[k] = _mm256_castps_si256(_mm256_cmp_ps(v, low, _CMP_LT_OQ));
   }
-  *plus = plane_word(interleave_lanes(
-      _mm256_packs_epi16(_mm256_packs_epi32(p[0], p[1]), _mm256_packs_epi32(p[2], p[3]))));
-  *minus = plane_word(interleave_lanes(
-      _mm256_packs_epi16(_mm256_packs_epi32(m[0], m[1]), _mm256_packs_epi32(m[2], m[3]))));
+  *plus = plane_word(
+      interleave_lanes(_mm256_packs_epi16(_mm256_packs_epi32(p[0], p[1]), _mm256_packs_epi32(p[2], p[3]))));
+  *minus = plane_word(
+      interleave_lanes(_mm256_packs_epi16(_mm256_packs_epi32(m[0], m[1]), _mm256_packs_epi32(m[2], m[3]))));
 }
 
 void ternarize(const float* values, size_t count, float threshold, uint32_t* plus, uint32_t* minus) {
@@ -167,8 +176,8 @@ __m256i add_bytes_in_dwords(__m256i v) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), v), _mm256_set1_epi16(1));
 }
 
-int64_t dot_ternary(const uint32_t* a_plus, const uint32_t* a_minus, const uint32_t* b_plus, const uint32_t* b_minus,
-                    size_t words) {
+int64_t dot_ternary(const uint32_t* a_plus, const uint32_t* a_minus, const uint32_t* b_plus,
+                    const uint32_t* b_minus, size_t words) {
   constexpr size_t kBlock = 15;  // 15 * 8 fits a signed byte
   int64_t sum = 0;
   size_t i = 0;
@@ -177,11 +186,12 @@ int64_t dot_ternary(const uint32_t* a_plus, const uint32_t* a_minus, const uint3
   while (i + 8 <= words) {
     __m256i bytes = _mm256_setzero_si256();
     for (size_t k = 0; k < kBlock && i + 8 <= words; ++k, i += 8) {
-      bytes = _mm256_add_epi8(bytes, count_products(load(a_plus + i), load(a_minus + i), load(b_plus + i),
-                                                    load(b_minus + i)));
+      bytes = _mm256_add_epi8(
+          bytes, count_products(load(a_plus + i), load(a_minus + i), load(b_plus + i), load(b_minus + i)));
     }
     sums = _mm256_add_epi32(sums, add_bytes_in_dwords(bytes));
-    if (++blocks == (size_t{1} << 16)) {  // a dword grows by at most 480 a block; sum_of_lanes adds eight of them
+    if (++blocks ==
+        (size_t{1} << 16)) {  // a dword grows by at most 480 a block; sum_of_lanes adds eight of them
       sum += sum_of_lanes(sums);
       sums = _mm256_setzero_si256();
       blocks = 0;
@@ -225,7 +235,8 @@ __m256i broadcast4(const int8_t* x) {
   return _mm256_set1_epi32(word);
 }
 
-/// value + 1 of 8 rows and 32 columns in 2-bit fields: `even` holds bits 0 2 4 6 of each byte's columns, `odd` 1 3 5 7.
+/// value + 1 of 8 rows and 32 columns in 2-bit fields: `even` holds bits 0 2 4 6 of each byte's columns,
+/// `odd` 1 3 5 7.
 struct Fields {
   __m256i even;
   __m256i odd;
@@ -259,9 +270,12 @@ __m256i add_tile_products(__m256i sums, const Fields& fields, const int8_t* x) {
   return _mm256_add_epi16(sums, _mm256_maddubs_epi16(field_bytes<7>(fields), broadcast4(x + 28)));
 }
 
-__m256i widen(__m256i sums16) { return _mm256_madd_epi16(sums16, _mm256_set1_epi16(1)); }
+__m256i widen(__m256i sums16) {
+  return _mm256_madd_epi16(sums16, _mm256_set1_epi16(1));
+}
 
-void matvec_int8(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x, int32_t* sums) {
+void matvec_int8(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x,
+                 int32_t* sums) {
   const __m256i offset = _mm256_set1_epi32(sum_of_bytes(x, column_tiles));
   for (size_t rt = 0; rt < row_tiles; ++rt) {
     __m256i low = _mm256_setzero_si256();   // rows 0-7
@@ -283,7 +297,8 @@ void matvec_int8(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, co
   }
 }
 
-/// Tiles of a row of tiles, unpacked to one byte a weight: [tile][column group][half] of 32 bytes, for reuse over tokens.
+/// Tiles of a row of tiles, unpacked to one byte a weight: [tile][column group][half] of 32 bytes, for reuse
+/// over tokens.
 constexpr size_t kBlockTiles = 2 * kTilesPer16Bits;
 struct UnpackedBlock {
   alignas(32) uint8_t bytes[kBlockTiles][8][2][32];
@@ -303,7 +318,8 @@ void unpack_tile(const uint8_t* tile, uint8_t (*out)[2][32]) {
   }
 }
 
-/// Adds a block's products with kTokens vectors to their sums. x: first column of the block; x_stride between tokens.
+/// Adds a block's products with kTokens vectors to their sums. x: first column of the block; x_stride between
+/// tokens.
 template <int kTokens>
 void add_block(const UnpackedBlock& block, size_t tile_count, const int8_t* x, size_t x_stride, int32_t* sums,
                size_t sums_stride) {
@@ -358,10 +374,12 @@ void matmul_int8(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, co
       int32_t* block_sums = sums + rt * kRows;
       size_t b = 0;
       for (; b + kTokens <= batch; b += kTokens) {
-        add_block<kTokens>(block, count, block_x + b * x_stride, x_stride, block_sums + b * sums_stride, sums_stride);
+        add_block<kTokens>(block, count, block_x + b * x_stride, x_stride, block_sums + b * sums_stride,
+                           sums_stride);
       }
       for (; b < batch; ++b) {
-        add_block<1>(block, count, block_x + b * x_stride, x_stride, block_sums + b * sums_stride, sums_stride);
+        add_block<1>(block, count, block_x + b * x_stride, x_stride, block_sums + b * sums_stride,
+                     sums_stride);
       }
     }
   }

@@ -1,6 +1,6 @@
-// What a CPU kernel set implements. One file a set (scalar.cpp, avx2.cpp, ...), registered on one line in kernels.cpp.
-// This header is read under every set's own compiler flags, so it holds declarations only: an inline function here could be
-// linked from a file compiled for a newer processor.
+// What a CPU kernel set implements. One file a set (scalar.cpp, avx2.cpp, ...), registered on one line in
+// kernels.cpp. This header is read under every set's own compiler flags, so it holds declarations only: an
+// inline function here could be linked from a file compiled for a newer processor.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace rotor::kernels {
 
-/// Pointers are never null unless a size is 0, and need no alignment. Sums of integers are exact and equal in every set;
-/// float results are equal too, since each says its order of operations.
+/// Pointers are never null unless a size is 0, and need no alignment. Sums of integers are exact and equal in
+/// every set; float results are equal too, since each says its order of operations.
 struct KernelSet {
   const char* name;
   /// Whether this processor and operating system can run it.
@@ -18,10 +18,12 @@ struct KernelSet {
   /// Absmax int8 quantizer of one token (core/quantize.h). Returns the scale. Values are finite.
   float (*quantize_int8)(const float* values, size_t count, int8_t* codes);
 
-  /// Ternary activation as planes: +1 where x > threshold, -1 where x < -threshold. plane_words(count) words each.
+  /// Ternary activation as planes: +1 where x > threshold, -1 where x < -threshold. plane_words(count) words
+  /// each.
   void (*ternarize)(const float* values, size_t count, float threshold, uint32_t* plus, uint32_t* minus);
 
-  /// Values of -1, 0, +1 to planes (core/planes.h). Returns false, and leaves the planes unspecified, for any other value.
+  /// Values of -1, 0, +1 to planes (core/planes.h). Returns false, and leaves the planes unspecified, for any
+  /// other value.
   bool (*encode_trits)(const int8_t* values, size_t count, uint32_t* plus, uint32_t* minus);
 
   /// Planes to values. The pair (1,1) reads as 0.
@@ -36,17 +38,20 @@ struct KernelSet {
 
   /// Matrix of tiles (core/tiles.h) times int8 vector: sums[r] = sum_c weight[r, c] * x[c].
   /// x: [32 * column_tiles], zeros past the matrix's columns. sums: [16 * row_tiles]. 128 * columns < 2^31.
-  void (*matvec_int8)(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x, int32_t* sums);
-
-  /// The same for `batch` vectors: x [batch, 32 * column_tiles], sums [batch, 16 * row_tiles].
-  void (*matmul_int8)(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x, size_t batch,
+  void (*matvec_int8)(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x,
                       int32_t* sums);
 
-  /// Matrix of tiles times ternary vector, by popcounts. x planes: [column_tiles] words each. sums: [16 * row_tiles].
+  /// The same for `batch` vectors: x [batch, 32 * column_tiles], sums [batch, 16 * row_tiles].
+  void (*matmul_int8)(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x,
+                      size_t batch, int32_t* sums);
+
+  /// Matrix of tiles times ternary vector, by popcounts. x planes: [column_tiles] words each. sums: [16 *
+  /// row_tiles].
   void (*matvec_ternary)(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const uint32_t* x_plus,
                          const uint32_t* x_minus, int32_t* sums);
 
-  /// Float matrix [rows, cols] times vector. Element c of a row goes to partial sum c % 8; these are added pairwise
+  /// Float matrix [rows, cols] times vector. Element c of a row goes to partial sum c % 8; these are added
+  /// pairwise
   /// ((0+4) + (2+6)) + ((1+5) + (3+7)).
   void (*matvec_float)(const float* matrix, size_t rows, size_t cols, const float* x, float* y);
 };

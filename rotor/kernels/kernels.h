@@ -1,5 +1,5 @@
-// The CPU kernels: which sets there are, which one runs, and a handle that counts calls, so that a test can ask which
-// kernel really ran.
+// The CPU kernels: which sets there are, which one runs, and a handle that counts calls, so that a test can
+// ask which kernel really ran.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,8 @@ struct RegisteredSet {
   std::atomic<uint64_t> calls = 0;
 };
 
-/// All sets built into this program, slowest first; the first one, `scalar`, is the reference and runs everywhere.
+/// All sets built into this program, slowest first; the first one, `scalar`, is the reference and runs
+/// everywhere.
 std::span<RegisteredSet> registered_sets();
 
 /// A kernel set in use. Copies are cheap; all methods may be called from several threads.
@@ -38,10 +39,12 @@ class Kernels {
   RegisteredSet* entry_;
 };
 
-/// The set named `name`. Throws Error listing the sets if there is none of that name, or if this machine cannot run it.
+/// The set named `name`. Throws Error listing the sets if there is none of that name, or if this machine
+/// cannot run it.
 Kernels find_kernels(const std::string& name);
 
-/// The set that ROTOR_KERNELS names, else the fastest that this machine can run. Throws Error as find_kernels.
+/// The set that ROTOR_KERNELS names, else the fastest that this machine can run. Throws Error as
+/// find_kernels.
 Kernels choose_kernels();
 
 }  // namespace rotor::kernels

@@ -13,13 +13,16 @@
 namespace rotor::kernels {
 namespace {
 
-bool supported() { return true; }
+bool supported() {
+  return true;
+}
 
 float quantize(const float* values, size_t count, int8_t* codes) {
   return quantize_int8({values, count}, {codes, count});
 }
 
-void ternarize_to_planes(const float* values, size_t count, float threshold, uint32_t* plus, uint32_t* minus) {
+void ternarize_to_planes(const float* values, size_t count, float threshold, uint32_t* plus,
+                         uint32_t* minus) {
   for (size_t word = 0; word < plane_words(count); ++word) {
     uint32_t p = 0;
     uint32_t m = 0;
@@ -60,8 +63,8 @@ void decode(const uint32_t* plus, const uint32_t* minus, size_t count, int8_t* v
   }
 }
 
-int64_t dot_ternary(const uint32_t* a_plus, const uint32_t* a_minus, const uint32_t* b_plus, const uint32_t* b_minus,
-                    size_t words) {
+int64_t dot_ternary(const uint32_t* a_plus, const uint32_t* a_minus, const uint32_t* b_plus,
+                    const uint32_t* b_minus, size_t words) {
   int64_t sum = 0;
   for (size_t i = 0; i < words; ++i) {
     sum += std::popcount((a_plus[i] & b_plus[i]) | (a_minus[i] & b_minus[i]));
@@ -94,8 +97,8 @@ Tile load_tile(const uint8_t* bytes) {
   return tile;
 }
 
-void matmul_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x, size_t batch,
-                 int32_t* sums) {
+void matmul_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x,
+                 size_t batch, int32_t* sums) {
   for (size_t b = 0; b < batch; ++b) {
     for (size_t rt = 0; rt < row_tile_count; ++rt) {
       std::array<int32_t, kTileRows> row_sums{};
@@ -109,18 +112,20 @@ void matmul_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile
   }
 }
 
-void matvec_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x, int32_t* sums) {
+void matvec_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x,
+                 int32_t* sums) {
   matmul_int8(tiles, row_tile_count, column_tile_count, x, 1, sums);
 }
 
-void matvec_ternary(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const uint32_t* x_plus,
-                    const uint32_t* x_minus, int32_t* sums) {
+void matvec_ternary(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count,
+                    const uint32_t* x_plus, const uint32_t* x_minus, int32_t* sums) {
   for (size_t rt = 0; rt < row_tile_count; ++rt) {
     std::array<int32_t, kTileRows> row_sums{};
     for (size_t ct = 0; ct < column_tile_count; ++ct) {
       const Tile tile = load_tile(tiles + (rt * column_tile_count + ct) * kTileBytes);
       for (size_t r = 0; r < kTileRows; ++r) {
-        row_sums[r] += static_cast<int32_t>(dot_ternary(&tile.plus[r], &tile.minus[r], x_plus + ct, x_minus + ct, 1));
+        row_sums[r] +=
+            static_cast<int32_t>(dot_ternary(&tile.plus[r], &tile.minus[r], x_plus + ct, x_minus + ct, 1));
       }
     }
     std::memcpy(sums + rt * kTileRows, row_sums.data(), sizeof row_sums);

@@ -12,18 +12,21 @@ namespace rotor::tool {
 namespace {
 
 void print_help(const std::string& program, const std::string& about, const std::vector<Command>& commands) {
-  std::printf("%s\n\nusage: %s COMMAND [options]      %s COMMAND --help for a command's options\n\n", about.c_str(),
-              program.c_str(), program.c_str());
+  std::printf("%s\n\nusage: %s COMMAND [options]      %s COMMAND --help for a command's options\n\n",
+              about.c_str(), program.c_str(), program.c_str());
   for (const Command& command : commands) std::printf("  %-12s %s\n", command.name, command.summary);
   std::printf("\n  --help, --version\n");
 }
 
 }  // namespace
 
-std::string version_text() { return "rotor " ROTOR_VERSION; }
+std::string version_text() {
+  return "rotor " ROTOR_VERSION;
+}
 
 int run_guarded(const std::string& program, const std::function<int()>& body) {
-  // A closed pipe or a file size limit is an error that a write reports, not a signal that ends the process unsaid.
+  // A closed pipe or a file size limit is an error that a write reports, not a signal that ends the process
+  // unsaid.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   try {
@@ -59,8 +62,9 @@ int run_commands(int argc, char** argv, const std::string& program, const std::s
       argv[1] = name.data();
       return command.run(argc - 1, argv + 1);
     }
-    throw UsageError((first.empty() ? std::string("expected a command") : "unknown command \"" + first + "\"") + "; see " +
-                     program + " --help");
+    throw UsageError(
+        (first.empty() ? std::string("expected a command") : "unknown command \"" + first + "\"") + "; see " +
+        program + " --help");
   });
 }
 

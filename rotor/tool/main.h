@@ -1,4 +1,5 @@
-// The frame of every program: sub-commands, --help, --version, and the one place where an Error becomes a line and exit 1.
+// The frame of every program: sub-commands, --help, --version, and the one place where an Error becomes a
+// line and exit 1.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,8 @@ struct Command {
   std::function<int(int argc, char** argv)> run;
 };
 
-/// Runs the command that argv[1] names. Errors print "PROGRAM: message" on stderr and give 1, wrong usage gives 2.
+/// Runs the command that argv[1] names. Errors print "PROGRAM: message" on stderr and give 1, wrong usage
+/// gives 2.
 int run_commands(int argc, char** argv, const std::string& program, const std::string& about,
                  const std::vector<Command>& commands);
 

@@ -1,5 +1,5 @@
-// Command-line options by cxxopts, with the two things that every command wants: --help with examples, and errors that say
-// where help is.
+// Command-line options by cxxopts, with the two things that every command wants: --help with examples, and
+// errors that say where help is.
 #pragma once
 
 #include <cctype>
@@ -14,8 +14,8 @@
 
 namespace rotor::tool {
 
-/// Parses; prints help and returns nothing when --help was given. Throws UsageError for unknown or malformed options, for
-/// missing positional arguments (`required`), and for arguments left over.
+/// Parses; prints help and returns nothing when --help was given. Throws UsageError for unknown or malformed
+/// options, for missing positional arguments (`required`), and for arguments left over.
 inline std::optional<cxxopts::ParseResult> parse_options(cxxopts::Options& options, int argc, char** argv,
                                                          const std::vector<std::string>& required,
                                                          const std::string& examples) {
@@ -38,7 +38,8 @@ inline std::optional<cxxopts::ParseResult> parse_options(cxxopts::Options& optio
     for (const std::string& name : required) {
       if (result.count(name) == 0) throw UsageError("expected " + hint.substr(1) + see_help);
     }
-    if (!result.unmatched().empty()) throw UsageError("unexpected argument \"" + result.unmatched()[0] + "\"" + see_help);
+    if (!result.unmatched().empty())
+      throw UsageError("unexpected argument \"" + result.unmatched()[0] + "\"" + see_help);
     return result;
   } catch (const UsageError&) {
     throw;

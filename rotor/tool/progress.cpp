@@ -44,13 +44,15 @@ void Progress::update(int64_t done, const std::string& text) {
   if (now - drawn_ < kRedrawInterval) return;
   drawn_ = now;
   const auto filled = static_cast<int>(std::min(done, total_) * kBarWidth / total_);
-  const std::string bar = std::string(static_cast<size_t>(filled), '=') + std::string(static_cast<size_t>(kBarWidth - filled), ' ');
+  const std::string bar = std::string(static_cast<size_t>(filled), '=') +
+                          std::string(static_cast<size_t>(kBarWidth - filled), ' ');
   std::fprintf(stderr, "\r%s [%s] %s\x1b[K", label_.c_str(), bar.c_str(), text.c_str());
   std::fflush(stderr);
 }
 
 void Progress::finish(const std::string& text) {
-  std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(), terminal_ ? "\x1b[K" : "");
+  std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(),
+               terminal_ ? "\x1b[K" : "");
 }
 
 std::string duration_text(double seconds) {

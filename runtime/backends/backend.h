@@ -1,5 +1,5 @@
-// What a device must be able to do: hold activations and compute the ops of a forward pass. One folder a backend,
-// registered on one line in registry.cpp. Shapes are checked by runtime/ops before they get here.
+// What a device must be able to do: hold activations and compute the ops of a forward pass. One folder a
+// backend, registered on one line in registry.cpp. Shapes are checked by runtime/ops before they get here.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ struct Tensor {
 
 /// Weights of a linear layer, used where they lie in the model file: planes and a scale, or a float matrix.
 struct LinearWeights {
-  int64_t rows = 0;  ///< outputs
-  int64_t cols = 0;  ///< inputs
+  int64_t rows = 0;              ///< outputs
+  int64_t cols = 0;              ///< inputs
   TernaryMatrix ternary;         ///< unless activation_quantization is none
   std::span<const float> dense;  ///< [rows, cols] if it is
   std::span<const float> bias;   ///< empty, or [rows]
@@ -45,11 +45,13 @@ class Backend {
   virtual void download(const Tensor& tensor, std::span<float> values) = 0;
 
   /// y[b, r] = sum_c weight[r, c] * quantized(x[b, c]) + bias[r]; x [B, cols], y [B, rows].
-  /// Ternary by int8: y = sum / x_scale * weight_scale (SPECS.md section 1); ternary by ternary: y = sum * weight_scale.
+  /// Ternary by int8: y = sum / x_scale * weight_scale (SPECS.md section 1); ternary by ternary: y = sum *
+  /// weight_scale.
   virtual void linear(const Tensor& x, const LinearWeights& weights, const Tensor& y) = 0;
   /// y = x / sqrt(mean(x^2) + eps) * gain, per row; gain [cols]. y may be x.
   virtual void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) = 0;
-  /// relu: y = max(x, 0); relu2: its square; sign: +1 where x > threshold, -1 where x < -threshold, else 0. y may be x.
+  /// relu: y = max(x, 0); relu2: its square; sign: +1 where x > threshold, -1 where x < -threshold, else 0. y
+  /// may be x.
   virtual void activation(const Tensor& x, Activation kind, float threshold, const Tensor& y) = 0;
 };
 

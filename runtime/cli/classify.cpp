@@ -41,16 +41,18 @@ void print_confusion(const MlpConfig& mlp, const ClassifyResult& result) {
 }  // namespace
 
 int classify(int argc, char** argv) {
-  cxxopts::Options options("rotor classify",
-                           "Classifies the test images of a data set in IDX files (t10k-*, plain or .gz) and prints\n"
-                           "accuracy, confusion matrix and speed.");
+  cxxopts::Options options(
+      "rotor classify",
+      "Classifies the test images of a data set in IDX files (t10k-*, plain or .gz) and prints\n"
+      "accuracy, confusion matrix and speed.");
   options.add_options()("model", ".rotor file", cxxopts::value<std::string>())(
-      "data", "folder of the IDX files", cxxopts::value<std::string>())(
-      "limit", "only the first N images", cxxopts::value<int64_t>())(
+      "data", "folder of the IDX files", cxxopts::value<std::string>())("limit", "only the first N images",
+                                                                        cxxopts::value<int64_t>())(
       "batch", "images a batch", cxxopts::value<int64_t>()->default_value("32"))(
       "t,threads", "threads (default: all cores)", cxxopts::value<int64_t>())(
-      "backend", "backend to run on (default: the first that runs here)", cxxopts::value<std::string>()->default_value(""))(
-      "check", "verify the whole file first")("json", "print JSON");
+      "backend", "backend to run on (default: the first that runs here)",
+      cxxopts::value<std::string>()->default_value(""))("check", "verify the whole file first")("json",
+                                                                                                "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   if (parsed->count("data") == 0) throw tool::UsageError("expected --data DIR; see rotor classify --help");
@@ -76,8 +78,8 @@ int classify(int argc, char** argv) {
   }
 
   const auto backend = make_backend((*parsed)["backend"].as<std::string>());
-  std::fprintf(stderr, "backend %s, kernels %s, %lld threads\n", backend->name().c_str(), backend->kernels().c_str(),
-               static_cast<long long>(run.threads));
+  std::fprintf(stderr, "backend %s, kernels %s, %lld threads\n", backend->name().c_str(),
+               backend->kernels().c_str(), static_cast<long long>(run.threads));
   tool::catch_interrupts();
   tool::Progress progress("classify", static_cast<int64_t>(data.count));
   run.on_progress = [&](int64_t done) {
@@ -85,8 +87,10 @@ int classify(int argc, char** argv) {
     return !tool::interrupted();
   };
   const ClassifyResult result = classifier.evaluate(*backend, data, run);
-  const double images_per_second = result.seconds > 0 ? static_cast<double>(result.total) / result.seconds : 0.0;
-  const double milliseconds = result.total > 0 ? 1e3 * result.seconds / static_cast<double>(result.total) : 0.0;
+  const double images_per_second =
+      result.seconds > 0 ? static_cast<double>(result.total) / result.seconds : 0.0;
+  const double milliseconds =
+      result.total > 0 ? 1e3 * result.seconds / static_cast<double>(result.total) : 0.0;
   progress.finish(cat(result.total, " images in ", tool::duration_text(result.seconds)));
 
   if (parsed->count("json") != 0) {
@@ -103,8 +107,8 @@ int classify(int argc, char** argv) {
   } else {
     print_confusion(mlp, result);
     std::printf("accuracy %.2f %% (%lld of %lld), %.0f images/s, %.4f ms/image\n", 100 * result.accuracy(),
-                static_cast<long long>(result.correct), static_cast<long long>(result.total), images_per_second,
-                milliseconds);
+                static_cast<long long>(result.correct), static_cast<long long>(result.total),
+                images_per_second, milliseconds);
   }
   return tool::interrupted() ? tool::kInterruptedStatus : 0;
 }

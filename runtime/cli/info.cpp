@@ -81,7 +81,8 @@ void print(const std::string& path, const Json& json) {
   for (const char* block : {"metadata", "config"}) {
     if (!json.contains(block)) continue;
     for (const auto& [key, value] : json[block].items()) {
-      std::printf("  %s: %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : dump_json(value).c_str());
+      std::printf("  %s: %s\n", key.c_str(),
+                  value.is_string() ? value.get<std::string>().c_str() : dump_json(value).c_str());
     }
   }
   for (const Json& tensor : json["tensors"]) {
@@ -90,7 +91,8 @@ void print(const std::string& path, const Json& json) {
                 shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str(),
                 tool::bytes_text(tensor["bytes"].get<double>()).c_str());
     if (tensor.contains("sparsity")) {
-      std::printf("   %4.1f %% zeros, scale %.6g", 100 * tensor["sparsity"].get<double>(), tensor["scale"].get<double>());
+      std::printf("   %4.1f %% zeros, scale %.6g", 100 * tensor["sparsity"].get<double>(),
+                  tensor["scale"].get<double>());
     }
     std::printf("\n");
   }
@@ -99,7 +101,8 @@ void print(const std::string& path, const Json& json) {
 }  // namespace
 
 int info(int argc, char** argv) {
-  cxxopts::Options options("rotor info", "Describes a .rotor file, a safetensors file or a checkpoint directory.");
+  cxxopts::Options options("rotor info",
+                           "Describes a .rotor file, a safetensors file or a checkpoint directory.");
   options.add_options()("model", "file or directory", cxxopts::value<std::string>())("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;

@@ -4,8 +4,9 @@
 
 int main(int argc, char** argv) {
   using namespace rotor::runtime::cli;
-  return rotor::tool::run_commands(argc, argv, "rotor", "rotor runs packed ternary neural networks.",
-                                   {{"classify", "accuracy and speed of a classifier on a data set", classify},
-                                    {"info", "what is in a model file", info},
-                                    {"verify", "check every byte of a model file", verify}});
+  return rotor::tool::run_commands(
+      argc, argv, "rotor", "rotor runs packed ternary neural networks.",
+      {{"classify", "accuracy and speed of a classifier on a data set", classify},
+       {"info", "what is in a model file", info},
+       {"verify", "check every byte of a model file", verify}});
 }

@@ -11,9 +11,10 @@ constexpr const char* kExamples = "  rotor verify fashion.rotor\n";
 }
 
 int verify(int argc, char** argv) {
-  cxxopts::Options options("rotor verify",
-                           "Reads every byte of a .rotor file: checksums, pairs (1,1) in the planes, shapes, scales.\n"
-                           "Prints each fault and exits 1, or says that the file is sound.");
+  cxxopts::Options options(
+      "rotor verify",
+      "Reads every byte of a .rotor file: checksums, pairs (1,1) in the planes, shapes, scales.\n"
+      "Prints each fault and exits 1, or says that the file is sound.");
   options.add_options()("model", ".rotor file", cxxopts::value<std::string>())(
       "max-faults", "stop after so many faults", cxxopts::value<size_t>()->default_value("20"));
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
@@ -23,8 +24,8 @@ int verify(int argc, char** argv) {
   const auto faults = file.verify((*parsed)["max-faults"].as<size_t>());
   for (const std::string& fault : faults) std::fprintf(stderr, "rotor: %s\n", fault.c_str());
   if (!faults.empty()) return 1;
-  std::fprintf(stderr, "%s: sound: header, %zu tensors, %zu bytes\n", path.c_str(), file.container().tensors().size(),
-               file.container().file_bytes());
+  std::fprintf(stderr, "%s: sound: header, %zu tensors, %zu bytes\n", path.c_str(),
+               file.container().tensors().size(), file.container().file_bytes());
   return 0;
 }
 

@@ -11,7 +11,8 @@
 
 namespace rotor::runtime {
 
-Classifier::Classifier(const RotorFile& file) : file_(file), model_(file), pixel_table_(pixel_table(file.config().mlp)) {}
+Classifier::Classifier(const RotorFile& file)
+    : file_(file), model_(file), pixel_table_(pixel_table(file.config().mlp)) {}
 
 void Classifier::predict_into(Backend& backend, Mlp::Workspace& workspace, const uint8_t* pixels,
                               std::span<int64_t> classes) const {
@@ -32,18 +33,21 @@ void Classifier::predict_into(Backend& backend, Mlp::Workspace& workspace, const
   }
 }
 
-std::vector<int64_t> Classifier::predict(Backend& backend, const uint8_t* pixels, int64_t count, int64_t batch) const {
+std::vector<int64_t> Classifier::predict(Backend& backend, const uint8_t* pixels, int64_t count,
+                                         int64_t batch) const {
   std::vector<int64_t> classes(static_cast<size_t>(count));
   Mlp::Workspace workspace = model_.make_workspace(backend, std::min(count, batch));
   const int64_t inputs = model_.config().mlp.layer_sizes.front();
   for (int64_t first = 0; first < count; first += batch) {
     const auto size = static_cast<size_t>(std::min(batch, count - first));
-    predict_into(backend, workspace, pixels + first * inputs, std::span(classes).subspan(static_cast<size_t>(first), size));
+    predict_into(backend, workspace, pixels + first * inputs,
+                 std::span(classes).subspan(static_cast<size_t>(first), size));
   }
   return classes;
 }
 
-ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data, const ClassifyOptions& options) const {
+ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data,
+                                    const ClassifyOptions& options) const {
   const auto start = std::chrono::steady_clock::now();
   const auto count = static_cast<int64_t>(data.count);
   const auto classes = static_cast<size_t>(model_.config().mlp.num_classes());

@@ -1,5 +1,5 @@
-// Classification of many images with a packed model: batches, threads, counts. What a program calls; the network is
-// runtime/model/mlp.h.
+// Classification of many images with a packed model: batches, threads, counts. What a program calls; the
+// network is runtime/model/mlp.h.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,9 @@ struct ClassifyResult {
   int64_t total = 0;
   double seconds = 0.0;  ///< wall clock of all threads together
 
-  double accuracy() const { return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total); }
+  double accuracy() const {
+    return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
+  }
 };
 
 class Classifier {
@@ -37,14 +39,16 @@ class Classifier {
   const Mlp& model() const { return model_; }
 
   /// The classes of `count` images, uint8 [count, inputs]: the first of the largest logits. One thread.
-  std::vector<int64_t> predict(Backend& backend, const uint8_t* pixels, int64_t count, int64_t batch = 32) const;
+  std::vector<int64_t> predict(Backend& backend, const uint8_t* pixels, int64_t count,
+                               int64_t batch = 32) const;
 
-  /// Classifies data against its labels. Images have the model's size, labels are below the number of classes.
-  /// Results do not depend on batch and threads. Throws Error if the model file shrank meanwhile.
+  /// Classifies data against its labels. Images have the model's size, labels are below the number of
+  /// classes. Results do not depend on batch and threads. Throws Error if the model file shrank meanwhile.
   ClassifyResult evaluate(Backend& backend, const IdxDataset& data, const ClassifyOptions& options) const;
 
  private:
-  void predict_into(Backend& backend, Mlp::Workspace& workspace, const uint8_t* pixels, std::span<int64_t> classes) const;
+  void predict_into(Backend& backend, Mlp::Workspace& workspace, const uint8_t* pixels,
+                    std::span<int64_t> classes) const;
 
   const RotorFile& file_;
   Mlp model_;

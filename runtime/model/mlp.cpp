@@ -7,7 +7,8 @@
 namespace rotor::runtime {
 
 Mlp::Mlp(const RotorFile& file) : config_(file.config()) {
-  if (config_.model_type != "mlp") fail(file.path(), ": model_type: expected mlp, found ", config_.model_type);
+  if (config_.model_type != "mlp")
+    fail(file.path(), ": model_type: expected mlp, found ", config_.model_type);
   const MlpConfig& mlp = config_.mlp;
   for (int64_t i = 0; i < mlp.num_layers(); ++i) {
     const std::string prefix = cat("layers.", i, ".");
@@ -43,8 +44,10 @@ const Tensor& Mlp::forward(Backend& backend, Workspace& workspace, const Observe
     if (!layers_[i].norm.empty()) {
       ops::rms_norm(backend, y, layers_[i].norm, static_cast<float>(config_.mlp.norm_eps), y);
     }
-    // A fully ternary network's sign is the quantizer of the next linear op, which packs its result into planes at once.
-    const bool left_to_quantizer = config_.activation_quantization() == ActivationQuantization::ternary_threshold;
+    // A fully ternary network's sign is the quantizer of the next linear op, which packs its result into
+    // planes at once.
+    const bool left_to_quantizer =
+        config_.activation_quantization() == ActivationQuantization::ternary_threshold;
     if (i + 1 < layers_.size() && !left_to_quantizer) {
       ops::activation(backend, y, config_.mlp.activation, static_cast<float>(config_.mlp.sign_threshold), y);
     }

@@ -1,5 +1,5 @@
-// The multi-layer perceptron of MlpConfig: its forward pass, written once on ops. The module that trained it is
-// train/models/ternary_mlp.h; the seam test holds one against the other.
+// The multi-layer perceptron of MlpConfig: its forward pass, written once on ops. The module that trained it
+// is train/models/ternary_mlp.h; the seam test holds one against the other.
 #pragma once
 
 #include <functional>

@@ -14,12 +14,15 @@ void require(bool ok, const char* what) {
   std::abort();
 }
 
-bool same_shape(const Tensor& a, const Tensor& b) { return a.rows == b.rows && a.cols == b.cols; }
+bool same_shape(const Tensor& a, const Tensor& b) {
+  return a.rows == b.rows && a.cols == b.cols;
+}
 
 }  // namespace
 
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y) {
-  require(x.cols == weights.cols && y.cols == weights.rows && x.rows == y.rows, "linear: shapes of x, weights and y");
+  require(x.cols == weights.cols && y.cols == weights.rows && x.rows == y.rows,
+          "linear: shapes of x, weights and y");
   require(weights.bias.empty() || std::cmp_equal(weights.bias.size(), weights.rows), "linear: shape of bias");
   backend.linear(x, weights, y);
 }

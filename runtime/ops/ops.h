@@ -1,5 +1,5 @@
-// The ops that models are written on: each checks its shapes and hands over to the backend. A wrong shape here is a bug in
-// a model, not bad input, so it aborts.
+// The ops that models are written on: each checks its shapes and hands over to the backend. A wrong shape
+// here is a bug in a model, not bad input, so it aborts.
 #pragma once
 
 #include "runtime/backends/backend.h"

@@ -1,4 +1,5 @@
-// Micro-benchmarks of every kernel set, one thread. GB/s counts the bytes that the operation must read and write.
+// Micro-benchmarks of every kernel set, one thread. GB/s counts the bytes that the operation must read and
+// write.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -100,7 +101,8 @@ void matvec_ternary(benchmark::State& state, Kernels k) {
   const TernaryVector x = encode_trits(random_values(kSide, -1, 1));
   std::vector<int32_t> sums(kSide);
   for (auto _ : state) {
-    k->matvec_ternary(tiles.data(), row_tiles(kSide), column_tiles(kSide), x.plus.data(), x.minus.data(), sums.data());
+    k->matvec_ternary(tiles.data(), row_tiles(kSide), column_tiles(kSide), x.plus.data(), x.minus.data(),
+                      sums.data());
     benchmark::DoNotOptimize(sums.data());
     benchmark::ClobberMemory();
   }
@@ -156,10 +158,12 @@ void register_all() {
     add("dot_int8_1M", dot_int8);
     add("matvec_int8_2048x2048", matvec_int8);
     add("matvec_ternary_2048x2048", matvec_ternary);
-    add("forward_784-256-128-10_batch32_int8",
-        [](benchmark::State& state, Kernels kernels_used) { forward(state, kernels_used, Activation::relu); });
-    add("forward_784-256-128-10_batch32_sign",
-        [](benchmark::State& state, Kernels kernels_used) { forward(state, kernels_used, Activation::sign); });
+    add("forward_784-256-128-10_batch32_int8", [](benchmark::State& state, Kernels kernels_used) {
+      forward(state, kernels_used, Activation::relu);
+    });
+    add("forward_784-256-128-10_batch32_sign", [](benchmark::State& state, Kernels kernels_used) {
+      forward(state, kernels_used, Activation::sign);
+    });
   }
 }
 

@@ -96,10 +96,12 @@ TEST_F(RotorCommand, KernelsCanBeForcedAndGiveTheSameAnswer) {
   ASSERT_EQ(scalar.status, 0) << scalar.err;
   EXPECT_EQ(parse_json(scalar.out, "out")["kernels"], "scalar");
   EXPECT_EQ(parse_json(scalar.out, "out")["confusion"], parse_json(free.out, "out")["confusion"]);
-  expect_one_line_error(rotor({"classify", model_, "--data", data_}, {.environment = {{"ROTOR_KERNELS", "sse9"}}}),
-                        {"ROTOR_KERNELS", "sse9"});
-  expect_one_line_error(rotor({"classify", model_, "--data", data_}, {.environment = {{"ROTOR_BACKEND", "tpu"}}}),
-                        {"ROTOR_BACKEND", "tpu"});
+  expect_one_line_error(
+      rotor({"classify", model_, "--data", data_}, {.environment = {{"ROTOR_KERNELS", "sse9"}}}),
+      {"ROTOR_KERNELS", "sse9"});
+  expect_one_line_error(
+      rotor({"classify", model_, "--data", data_}, {.environment = {{"ROTOR_BACKEND", "tpu"}}}),
+      {"ROTOR_BACKEND", "tpu"});
 }
 
 TEST_F(RotorCommand, InfoDescribesEveryFormat) {
@@ -123,7 +125,8 @@ TEST_F(RotorCommand, VerifyFindsDamage) {
   const size_t planes = file.container().data_offset() + file.container().at("layers.0.linear.weight").begin;
 
   std::string flipped = good;
-  const size_t plus = planes + 4;  // set a bit that is free in both planes, or clear one: either way only the sum tells
+  const size_t plus =
+      planes + 4;  // set a bit that is free in both planes, or clear one: either way only the sum tells
   flipped[plus] = static_cast<char>(good[plus] ^ (good[plus + 64] & 1 ? 0 : 1));
   if (flipped == good) flipped[plus] = static_cast<char>(good[plus] & ~1);
   if (flipped == good) flipped[plus + 64] = static_cast<char>(good[plus + 64] & ~1);
@@ -137,7 +140,8 @@ TEST_F(RotorCommand, VerifyFindsDamage) {
   test::write_bytes(dir_.file("bad"), sentinel);
   const CommandResult result = rotor({"verify", dir_.file("bad")});
   EXPECT_EQ(result.status, 1);
-  EXPECT_NE(result.err.find("layers.0.linear.weight\": row 0, column 0: the pair (1,1)"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("layers.0.linear.weight\": row 0, column 0: the pair (1,1)"), std::string::npos)
+      << result.err;
 
   test::write_bytes(dir_.file("bad"), good.substr(0, good.size() / 2));
   for (const char* command : {"verify", "info"}) {
@@ -148,7 +152,8 @@ TEST_F(RotorCommand, VerifyFindsDamage) {
 }
 
 TEST_F(RotorCommand, BadDataAndNumbers) {
-  expect_one_line_error(rotor({"classify", model_, "--data", dir_.file("nowhere")}), {"nowhere", "no such file"});
+  expect_one_line_error(rotor({"classify", model_, "--data", dir_.file("nowhere")}),
+                        {"nowhere", "no such file"});
   expect_one_line_error(rotor({"classify", model_, "--data", data_, "--limit", "0"}), {"--limit"});
   expect_one_line_error(rotor({"classify", model_, "--data", data_, "--batch", "0"}), {"--batch"});
   expect_one_line_error(rotor({"classify", model_, "--data", data_, "-t", "0"}), {"--threads"});

@@ -1,4 +1,5 @@
-// `rotor-train` as a user meets it, and the whole trip: train, evaluate, export, classify, with the same answers.
+// `rotor-train` as a user meets it, and the whole trip: train, evaluate, export, classify, with the same
+// answers.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,11 +24,14 @@ class RotorTrainCommand : public ::testing::Test {
                       "output_dir: " + dir_.file("run") +
                           "\nthreads: 1\n"
                           "model: {type: mlp, layer_sizes: [64, 48, 10], dropout: 0.1}\n"
-                          "data: {type: idx, path: " + dir_.file("data") + "}\n"
+                          "data: {type: idx, path: " +
+                          dir_.file("data") +
+                          "}\n"
                           "train: {epochs: 4, batch_size: 16, learning_rate: 5.0e-3, warmup_steps: 20}\n"
                           "log: {every: 10}\n");
   }
-  CommandResult rotor_train(std::vector<std::string> arguments, const test::CommandOptions& options = {}) const {
+  CommandResult rotor_train(std::vector<std::string> arguments,
+                            const test::CommandOptions& options = {}) const {
     arguments.insert(arguments.begin(), test::program("rotor-train"));
     return test::run_command(arguments, options);
   }
@@ -35,7 +39,8 @@ class RotorTrainCommand : public ::testing::Test {
     EXPECT_EQ(result.status, 1) << result.err;
     // OpenBLAS's choice of kernels may be said first.
     const size_t start = result.err.starts_with("OpenBLAS") ? result.err.find('\n') + 1 : 0;
-    EXPECT_EQ(std::count(result.err.begin() + static_cast<std::ptrdiff_t>(start), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_EQ(std::count(result.err.begin() + static_cast<std::ptrdiff_t>(start), result.err.end(), '\n'), 1)
+        << result.err;
     for (const std::string& part : parts) EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   }
 
@@ -48,17 +53,19 @@ TEST_F(RotorTrainCommand, TheWholeTrip) {
   ASSERT_EQ(fit.status, 0) << fit.err;
   EXPECT_NE(fit.err.find("epoch 4/4"), std::string::npos) << fit.err;
   EXPECT_NE(fit.err.find("images/s"), std::string::npos);
-  const CommandResult eval = rotor_train({"eval", config_, "--checkpoint", dir_.file("run/checkpoint"), "--json"});
+  const CommandResult eval =
+      rotor_train({"eval", config_, "--checkpoint", dir_.file("run/checkpoint"), "--json"});
   ASSERT_EQ(eval.status, 0) << eval.err;
   const Json evaluated = parse_json(eval.out, "eval");
   EXPECT_GT(evaluated["accuracy"], 0.9);
   const CommandResult exported =
       test::run_command({test::program("rotor-export"), dir_.file("run/checkpoint"), dir_.file("m.rotor")});
   ASSERT_EQ(exported.status, 0) << exported.err;
-  const CommandResult classified =
-      test::run_command({test::program("rotor"), "classify", dir_.file("m.rotor"), "--data", dir_.file("data"), "--json"});
+  const CommandResult classified = test::run_command(
+      {test::program("rotor"), "classify", dir_.file("m.rotor"), "--data", dir_.file("data"), "--json"});
   ASSERT_EQ(classified.status, 0) << classified.err;
-  EXPECT_LE(std::abs(parse_json(classified.out, "out")["correct"].get<int>() - evaluated["correct"].get<int>()), 2);
+  EXPECT_LE(
+      std::abs(parse_json(classified.out, "out")["correct"].get<int>() - evaluated["correct"].get<int>()), 2);
   const CommandResult seam = test::run_command({test::program("seam-check"), dir_.file("run/checkpoint"),
                                                 dir_.file("m.rotor"), "--data", dir_.file("data")});
   EXPECT_EQ(seam.status, 0) << seam.out << seam.err;
@@ -67,8 +74,8 @@ TEST_F(RotorTrainCommand, TheWholeTrip) {
 TEST_F(RotorTrainCommand, InterruptAndResumeEndAsAnUnbrokenRun) {
   ASSERT_EQ(rotor_train({"fit", config_, "--set", "output_dir=" + dir_.file("whole")}).status, 0);
   // Interrupted somewhere within the second epoch or later, in the middle of it.
-  const CommandResult first = rotor_train(
-      {"fit", config_}, {.interrupt_after_ms = 60, .interrupt_after = "epoch 1/4"});
+  const CommandResult first =
+      rotor_train({"fit", config_}, {.interrupt_after_ms = 60, .interrupt_after = "epoch 1/4"});
   ASSERT_EQ(first.status, 130) << first.err;
   EXPECT_NE(first.err.find("interrupted: checkpoint written to"), std::string::npos) << first.err;
   EXPECT_NE(first.err.find("--resume"), std::string::npos);
@@ -101,10 +108,14 @@ TEST_F(RotorTrainCommand, HelpAndUsage) {
 
 TEST_F(RotorTrainCommand, BadInput) {
   expect_one_line_error(rotor_train({"fit", dir_.file("none.yaml")}), {"none.yaml", "cannot open"});
-  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.learning_rat=1"}), {"learning_rat", "did you mean"});
-  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.epochs=many"}), {"train.epochs", "whole number"});
-  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.epochs=-1"}), {"train.epochs", "from 1"});
-  expect_one_line_error(rotor_train({"fit", config_, "--set", "data.path=/nowhere"}), {"/nowhere", "no such file"});
+  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.learning_rat=1"}),
+                        {"learning_rat", "did you mean"});
+  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.epochs=many"}),
+                        {"train.epochs", "whole number"});
+  expect_one_line_error(rotor_train({"fit", config_, "--set", "train.epochs=-1"}),
+                        {"train.epochs", "from 1"});
+  expect_one_line_error(rotor_train({"fit", config_, "--set", "data.path=/nowhere"}),
+                        {"/nowhere", "no such file"});
   expect_one_line_error(rotor_train({"eval", config_, "--checkpoint", dir_.file("none")}), {"none"});
   const std::string images = dir_.file("data/t10k-images-idx3-ubyte");
   test::write_bytes(images, test::read_bytes(images).substr(0, 999));

@@ -50,7 +50,8 @@ TEST(HfPacking, RefusesCodeThreeAndOtherValues) {
 }
 
 TEST(HfPacking, CodesPastTheLastRowAreIgnored) {
-  std::vector<uint8_t> packed = {0b11010110, 0b11111001};  // 5 rows: R = 2, rows 0 2 4 in byte row 0, 1 3 in byte row 1
+  std::vector<uint8_t> packed = {0b11010110,
+                                 0b11111001};  // 5 rows: R = 2, rows 0 2 4 in byte row 0, 1 3 in byte row 1
   std::vector<int8_t> values(5);
   hf_unpack(packed, 5, 1, values);
   EXPECT_EQ(values, (std::vector<int8_t>{1, 0, 0, 1, 0}));

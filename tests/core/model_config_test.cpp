@@ -66,8 +66,9 @@ TEST(TensorTable, ListsEveryTensorOfAnMlp) {
   const auto table = tensor_table(test::small_mlp());
   std::vector<std::string> names;
   for (const TensorSpec& spec : table) names.push_back(spec.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"layers.0.linear.weight", "layers.0.linear.bias", "layers.0.norm.weight",
-                                             "layers.1.linear.weight", "layers.1.linear.bias", "layers.1.norm.weight",
+  EXPECT_EQ(names, (std::vector<std::string>{"layers.0.linear.weight", "layers.0.linear.bias",
+                                             "layers.0.norm.weight", "layers.1.linear.weight",
+                                             "layers.1.linear.bias", "layers.1.norm.weight",
                                              "layers.2.linear.weight", "layers.2.linear.bias"}));
   EXPECT_EQ(num_parameters(table), 64 * 37 + 37 * 2 + 37 * 18 + 18 * 2 + 18 * 10 + 10);
 }

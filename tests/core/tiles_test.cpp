@@ -29,7 +29,8 @@ TEST(PackTiles, PutsEachWeightWhereTheFormatSays) {
       const int byte = tile * 128 + (value < 0 ? 64 : 0) + row % 16 * 4 + col % 4;
       const int bit = col % 32 / 4;
       for (size_t i = 0; i < tiles.size(); ++i) {
-        EXPECT_EQ(tiles[i], std::cmp_equal(i, byte) ? 1 << bit : 0) << "row " << row << " col " << col << " byte " << i;
+        EXPECT_EQ(tiles[i], std::cmp_equal(i, byte) ? 1 << bit : 0)
+            << "row " << row << " col " << col << " byte " << i;
       }
     }
   }
@@ -84,8 +85,8 @@ TEST(FindPlaneFaults, FindsEveryPairAndSaysWhere) {
 
 TEST(FindPlaneFaults, FindsSetBitsOutsideTheMatrix) {
   std::vector<uint8_t> tiles(tile_bytes(18, 37));
-  tiles[128 + 1] = 2;             // row 0, column 32 + 5: inside is up to column 36, so 37 is outside
-  tiles[2 * 128 + 2 * 4] = 1;     // row 18, column 0: outside
+  tiles[128 + 1] = 2;          // row 0, column 32 + 5: inside is up to column 36, so 37 is outside
+  tiles[2 * 128 + 2 * 4] = 1;  // row 18, column 0: outside
   const auto faults = find_plane_faults(tiles, 18, 37, 10);
   ASSERT_EQ(faults.size(), 2U);
   EXPECT_EQ(faults[0].kind, PlaneFault::Kind::padding);
@@ -105,7 +106,8 @@ TEST(CountTrits, AgreesWithCounting) {
     EXPECT_EQ(counts.zero, expected.zero);
     EXPECT_EQ(counts.plus, expected.plus);
     EXPECT_EQ(counts.total(), weights.size());
-    EXPECT_DOUBLE_EQ(counts.sparsity(), static_cast<double>(expected.zero) / static_cast<double>(weights.size()));
+    EXPECT_DOUBLE_EQ(counts.sparsity(),
+                     static_cast<double>(expected.zero) / static_cast<double>(weights.size()));
   }
   EXPECT_EQ(TritCounts{}.sparsity(), 0.0);
 }

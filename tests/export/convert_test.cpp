@@ -21,7 +21,8 @@ TEST(ExportRotor, PacksEveryMatrixAndKeepsTheRest) {
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());
   const Checkpoint checkpoint(dir.file("c"));
   std::vector<ExportedTensor> report;
-  export_rotor(checkpoint, dir.file("m.rotor"), [&](const ExportedTensor& tensor) { report.push_back(tensor); });
+  export_rotor(checkpoint, dir.file("m.rotor"),
+               [&](const ExportedTensor& tensor) { report.push_back(tensor); });
   const RotorFile file(dir.file("m.rotor"));
   EXPECT_TRUE(file.verify().empty());
   ASSERT_EQ(report.size(), tensor_table(checkpoint.config()).size());
@@ -48,7 +49,8 @@ TEST(ExportRotor, FloatTwinStaysFloat) {
   const TempDir dir;
   test::write_random_checkpoint(dir.file("c"), test::small_mlp(Activation::relu, Quantization::none));
   const Checkpoint checkpoint(dir.file("c"));
-  export_rotor(checkpoint, dir.file("m.rotor"), [](const ExportedTensor& tensor) { EXPECT_FALSE(tensor.ternary); });
+  export_rotor(checkpoint, dir.file("m.rotor"),
+               [](const ExportedTensor& tensor) { EXPECT_FALSE(tensor.ternary); });
   const RotorFile file(dir.file("m.rotor"));
   EXPECT_TRUE(file.verify().empty());
   const auto floats = file.floats("layers.0.linear.weight");

@@ -50,7 +50,8 @@ TEST(AtomicFile, KeepsTheOldFileUntilThen) {
 
 TEST(AtomicFile, SaysWhyItCannotWrite) {
   const TempDir dir;
-  expect_error([&] { AtomicFile{dir.file("no/such/folder/f")}; }, {"no/such/folder/f", "No such file or directory"});
+  expect_error([&] { AtomicFile{dir.file("no/such/folder/f")}; },
+               {"no/such/folder/f", "No such file or directory"});
   expect_error([&] { AtomicFile{dir.path()}; }, {"is a directory"});
 }
 
@@ -68,7 +69,10 @@ TEST(AtomicFile, FullDiskLeavesNothingBehind) {
       file.commit();
     } catch (const Error& e) {
       const std::string message = e.what();
-      _exit(message.find(dir.file("f")) != std::string::npos && message.find("cannot write") != std::string::npos ? 42 : 1);
+      _exit(message.find(dir.file("f")) != std::string::npos &&
+                    message.find("cannot write") != std::string::npos
+                ? 42
+                : 1);
     }
     _exit(2);
   }

@@ -35,9 +35,11 @@ TEST(Checkpoint, TensorsMustBeThoseOfTheArchitecture) {
   const TempDir dir;
   ModelConfig other = test::small_mlp();
   test::write_random_checkpoint(dir.file("c"), other);
-  test::write_random_checkpoint(dir.file("d"), test::small_mlp(Activation::relu, Quantization::ternary, false));
+  test::write_random_checkpoint(dir.file("d"),
+                                test::small_mlp(Activation::relu, Quantization::ternary, false));
   const auto swap_config = [&](const char* from, const char* to) {
-    std::filesystem::copy_file(dir.file(std::string(from) + "/config.json"), dir.file(std::string(to) + "/config.json"),
+    std::filesystem::copy_file(dir.file(std::string(from) + "/config.json"),
+                               dir.file(std::string(to) + "/config.json"),
                                std::filesystem::copy_options::overwrite_existing);
   };
   const std::string kept = test::read_bytes(dir.file("d/config.json"));

@@ -28,7 +28,8 @@ class IdxTest : public ::testing::Test {
     test::write_bytes(dir_.file("t10k-images-idx3-ubyte"), images);
     test::write_bytes(dir_.file("t10k-labels-idx1-ubyte"), labels);
   }
-  void expect_bad(const std::string& images, const std::string& labels, const std::vector<std::string>& parts) const {
+  void expect_bad(const std::string& images, const std::string& labels,
+                  const std::vector<std::string>& parts) const {
     write(images, labels);
     expect_error([&] { load_idx(dir_.path(), IdxSplit::test); }, parts);
   }
@@ -54,12 +55,15 @@ TEST_F(IdxTest, ReadsPlainAndCompressed) {
 }
 
 TEST_F(IdxTest, MissingFile) {
-  expect_error([&] { load_idx(dir_.path(), IdxSplit::train); }, {"train-images-idx3-ubyte", "no such file", "datasets/"});
+  expect_error([&] { load_idx(dir_.path(), IdxSplit::train); },
+               {"train-images-idx3-ubyte", "no such file", "datasets/"});
 }
 
 TEST_F(IdxTest, EveryTruncation) {
-  for (size_t size = 0; size < images_.size(); ++size) expect_bad(images_.substr(0, size), labels_, {"truncated", "images"});
-  for (size_t size = 0; size < labels_.size(); ++size) expect_bad(images_, labels_.substr(0, size), {"truncated", "labels"});
+  for (size_t size = 0; size < images_.size(); ++size)
+    expect_bad(images_.substr(0, size), labels_, {"truncated", "images"});
+  for (size_t size = 0; size < labels_.size(); ++size)
+    expect_bad(images_, labels_.substr(0, size), {"truncated", "labels"});
 }
 
 TEST_F(IdxTest, EveryTruncationOfACompressedFile) {

@@ -119,16 +119,20 @@ TEST_F(RotorFileTest, EveryTruncationIsRefused) {
 TEST_F(RotorFileTest, NewerVersionIsRefused) {
   expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"2\""),
                  {"format version 2 is newer", "(1)", "update rotor"});
-  expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"x\""), {"whole number", "x"});
+  expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"x\""),
+                 {"whole number", "x"});
   expect_refused(replaced("rotor.format_version", "rotor.format_versiox"), {"not a .rotor file"});
 }
 
 TEST_F(RotorFileTest, ConfigThatDoesNotFitTheTensorsIsRefused) {
-  expect_refused(resealed(replaced("[64,37,18,10]", "[64,37,18,12]")), {"layers.2.linear.bias", "[12]", "[10]"});
+  expect_refused(resealed(replaced("[64,37,18,10]", "[64,37,18,12]")),
+                 {"layers.2.linear.bias", "[12]", "[10]"});
   expect_refused(resealed(replaced("[64,37,18,10]", "[64,37,99,10]")), {"expected U8"});
   // The same tiles, another logical shape: only the shape in the metadata tells.
-  expect_refused(resealed(replaced("\"[37, 64]\"", "\"[38, 64]\"")), {"rotor.shape.", "[37, 64]", "[38, 64]"});
-  expect_refused(resealed(replaced("int8_absmax_per_token", "int9_absmax_per_token")), {"activation_quantization"});
+  expect_refused(resealed(replaced("\"[37, 64]\"", "\"[38, 64]\"")),
+                 {"rotor.shape.", "[37, 64]", "[38, 64]"});
+  expect_refused(resealed(replaced("int8_absmax_per_token", "int9_absmax_per_token")),
+                 {"activation_quantization"});
   expect_refused(resealed(replaced("\"multiply\"", "\"dividing\"")), {"scale_meaning"});
 }
 
@@ -139,13 +143,15 @@ TEST_F(RotorFileTest, PairOfOnesIsFoundWithPlace) {
   bytes[tile + 64 + 3 * 4 + 1] |= 1 << 2;
   write(bytes);
   ASSERT_FALSE(faults().empty());
-  EXPECT_NE(faults()[0].find("\"layers.0.linear.weight\": row 19, column 9: the pair (1,1)"), std::string::npos)
+  EXPECT_NE(faults()[0].find("\"layers.0.linear.weight\": row 19, column 9: the pair (1,1)"),
+            std::string::npos)
       << faults()[0];
 }
 
 TEST_F(RotorFileTest, BitOutsideTheMatrixIsFound) {
   std::string bytes = good_;
-  const size_t last_row_tile = position_of("layers.0.linear.weight") + 4 * 128;  // rows 32..47, of which 37 are
+  const size_t last_row_tile =
+      position_of("layers.0.linear.weight") + 4 * 128;  // rows 32..47, of which 37 are
   bytes[last_row_tile + 15 * 4] = 1;
   write(bytes);
   ASSERT_FALSE(faults().empty());
@@ -158,7 +164,8 @@ TEST_F(RotorFileTest, BadScaleIsRefusedAtLoadAndFound) {
     std::memcpy(&bytes[position_of("layers.1.linear.weight_scale")], &scale, 4);
     write(bytes);
     const RotorFile file(path_);
-    expect_error([&] { static_cast<void>(file.ternary("layers.1.linear.weight")); }, {"layers.1.linear.weight_scale"});
+    expect_error([&] { static_cast<void>(file.ternary("layers.1.linear.weight")); },
+                 {"layers.1.linear.weight_scale"});
     EXPECT_FALSE(file.verify().empty());
     write(good_);
   }
@@ -185,11 +192,14 @@ TEST(RotorWriterTest, RefusesWhatVerifyWouldFind) {
   const ModelConfig config = test::small_mlp();
   RotorWriter writer(dir.file("m.rotor"), config);
   std::vector<uint8_t> tiles(tile_bytes(37, 64));
-  expect_error([&] { writer.write_ternary("layers.0.linear.weight", tiles, 0.0F); }, {"weight_scale", "above 0"});
-  expect_error([&] { writer.write_ternary("layers.0.linear.weight", std::span(tiles).first(5), 1.0F); }, {"expected 768"});
+  expect_error([&] { writer.write_ternary("layers.0.linear.weight", tiles, 0.0F); },
+               {"weight_scale", "above 0"});
+  expect_error([&] { writer.write_ternary("layers.0.linear.weight", std::span(tiles).first(5), 1.0F); },
+               {"expected 768"});
   expect_error([&] { writer.write_ternary("layers.9.linear.weight", tiles, 1.0F); }, {"no linear tensor"});
   tiles[5] = tiles[64 + 5] = 4;  // row 1, column 4*2+1
-  expect_error([&] { writer.write_ternary("layers.0.linear.weight", tiles, 1.0F); }, {"row 1, column 9", "(1,1)"});
+  expect_error([&] { writer.write_ternary("layers.0.linear.weight", tiles, 1.0F); },
+               {"row 1, column 9", "(1,1)"});
   tiles[5] = tiles[64 + 5] = 0;
   const std::vector<float> wrong_order(37);
   expect_error([&] { writer.write_floats("layers.0.linear.bias", wrong_order); },

@@ -31,7 +31,8 @@ void expect_bad(const std::string& bytes, std::vector<std::string> parts) {
   expect_error([&] { SafetensorsFile{path}; }, parts);
 }
 
-void expect_bad_header(const std::string& header, const std::string& data, const std::vector<std::string>& parts) {
+void expect_bad_header(const std::string& header, const std::string& data,
+                       const std::vector<std::string>& parts) {
   expect_bad(raw_file(header, data), parts);
 }
 
@@ -40,7 +41,8 @@ TEST(Safetensors, RoundTrip) {
   const std::vector<float> a = {1.5F, -2.0F, 3.25F};
   const std::vector<int8_t> b = {-1, 0, 1, 2};
   SafetensorsWriter writer(dir.file("f"), {{"key", "value \"quoted\" \xC3\xBC"}},
-                           {{"a", DType::f32, {3}}, {"empty", DType::u8, {0, 5}}, {"b", DType::i8, {2, 2}}}, 64);
+                           {{"a", DType::f32, {3}}, {"empty", DType::u8, {0, 5}}, {"b", DType::i8, {2, 2}}},
+                           64);
   writer.write({reinterpret_cast<const uint8_t*>(a.data()), 5});  // in pieces that fit no element
   writer.write({reinterpret_cast<const uint8_t*>(a.data()) + 5, 7});
   writer.write({reinterpret_cast<const uint8_t*>(b.data()), 4});
@@ -70,7 +72,8 @@ TEST(Safetensors, ReadsHalfFloats) {
   const SafetensorsFile file(dir.file("f"));
   EXPECT_EQ(file.read_as_float(file.at("h")),
             (std::vector<float>{1.0F, -2.0F, 5.9604645e-8F, 65504.0F, -0.0F, 6.1035156e-5F}));
-  EXPECT_EQ(file.read_as_float(file.at("b")), (std::vector<float>{1.0F, -2.0F, 9.183549615799121e-41F, 3.3895314e38F}));
+  EXPECT_EQ(file.read_as_float(file.at("b")),
+            (std::vector<float>{1.0F, -2.0F, 9.183549615799121e-41F, 3.3895314e38F}));
 }
 
 TEST(Safetensors, EmptyFileOfTensorsIsFine) {
@@ -82,8 +85,11 @@ TEST(Safetensors, EmptyFileOfTensorsIsFine) {
 TEST(Safetensors, WriterRefusesMistakes) {
   const TempDir dir;
   const std::vector<uint8_t> bytes(5);
-  expect_error([&] { SafetensorsWriter(dir.file("f"), {}, {{"a", DType::u8, {1}}, {"a", DType::u8, {1}}}); },
-               {"\"a\" is declared twice"});
+  expect_error(
+      [&] {
+        SafetensorsWriter(dir.file("f"), {}, {{"a", DType::u8, {1}}, {"a", DType::u8, {1}}});
+      },
+      {"\"a\" is declared twice"});
   {
     SafetensorsWriter writer(dir.file("f"), {}, {{"a", DType::u8, {4}}});
     expect_error([&] { writer.write(bytes); }, {"more data than the declared tensors"});
@@ -96,7 +102,8 @@ TEST(Safetensors, BadHeaders) {
   expect_bad("", {"truncated", "0 bytes"});
   expect_bad("1234567", {"truncated"});
   expect_bad(std::string("\x10\0\0\0\0\0\0\0{}", 10), {"header length 16", "past the end"});
-  expect_bad(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10), {"header length 18446744073709551615", "past the end"});
+  expect_bad(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10),
+             {"header length 18446744073709551615", "past the end"});
   expect_bad_header("{", "", {"bad JSON"});
   expect_bad_header("[]", "", {"expected a JSON object, found array"});
   expect_bad_header("{\"a\": 1}", "", {"\"a\"", "expected an object"});
@@ -120,11 +127,13 @@ TEST(Safetensors, BadTensors) {
   expect_bad_header(tensor("\"F32\"", "[1]", "[0,4]"), "abc", {"ends at byte 4", "holds 3", "truncated"});
   expect_bad_header(tensor("\"F32\"", "[1]", "[4,8]"), four + four, {"starts at byte 4", "hole"});
   expect_bad_header(tensor("\"F32\"", "[1]", "[0,4]"), four + "x", {"end at byte 4", "holds 5"});
-  expect_bad_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", four, {"expected dtype, shape and data_offsets"});
-  expect_bad_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", four, {"unknown key \"x\""});
+  expect_bad_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", four,
+                    {"expected dtype, shape and data_offsets"});
+  expect_bad_header("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", four,
+                    {"unknown key \"x\""});
   const std::string one = "\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]";
-  expect_bad_header("{\"a\":{" + one + "},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[2,5]}}", "12345",
-                    {"\"b\"", "overlaps"});
+  expect_bad_header("{\"a\":{" + one + "},\"b\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[2,5]}}",
+                    "12345", {"\"b\"", "overlaps"});
   expect_bad_header("{\"a\":{" + one + "},\"a\":{" + one + "}}", four, {"duplicate key \"a\""});
   expect_bad_header("{\"a\":{\"dtype\":\"U8\"," + one + "}}", four, {"duplicate key \"dtype\""});
   expect_bad_header("{\"__metadata__\":{\"k\":1}}", "", {"__metadata__", "expected a string"});

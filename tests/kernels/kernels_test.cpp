@@ -1,4 +1,5 @@
-// Every registered kernel set against the scalar one and against plain sums: equal, at every size, also saturated.
+// Every registered kernel set against the scalar one and against plain sums: equal, at every size, also
+// saturated.
 #include "rotor/kernels/kernels.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +18,8 @@
 namespace rotor::kernels {
 namespace {
 
-/// One test a set that this machine can run; a set that it cannot run is no failure, since another machine tests it.
+/// One test a set that this machine can run; a set that it cannot run is no failure, since another machine
+/// tests it.
 class KernelSetTest : public ::testing::TestWithParam<std::string> {
  protected:
   Kernels kernels_ = find_kernels(GetParam());
@@ -48,7 +50,8 @@ struct Matrix {
   std::vector<int8_t> weights;
   std::vector<uint8_t> tiles;
 
-  Matrix(size_t r, size_t c, std::vector<int8_t> w) : rows(r), cols(c), weights(std::move(w)), tiles(tile_bytes(r, c)) {
+  Matrix(size_t r, size_t c, std::vector<int8_t> w)
+      : rows(r), cols(c), weights(std::move(w)), tiles(tile_bytes(r, c)) {
     pack_tiles(weights, r, c, tiles);
   }
   /// Plain sums with x, padded to whole tiles of rows with zeros.
@@ -81,7 +84,8 @@ TEST_P(KernelSetTest, QuantizeInt8AgreesWithGolden) {
     const size_t rows = golden.read_as_float(golden.at(name + ".scale")).size();
     const size_t width = x.size() / rows;
     std::vector<int8_t> codes(x.size());
-    for (size_t r = 0; r < rows; ++r) kernels_->quantize_int8(x.data() + r * width, width, codes.data() + r * width);
+    for (size_t r = 0; r < rows; ++r)
+      kernels_->quantize_int8(x.data() + r * width, width, codes.data() + r * width);
     EXPECT_EQ(codes, golden.read<int8_t>(name + ".codes")) << name;
   }
 }
@@ -150,7 +154,8 @@ TEST_P(KernelSetTest, DotProductsAreExact) {
     for (size_t i = 0; i < size; ++i) ternary += a[i] * b[i], integer += a[i] * x[i];
     const TernaryVector pa = encode_trits(a);
     const TernaryVector pb = encode_trits(b);
-    EXPECT_EQ(kernels_->dot_ternary(pa.plus.data(), pa.minus.data(), pb.plus.data(), pb.minus.data(), pa.plus.size()),
+    EXPECT_EQ(kernels_->dot_ternary(pa.plus.data(), pa.minus.data(), pb.plus.data(), pb.minus.data(),
+                                    pa.plus.size()),
               ternary);
     const auto px = padded(x);
     EXPECT_EQ(kernels_->dot_int8(pa.plus.data(), pa.minus.data(), px.data(), pa.plus.size()), integer);
@@ -163,7 +168,8 @@ TEST_P(KernelSetTest, TernaryDotIsExhaustivelyRightForOneProduct) {
       for (const size_t size : {1, 300}) {
         const TernaryVector pa = encode_trits(std::vector<int8_t>(size, static_cast<int8_t>(a)));
         const TernaryVector pb = encode_trits(std::vector<int8_t>(size, static_cast<int8_t>(b)));
-        EXPECT_EQ(kernels_->dot_ternary(pa.plus.data(), pa.minus.data(), pb.plus.data(), pb.minus.data(), pa.plus.size()),
+        EXPECT_EQ(kernels_->dot_ternary(pa.plus.data(), pa.minus.data(), pb.plus.data(), pb.minus.data(),
+                                        pa.plus.size()),
                   a * b * static_cast<int>(size));
       }
     }
@@ -204,7 +210,8 @@ TEST_P(KernelSetTest, SaturatedInputs) {
         kernels_->matmul_int8(matrix.tiles.data(), 2, column_tile_count, batch.data(), 5, batch_sums.data());
         for (size_t b = 0; b < 5; ++b) EXPECT_EQ(batch_sums[b * 2 * kTileRows + 16], expected);
         const TernaryVector planes = encode_trits(std::vector<int8_t>(cols, static_cast<int8_t>(weight)));
-        EXPECT_EQ(kernels_->dot_int8(planes.plus.data(), planes.minus.data(), x.data(), planes.plus.size()), expected);
+        EXPECT_EQ(kernels_->dot_int8(planes.plus.data(), planes.minus.data(), x.data(), planes.plus.size()),
+                  expected);
       }
     }
   }
@@ -227,10 +234,12 @@ TEST_P(KernelSetTest, MatrixProductsAreExactAtEverySize) {
           expected.insert(expected.end(), sums.begin(), sums.end());
         }
         std::vector<int32_t> sums(expected.size(), -1);
-        kernels_->matmul_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(), batch, sums.data());
+        kernels_->matmul_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(), batch,
+                              sums.data());
         EXPECT_EQ(sums, expected) << rows << "x" << cols << " batch " << batch;
         if (batch == 1) {
-          kernels_->matvec_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(), sums.data());
+          kernels_->matvec_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(),
+                                sums.data());
           EXPECT_EQ(sums, expected) << rows << "x" << cols;
         }
       }
@@ -263,7 +272,8 @@ TEST_P(KernelSetTest, LinearSumsAgreeWithGolden) {
       const auto from = x.begin() + static_cast<std::ptrdiff_t>(token * cols);
       const auto row = padded(std::vector<int8_t>(from, from + static_cast<std::ptrdiff_t>(cols)));
       std::vector<int32_t> sums(row_tiles(rows) * kTileRows);
-      kernels_->matvec_int8(matrix.tiles.data(), row_tiles(rows), column_tiles(cols), row.data(), sums.data());
+      kernels_->matvec_int8(matrix.tiles.data(), row_tiles(rows), column_tiles(cols), row.data(),
+                            sums.data());
       for (size_t r = 0; r < rows; ++r) EXPECT_EQ(sums[r], expected[token * rows + r]);
     }
   }

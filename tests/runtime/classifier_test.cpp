@@ -1,4 +1,5 @@
-// The packed network against a reference written here from the formulas alone, and the engine's batches and threads.
+// The packed network against a reference written here from the formulas alone, and the engine's batches and
+// threads.
 #include "runtime/engine/classifier.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +24,8 @@ std::vector<double> reference_logits(const RotorFile& file, const uint8_t* pixel
   const ModelConfig& config = file.config();
   const MlpConfig& mlp = config.mlp;
   std::vector<double> x;
-  for (int64_t i = 0; i < mlp.layer_sizes[0]; ++i) x.push_back((pixels[i] / 255.0 - mlp.input_mean) / mlp.input_std);
+  for (int64_t i = 0; i < mlp.layer_sizes[0]; ++i)
+    x.push_back((pixels[i] / 255.0 - mlp.input_mean) / mlp.input_std);
   for (int64_t layer = 0; layer < mlp.num_layers(); ++layer) {
     const std::string prefix = cat("layers.", layer, ".");
     const auto rows = static_cast<size_t>(mlp.layer_sizes[static_cast<size_t>(layer) + 1]);
@@ -37,9 +39,10 @@ std::vector<double> reference_logits(const RotorFile& file, const uint8_t* pixel
       double largest = 1e-5;
       for (const double v : x) largest = std::max(largest, std::fabs(v));
       for (double& v : x) {
-        v = mlp.activation == Activation::sign
-                ? (v > mlp.sign_threshold ? 1.0 : v < -mlp.sign_threshold ? -1.0 : 0.0)
-                : std::nearbyint(v * 127 / largest) * largest / 127;
+        v = mlp.activation == Activation::sign ? (v > mlp.sign_threshold    ? 1.0
+                                                  : v < -mlp.sign_threshold ? -1.0
+                                                                            : 0.0)
+                                               : std::nearbyint(v * 127 / largest) * largest / 127;
       }
     } else {
       const auto floats = file.floats(prefix + "linear.weight");
@@ -54,7 +57,8 @@ std::vector<double> reference_logits(const RotorFile& file, const uint8_t* pixel
       double square = 0;
       for (const double v : y) square += v * v / static_cast<double>(rows);
       for (size_t r = 0; r < rows; ++r) {
-        y[r] *= static_cast<double>(file.floats(prefix + "norm.weight")[r]) / std::sqrt(square + mlp.norm_eps);
+        y[r] *=
+            static_cast<double>(file.floats(prefix + "norm.weight")[r]) / std::sqrt(square + mlp.norm_eps);
         const double positive = std::max(y[r], 0.0);
         if (mlp.activation == Activation::relu) y[r] = positive;
         if (mlp.activation == Activation::relu2) y[r] = positive * positive;
@@ -111,11 +115,13 @@ TEST_P(MlpTest, AgreesWithTheFormulas) {
         largest = std::max(largest, std::fabs(expected[k]));
         difference = std::max(difference, std::fabs(expected[k] - static_cast<double>(logits[k])));
       }
-      // Float against double: about 1e-6. A value on the other side of a .5 tie moves the logits by a step of int8.
+      // Float against double: about 1e-6. A value on the other side of a .5 tie moves the logits by a step of
+      // int8.
       if (difference > 1e-5 * largest) ++rounding_flips;
       EXPECT_LT(difference, 0.1 * largest);
     }
-    EXPECT_LE(rounding_flips, 4);  // 200 images x 119 quantized values, a tie within 1e-6 each about once in 1e4
+    EXPECT_LE(rounding_flips,
+              4);  // 200 images x 119 quantized values, a tie within 1e-6 each about once in 1e4
     EXPECT_GT(entry.calls.load(), calls_before) << "these kernels were not used";
   }
 }
@@ -141,7 +147,8 @@ TEST_F(ClassifierTest, BatchesAndThreadsChangeNothing) {
   for (const int64_t batch : {1, 7, 32, 1000}) {
     EXPECT_EQ(classifier.predict(*backend, data_.pixels.data(), 333, batch), expected);
     for (const int64_t threads : {1, 3}) {
-      const ClassifyResult result = classifier.evaluate(*backend, data_, {.batch = batch, .threads = threads});
+      const ClassifyResult result =
+          classifier.evaluate(*backend, data_, {.batch = batch, .threads = threads});
       EXPECT_EQ(result.predictions, expected);
       EXPECT_EQ(result.total, 333);
       int64_t correct = 0;
@@ -160,8 +167,8 @@ TEST_F(ClassifierTest, StopsWhenAsked) {
   const RotorFile file(path_);
   const Classifier classifier(file);
   const auto backend = make_backend();
-  const auto result =
-      classifier.evaluate(*backend, data_, {.batch = 10, .threads = 1, .on_progress = [](int64_t done) { return done < 50; }});
+  const auto result = classifier.evaluate(
+      *backend, data_, {.batch = 10, .threads = 1, .on_progress = [](int64_t done) { return done < 50; }});
   EXPECT_EQ(result.total, 50);
 }
 

@@ -58,7 +58,8 @@ TEST_P(BackendTest, TernaryLinearAgreesWithGolden) {
     const Tensor x = upload(x_values, tokens);
     const Tensor y = backend_->allocate(tokens, shape[0]);
     const float packed_scale = golden.read_as_float(golden.at(name + ".weight_scale"))[0];
-    for (const auto& [field, scale] : {std::pair{".y_packed", packed_scale}, std::pair{".y_online", online_scale}}) {
+    for (const auto& [field, scale] :
+         {std::pair{".y_packed", packed_scale}, std::pair{".y_online", online_scale}}) {
       linear.ternary = {shape[0], shape[1], scale, tiles};
       ops::linear(*backend_, x, linear, y);
       const std::vector<float> expected = golden.read<float>(name + field);
@@ -66,7 +67,8 @@ TEST_P(BackendTest, TernaryLinearAgreesWithGolden) {
       float largest = 0;
       for (const float v : expected) largest = std::max(largest, std::fabs(v));
       for (size_t i = 0; i < expected.size(); ++i) {
-        EXPECT_NEAR(found[i], expected[i], 1e-5F * largest + 1e-5F * std::fabs(expected[i])) << field << " " << i;
+        EXPECT_NEAR(found[i], expected[i], 1e-5F * largest + 1e-5F * std::fabs(expected[i]))
+            << field << " " << i;
       }
     }
   }

@@ -25,8 +25,8 @@ LayerInputs torch_inputs(train::TernaryMlp& module, const torch::Tensor& images,
   return inputs;
 }
 
-LayerInputs packed_inputs(const runtime::Classifier& packed, runtime::Backend& backend, const torch::Tensor& images,
-                          std::vector<float>& logits) {
+LayerInputs packed_inputs(const runtime::Classifier& packed, runtime::Backend& backend,
+                          const torch::Tensor& images, std::vector<float>& logits) {
   LayerInputs inputs;
   auto workspace = packed.model().make_workspace(backend, images.size(0));
   backend.upload({images.data_ptr<float>(), static_cast<size_t>(images.numel())}, workspace.input);
@@ -64,8 +64,8 @@ double tie_distance(double value, const ModelConfig& config) {
 }
 
 /// The differences in the first layer that has any.
-std::vector<CodeDifference> first_differences(const LayerInputs& torch, const LayerInputs& packed, size_t row, int64_t image,
-                                              const ModelConfig& config) {
+std::vector<CodeDifference> first_differences(const LayerInputs& torch, const LayerInputs& packed, size_t row,
+                                              int64_t image, const ModelConfig& config) {
   std::vector<CodeDifference> differences;
   for (size_t layer = 0; layer < torch.size() && differences.empty(); ++layer) {
     const auto width = static_cast<size_t>(config.mlp.layer_sizes[layer]);
@@ -73,8 +73,8 @@ std::vector<CodeDifference> first_differences(const LayerInputs& torch, const La
     const Quantized b = quantize(std::span(packed[layer]).subspan(row * width, width), config);
     for (size_t unit = 0; unit < width; ++unit) {
       if (a.codes[unit] == b.codes[unit]) continue;
-      differences.push_back({image, static_cast<int64_t>(layer), static_cast<int64_t>(unit), a.values[unit], b.values[unit],
-                             tie_distance(a.values[unit], config)});
+      differences.push_back({image, static_cast<int64_t>(layer), static_cast<int64_t>(unit), a.values[unit],
+                             b.values[unit], tie_distance(a.values[unit], config)});
     }
   }
   return differences;
@@ -82,8 +82,8 @@ std::vector<CodeDifference> first_differences(const LayerInputs& torch, const La
 
 }  // namespace
 
-SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& packed, runtime::Backend& backend,
-                        const IdxDataset& data) {
+SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& packed,
+                        runtime::Backend& backend, const IdxDataset& data) {
   const torch::NoGradGuard no_grad;
   module->eval();
   const ModelConfig& config = module->config();
@@ -114,8 +114,8 @@ SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& pa
       report.code_differences.insert(report.code_differences.end(), differences.begin(), differences.end());
       if (!differences.empty()) continue;
       for (size_t k = 0; k < classes; ++k) {
-        report.largest_logit_difference = std::max(report.largest_logit_difference,
-                                                   std::fabs(static_cast<double>(torch_row[k] - packed_row[k])));
+        report.largest_logit_difference = std::max(
+            report.largest_logit_difference, std::fabs(static_cast<double>(torch_row[k] - packed_row[k])));
       }
       const double margin = static_cast<double>(torch_row[static_cast<size_t>(torch_class)]) -
                             static_cast<double>(torch_row[static_cast<size_t>(packed_class)]);
@@ -131,10 +131,12 @@ std::string describe(const SeamReport& report) {
   const std::set<int64_t> changed(report.differing_images.begin(), report.differing_images.end());
   for (const CodeDifference& d : report.code_differences) {
     if (!changed.contains(d.image)) continue;
-    out << "image " << d.image << ", layer " << d.layer << ", unit " << d.unit << ": before rounding " << d.torch_value
-        << " (LibTorch) and " << d.packed_value << " (packed), " << d.tie_distance << " from the tie\n";
+    out << "image " << d.image << ", layer " << d.layer << ", unit " << d.unit << ": before rounding "
+        << d.torch_value << " (LibTorch) and " << d.packed_value << " (packed), " << d.tie_distance
+        << " from the tie\n";
   }
-  for (const int64_t image : report.unexplained) out << "image " << image << ": classes differ without a tie\n";
+  for (const int64_t image : report.unexplained)
+    out << "image " << image << ": classes differ without a tie\n";
   double farthest = 0.0;
   for (const CodeDifference& d : report.code_differences) farthest = std::max(farthest, d.tie_distance);
   out << report.images << " images: " << report.differing_images.size() << " classes differ, "

@@ -1,5 +1,6 @@
-// The seam between training and runtime: the LibTorch module and the packed model on the same images. Where the classes
-// differ, the first quantized activation that differs must be a rounding tie, and this finds and measures it.
+// The seam between training and runtime: the LibTorch module and the packed model on the same images. Where
+// the classes differ, the first quantized activation that differs must be a rounding tie, and this finds and
+// measures it.
 #pragma once
 
 #include <cstdint>
@@ -16,24 +17,25 @@ struct CodeDifference {
   int64_t image;
   int64_t layer;
   int64_t unit;
-  double torch_value;      ///< before rounding: activation * scale for int8, the activation itself for sign
+  double torch_value;  ///< before rounding: activation * scale for int8, the activation itself for sign
   double packed_value;
-  double tie_distance;     ///< of torch_value to the nearest place where the code changes (k + 0.5, or the threshold)
+  double tie_distance;  ///< of torch_value to the nearest place where the code changes (k + 0.5, or the
+                        ///< threshold)
 };
 
 struct SeamReport {
   int64_t images = 0;
-  std::vector<int64_t> differing_images;  ///< whose classes differ
+  std::vector<int64_t> differing_images;         ///< whose classes differ
   std::vector<CodeDifference> code_differences;  ///< over all images, whether or not the class changed
-  double largest_logit_difference = 0.0;  ///< over images without a code difference
-  std::vector<int64_t> unexplained;       ///< classes differ but every code is equal and the logits are not tied
+  double largest_logit_difference = 0.0;         ///< over images without a code difference
+  std::vector<int64_t> unexplained;  ///< classes differ but every code is equal and the logits are not tied
 };
 
 /// Largest tie distance that float rounding explains: values are below 128, relative errors a few 2^-24.
 inline constexpr double kTieTolerance = 1e-4;
 
-SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& packed, runtime::Backend& backend,
-                        const IdxDataset& data);
+SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& packed,
+                        runtime::Backend& backend, const IdxDataset& data);
 
 /// One line a code difference of an image whose class differs, as people read it.
 std::string describe(const SeamReport& report);

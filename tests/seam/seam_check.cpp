@@ -10,12 +10,14 @@ constexpr const char* kExamples =
     "  seam-check runs/fashion-mlp/checkpoint fashion.rotor --data /usr/share/datasets/fashion-mnist\n";
 
 int run(int argc, char** argv) {
-  cxxopts::Options options("seam-check",
-                           "Classifies the test images with the LibTorch model and with the packed one. Prints every class\n"
-                           "that differs with the rounding tie behind it; exits 1 if there are more than --max or if one\n"
-                           "is no tie.");
+  cxxopts::Options options(
+      "seam-check",
+      "Classifies the test images with the LibTorch model and with the packed one. Prints every class\n"
+      "that differs with the rounding tie behind it; exits 1 if there are more than --max or if one\n"
+      "is no tie.");
   options.add_options()("checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
-      "model", ".rotor file", cxxopts::value<std::string>())("data", "folder of the IDX files", cxxopts::value<std::string>())(
+      "model", ".rotor file", cxxopts::value<std::string>())("data", "folder of the IDX files",
+                                                             cxxopts::value<std::string>())(
       "max", "how many classes may differ", cxxopts::value<size_t>()->default_value("2"));
   const auto parsed = rotor::tool::parse_options(options, argc, argv, {"checkpoint", "model"}, kExamples);
   if (!parsed) return 0;

@@ -1,5 +1,5 @@
-// The include rule of the design: train/, export/ and runtime/ never include one another, rotor/ includes none of them, core
-// and kernels include nothing above them, and only train/ knows LibTorch.
+// The include rule of the design: train/, export/ and runtime/ never include one another, rotor/ includes
+// none of them, core and kernels include nothing above them, and only train/ knows LibTorch.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -24,7 +24,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/backends", {"rotor/core", "rotor/formats", "rotor/kernels", "runtime/backends"}},
     {"runtime/ops", {"rotor/core", "runtime/backends", "runtime/ops"}},
     {"runtime/model", {"rotor/core", "rotor/formats", "runtime/backends", "runtime/ops", "runtime/model"}},
-    {"runtime/engine", {"rotor/core", "rotor/formats", "runtime/backends", "runtime/model", "runtime/engine"}},
+    {"runtime/engine",
+     {"rotor/core", "rotor/formats", "runtime/backends", "runtime/model", "runtime/engine"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
 
@@ -56,7 +57,8 @@ TEST(IncludeRule, ArrowsPointOneWay) {
         if (fs::exists(root / target)) {
           EXPECT_TRUE(starts_with_any(target, rule->second)) << file << " may not include " << target;
         }
-        const bool is_torch = target.starts_with("torch/") || target.starts_with("ATen/") || target.starts_with("c10/");
+        const bool is_torch =
+            target.starts_with("torch/") || target.starts_with("ATen/") || target.starts_with("c10/");
         EXPECT_TRUE(!is_torch || file.starts_with("train/")) << file << " includes " << target;
       }
     }

@@ -14,7 +14,8 @@
 namespace rotor::test {
 namespace {
 
-[[noreturn]] void exec_child(const std::vector<std::string>& arguments, const CommandOptions& options, int out, int err) {
+[[noreturn]] void exec_child(const std::vector<std::string>& arguments, const CommandOptions& options,
+                             int out, int err) {
   dup2(out, STDOUT_FILENO);
   dup2(err, STDERR_FILENO);
   for (const auto& [key, value] : options.environment) setenv(key.c_str(), value.c_str(), 1);
@@ -32,7 +33,9 @@ namespace {
 
 }  // namespace
 
-std::string program(const std::string& name) { return std::string(ROTOR_BIN_DIR) + "/" + name; }
+std::string program(const std::string& name) {
+  return std::string(ROTOR_BIN_DIR) + "/" + name;
+}
 
 CommandResult run_command(const std::vector<std::string>& arguments, const CommandOptions& options) {
   std::array<int, 2> out{};

@@ -16,8 +16,8 @@ struct CommandResult {
 struct CommandOptions {
   std::map<std::string, std::string> environment;  ///< added to this process's
   long max_file_bytes = -1;                        ///< RLIMIT_FSIZE: a write past it fails, as on a full disk
-  int interrupt_after_ms = -1;                     ///< sends SIGINT once the program printed `interrupt_after` on stderr
-  std::string interrupt_after;                     ///< text to wait for first
+  int interrupt_after_ms = -1;  ///< sends SIGINT once the program printed `interrupt_after` on stderr
+  std::string interrupt_after;  ///< text to wait for first
 };
 
 /// Path of a program of this build.

@@ -6,13 +6,16 @@
 
 namespace rotor::test {
 
-SafetensorsFile open_golden(const std::string& name) { return SafetensorsFile(std::string(ROTOR_GOLDEN_DIR) + "/" + name); }
+SafetensorsFile open_golden(const std::string& name) {
+  return SafetensorsFile(std::string(ROTOR_GOLDEN_DIR) + "/" + name);
+}
 
 std::vector<std::string> golden_cases(const SafetensorsFile& file, const std::string& field) {
   std::vector<std::string> cases;
   const std::string ending = "." + field;
   for (const TensorInfo& tensor : file.tensors()) {
-    if (tensor.name.ends_with(ending)) cases.push_back(tensor.name.substr(0, tensor.name.size() - ending.size()));
+    if (tensor.name.ends_with(ending))
+      cases.push_back(tensor.name.substr(0, tensor.name.size() - ending.size()));
   }
   return cases;
 }

@@ -11,8 +11,8 @@
 namespace rotor::test {
 
 /// A ternary mlp with odd sizes, so that every tile has an edge.
-ModelConfig small_mlp(Activation activation = Activation::relu, Quantization quantization = Quantization::ternary,
-                      bool bias = true);
+ModelConfig small_mlp(Activation activation = Activation::relu,
+                      Quantization quantization = Quantization::ternary, bool bias = true);
 
 /// Writes a checkpoint with random weights of `config` into `directory`, which is created.
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed = 1);
@@ -20,9 +20,10 @@ void write_random_checkpoint(const std::string& directory, const ModelConfig& co
 /// Writes a .rotor file of random weights (a checkpoint beside it, exported).
 void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed = 1);
 
-/// Writes the four IDX files of a learnable data set: images of `side` x `side` pixels in 10 classes, each a blurred
-/// prototype with noise.
-void write_idx_dataset(const std::string& directory, int64_t train_count, int64_t test_count, int64_t side = 8);
+/// Writes the four IDX files of a learnable data set: images of `side` x `side` pixels in 10 classes, each a
+/// blurred prototype with noise.
+void write_idx_dataset(const std::string& directory, int64_t train_count, int64_t test_count,
+                       int64_t side = 8);
 
 /// The bytes of an IDX file with that shape (1 or 3 dimensions).
 std::string idx_bytes(const std::vector<uint32_t>& shape, const std::vector<uint8_t>& data);

@@ -11,7 +11,9 @@ class Random {
  public:
   explicit Random(uint64_t seed = 1) : engine_(seed) {}
 
-  int64_t integer(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(engine_); }
+  int64_t integer(int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(engine_);
+  }
   float normal() { return std::normal_distribution<float>()(engine_); }
 
   std::vector<int8_t> trits(size_t count) { return bytes(count, -1, 1); }

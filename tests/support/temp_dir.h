@@ -52,7 +52,8 @@ void expect_error(Body body, const std::vector<std::string>& parts) {
   try {
     body();
   } catch (const Error& e) {
-    for (const std::string& part : parts) EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    for (const std::string& part : parts)
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
     return;
   }
   ADD_FAILURE() << "expected an error with " << (parts.empty() ? "" : parts[0]);

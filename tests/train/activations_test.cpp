@@ -16,7 +16,8 @@ TEST(SquaredRelu, AgreesWithGolden) {
     const std::vector<float> expected = golden.read<float>(name + ".relu2");
     const torch::Tensor y = squared_relu(torch::from_blob(x.data(), {static_cast<int64_t>(x.size())}));
     for (size_t i = 0; i < x.size(); ++i) {
-      EXPECT_NEAR(y[static_cast<int64_t>(i)].item<float>(), expected[i], 1e-37F + 1e-6F * expected[i]);  // README tolerance
+      EXPECT_NEAR(y[static_cast<int64_t>(i)].item<float>(), expected[i],
+                  1e-37F + 1e-6F * expected[i]);  // README tolerance
     }
   }
 }

@@ -59,9 +59,10 @@ TEST_F(ConfigTest, ReadsValuesAndDefaults) {
 }
 
 TEST_F(ConfigTest, ResolvedConfigIsAConfig) {
-  const TrainConfig config = load(kGood, {"model.class_names=[a, 'b: c', d, e, f, g, h, i, j, '7']", "train.epochs=",
-                                          "train.steps=77", "data.mean=0.1", "data.std=0.3", "train.optimizer=sgd",
-                                          "train.schedule=linear", "model.activation=sign", "train.betas=[0.8,0.95]"});
+  const TrainConfig config =
+      load(kGood, {"model.class_names=[a, 'b: c', d, e, f, g, h, i, j, '7']",
+                   "train.epochs=", "train.steps=77", "data.mean=0.1", "data.std=0.3", "train.optimizer=sgd",
+                   "train.schedule=linear", "model.activation=sign", "train.betas=[0.8,0.95]"});
   const std::string yaml = to_yaml(config);
   const TrainConfig back = load(yaml);
   EXPECT_EQ(to_yaml(back), yaml);
@@ -75,7 +76,8 @@ TEST_F(ConfigTest, UnknownKeysNameTheNearest) {
   expect_bad(with("learning_rate", "learning_rat"),
              {path_ + ":9", "train.learning_rat: unknown key", "did you mean \"learning_rate\"?"});
   expect_bad(with("activation", "activatoin"), {path_ + ":5", "model.activatoin", "\"activation\""});
-  expect_bad(with("data: {type: idx, path", "data: {type: idx, maen: 0.1, path"), {":6", "data.maen", "\"mean\""});
+  expect_bad(with("data: {type: idx, path", "data: {type: idx, maen: 0.1, path"),
+             {":6", "data.maen", "\"mean\""});
   expect_bad(std::string(kGood) + "sede: 3\n", {":10", "sede: unknown key", "\"seed\""});
   expect_bad(std::string(kGood) + "log: {evry: 3}\n", {":10", "log.evry", "\"every\""});
 }
@@ -87,9 +89,11 @@ TEST_F(ConfigTest, WrongTypes) {
   expect_bad(with("epochs: 3", "epochs: [3]"), {"train.epochs", "[3]"});
   expect_bad(with("[784, 256, 10]", "784"), {":4", "model.layer_sizes", "a list of whole numbers"});
   expect_bad(with("[784, 256, 10]", "[784, x]"), {"model.layer_sizes", "[784, x]"});
-  expect_bad(with("activation: relu", "activation: gelu"), {":5", "model.activation", "relu | relu2 | sign", "gelu"});
+  expect_bad(with("activation: relu", "activation: gelu"),
+             {":5", "model.activation", "relu | relu2 | sign", "gelu"});
   expect_bad(with("activation: relu", "bias: 7"), {"model.bias", "true or false", "7"});
-  expect_bad(with("train:\n  epochs: 3\n  learning_rate: 2.0e-3\n", "train: 3\n"), {":7", "train", "keys and values"});
+  expect_bad(with("train:\n  epochs: 3\n  learning_rate: 2.0e-3\n", "train: 3\n"),
+             {":7", "train", "keys and values"});
   expect_bad(with("output_dir: runs/x", "output_dir: {a: b}"), {":1", "output_dir", "a text"});
 }
 
@@ -133,10 +137,12 @@ TEST_F(ConfigTest, Overrides) {
 
 TEST_F(ConfigTest, ResumeKeyIgnoresWhatDoesNotChangeTheResult) {
   const std::string key = resume_key(load(kGood));
-  for (const char* same : {"output_dir=elsewhere", "threads=3", "data.path=/other", "log.every=7", "train.keep_checkpoints=9"}) {
+  for (const char* same :
+       {"output_dir=elsewhere", "threads=3", "data.path=/other", "log.every=7", "train.keep_checkpoints=9"}) {
     EXPECT_EQ(resume_key(load(kGood, {same})), key) << same;
   }
-  for (const char* other : {"seed=2", "train.epochs=4", "train.learning_rate=1e-3", "model.dropout=0.5", "device=cuda"}) {
+  for (const char* other :
+       {"seed=2", "train.epochs=4", "train.learning_rate=1e-3", "model.dropout=0.5", "device=cuda"}) {
     EXPECT_NE(resume_key(load(kGood, {other})), key) << other;
   }
 }

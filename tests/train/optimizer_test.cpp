@@ -50,12 +50,11 @@ TEST(Optimizer, DecaysMatricesOnly) {
     for (auto& group : optimizer->param_groups()) {
       for (const torch::Tensor& parameter : group.params()) {
         ++parameters;
-        const double decay =
-            kind == OptimizerKind::adam
-                ? static_cast<torch::optim::AdamOptions&>(group.options()).weight_decay()
-                : kind == OptimizerKind::adamw
-                      ? static_cast<torch::optim::AdamWOptions&>(group.options()).weight_decay()
-                      : static_cast<torch::optim::SGDOptions&>(group.options()).weight_decay();
+        const double decay = kind == OptimizerKind::adam
+                                 ? static_cast<torch::optim::AdamOptions&>(group.options()).weight_decay()
+                             : kind == OptimizerKind::adamw
+                                 ? static_cast<torch::optim::AdamWOptions&>(group.options()).weight_decay()
+                                 : static_cast<torch::optim::SGDOptions&>(group.options()).weight_decay();
         EXPECT_EQ(decay, parameter.dim() == 2 ? 0.5 : 0.0);
       }
     }
@@ -88,7 +87,8 @@ TEST(OptimizerState, RoundTripGivesTheSameNextStep) {
     save_optimizer(*optimizer_a, kind, *a, dir.file("state"));
     {
       const torch::NoGradGuard no_grad;
-      for (const auto& parameter : b->named_parameters()) parameter->copy_(a->named_parameters()[parameter.key()]);
+      for (const auto& parameter : b->named_parameters())
+        parameter->copy_(a->named_parameters()[parameter.key()]);
     }
     load_optimizer(*optimizer_b, kind, *b, dir.file("state"));
     save_optimizer(*optimizer_b, kind, *b, dir.file("again"));
@@ -102,7 +102,8 @@ TEST(OptimizerState, RoundTripGivesTheSameNextStep) {
     other.mlp.layer_sizes[1] = 38;
     TernaryMlp c(other);
     const auto optimizer_c = make_optimizer(*c, config);
-    test::expect_error([&] { load_optimizer(*optimizer_c, kind, *c, dir.file("state")); }, {"state", "expected shape"});
+    test::expect_error([&] { load_optimizer(*optimizer_c, kind, *c, dir.file("state")); },
+                       {"state", "expected shape"});
   }
 }
 

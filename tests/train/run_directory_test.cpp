@@ -15,8 +15,9 @@ using test::TempDir;
 namespace fs = std::filesystem;
 
 void add(RunDirectory& run, int64_t step, bool best, int64_t keep = 1) {
-  run.add_checkpoint(step, best, keep,
-                     [&](const std::string& directory) { test::write_bytes(directory + "/f", std::to_string(step)); });
+  run.add_checkpoint(step, best, keep, [&](const std::string& directory) {
+    test::write_bytes(directory + "/f", std::to_string(step));
+  });
 }
 
 TEST(RunDirectory, KeepsLastBestAndTheNewestOthers) {
@@ -28,7 +29,8 @@ TEST(RunDirectory, KeepsLastBestAndTheNewestOthers) {
   EXPECT_EQ(test::read_bytes(dir.file("run/best/f")), "10");
   EXPECT_EQ(run.last_checkpoint(), dir.file("run/checkpoint"));
   std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(dir.file("run/checkpoints"))) names.insert(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(dir.file("run/checkpoints")))
+    names.insert(entry.path().filename());
   EXPECT_EQ(names, (std::set<std::string>{"step-10", "step-20", "step-100"}));
 }
 
@@ -46,7 +48,8 @@ TEST(RunDirectory, DropsMetricsPastAStep) {
   const TempDir dir;
   RunDirectory run(dir.file("run"));
   for (int step = 1; step <= 4; ++step) run.log({{"step", step}});
-  test::write_bytes(dir.file("run/metrics.jsonl"), test::read_bytes(dir.file("run/metrics.jsonl")) + "{\"step\": 5, \"cut");
+  test::write_bytes(dir.file("run/metrics.jsonl"),
+                    test::read_bytes(dir.file("run/metrics.jsonl")) + "{\"step\": 5, \"cut");
   run.drop_metrics_after(2);
   run.log({{"step", 3}});
   EXPECT_EQ(test::read_bytes(dir.file("run/metrics.jsonl")), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");

@@ -1,4 +1,5 @@
-// The layer against golden vectors, and its gradients against the straight-through formula in autograd's own words.
+// The layer against golden vectors, and its gradients against the straight-through formula in autograd's own
+// words.
 #include "train/models/ternary_linear.h"
 
 #include <gtest/gtest.h>
@@ -63,7 +64,8 @@ TEST(TernaryLinear, GradientsAreStraightThrough) {
       layer->weight.mutable_grad().zero_();
       layer->bias.mutable_grad().zero_();
 
-      // SPECS: s = 1 / max(mean|W|, 1e-5); T = clamp(round(W s), -1, 1); W' = T / s; W + (W' - W).detach(), and so for x.
+      // SPECS: s = 1 / max(mean|W|, 1e-5); T = clamp(round(W s), -1, 1); W' = T / s; W + (W' - W).detach(),
+      // and so for x.
       const torch::Tensor w = layer->weight;
       const torch::Tensor s = 1.0 / w.detach().abs().mean().clamp_min(1e-5);
       const torch::Tensor dequantized = (w.detach() * s).round().clamp(-1, 1) / s;
@@ -107,7 +109,8 @@ TEST(TernaryLinear, SumsStayExactAtFullWidth) {
   }
   const QuantizedActivation x = quantize_activation(torch::ones({1, 6912}));
   EXPECT_EQ(torch::matmul(x.codes, quantize_weight(layer->weight).codes.t()).item<float>(), 127.0F * 6912);
-  test::expect_error([] { TernaryLinear(TernaryLinearOptions(200'000, 1)); }, {"in_features", "132104", "200000"});
+  test::expect_error([] { TernaryLinear(TernaryLinearOptions(200'000, 1)); },
+                     {"in_features", "132104", "200000"});
 }
 
 TEST(TernaryLinear, NotFiniteLatentsAreNamed) {
@@ -142,7 +145,8 @@ TEST(RmsNorm, AgreesWithGolden) {
       const torch::NoGradGuard no_grad;
       norm->weight.copy_(weight);
     }
-    EXPECT_TRUE(torch::allclose(norm(golden_tensor(golden, name + ".x")), golden_tensor(golden, name + ".y"), 1e-5, 1e-6))
+    EXPECT_TRUE(torch::allclose(norm(golden_tensor(golden, name + ".x")), golden_tensor(golden, name + ".y"),
+                                1e-5, 1e-6))
         << name;
   }
 }

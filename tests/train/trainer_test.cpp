@@ -33,7 +33,9 @@ class TrainerTest : public ::testing::Test {
     config.log_every = 5;
     return config;
   }
-  std::string weights(const std::string& run) const { return test::read_bytes(dir_.file(run + "/checkpoint/model.safetensors")); }
+  std::string weights(const std::string& run) const {
+    return test::read_bytes(dir_.file(run + "/checkpoint/model.safetensors"));
+  }
   /// metrics.jsonl without the speeds.
   std::vector<Json> metrics(const std::string& run) const {
     std::ifstream in(dir_.file(run + "/metrics.jsonl"));
@@ -62,7 +64,8 @@ TEST_F(TrainerTest, LearnsWithEveryActivationAndOptimizer) {
     EXPECT_GT(accuracy(c), 0.8) << name(activation);
   }
   EXPECT_GT(accuracy(config("run", Quantization::none)), 0.9);
-  for (const auto& [kind, rate] : {std::pair{OptimizerKind::adam, 1e-2}, std::pair{OptimizerKind::sgd, 1e-1}}) {
+  for (const auto& [kind, rate] :
+       {std::pair{OptimizerKind::adam, 1e-2}, std::pair{OptimizerKind::sgd, 1e-1}}) {
     TrainConfig c = config("run");
     c.optimizer.kind = kind;
     c.optimizer.learning_rate = rate;
@@ -78,7 +81,9 @@ TEST_F(TrainerTest, WritesWhatItPromises) {
   EXPECT_NO_THROW(Checkpoint{dir_.file("run/best")});
   EXPECT_NO_THROW(load_train_config(dir_.file("run/config.yaml"), {}));
   const auto lines = metrics("run");
-  EXPECT_EQ(std::count_if(lines.begin(), lines.end(), [](const Json& l) { return l.contains("eval_accuracy"); }), 4);
+  EXPECT_EQ(
+      std::count_if(lines.begin(), lines.end(), [](const Json& l) { return l.contains("eval_accuracy"); }),
+      4);
   EXPECT_EQ(lines.back()["step"], 76);
 }
 

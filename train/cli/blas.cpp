@@ -22,7 +22,8 @@ void use_fast_blas(char** argv) {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
   if (!avx512 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) return;
   const char* better = avx512 ? "SkylakeX" : "Haswell";
-  std::fprintf(stderr, "OpenBLAS chose its %s kernels for this processor; using %s=%s\n", core.c_str(), kVariable, better);
+  std::fprintf(stderr, "OpenBLAS chose its %s kernels for this processor; using %s=%s\n", core.c_str(),
+               kVariable, better);
   std::fflush(stderr);
   setenv(kVariable, better, 1);
   execv("/proc/self/exe", argv);  // on failure the program goes on, slowly

@@ -16,14 +16,18 @@ constexpr const char* kExamples =
 }  // namespace
 
 int eval(int argc, char** argv) {
-  cxxopts::Options options("rotor-train eval", "Loss and accuracy of a checkpoint over the whole test split.");
+  cxxopts::Options options("rotor-train eval",
+                           "Loss and accuracy of a checkpoint over the whole test split.");
   options.add_options()("config", "YAML file: data and device", cxxopts::value<std::string>())(
       "checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
-      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())("json", "print JSON");
+      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())(
+      "json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
   if (!parsed) return 0;
-  if (parsed->count("checkpoint") == 0) throw tool::UsageError("expected --checkpoint DIR; see rotor-train eval --help");
-  const TrainConfig config = load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  if (parsed->count("checkpoint") == 0)
+    throw tool::UsageError("expected --checkpoint DIR; see rotor-train eval --help");
+  const TrainConfig config =
+      load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
   set_threads(config.threads);
   const torch::Device device = make_device(config.device);
   const Checkpoint checkpoint((*parsed)["checkpoint"].as<std::string>());

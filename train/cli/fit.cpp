@@ -28,7 +28,8 @@ int fit(int argc, char** argv) {
   const bool resume = parsed->count("resume") != 0;
   const bool overwrite = parsed->count("overwrite") != 0;
   if (resume && overwrite) throw tool::UsageError("--resume and --overwrite exclude each other");
-  const TrainConfig config = load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  const TrainConfig config =
+      load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
   tool::catch_interrupts();
   Trainer trainer(config, resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh);
   if (!trainer.run()) {
@@ -37,7 +38,8 @@ int fit(int argc, char** argv) {
     return tool::kInterruptedStatus;
   }
   std::fprintf(stderr, "done: test accuracy %.2f %% (best %.2f %%), checkpoint %s/checkpoint\n",
-               100 * trainer.last_evaluation().accuracy(), 100 * trainer.best_accuracy(), config.output_dir.c_str());
+               100 * trainer.last_evaluation().accuracy(), 100 * trainer.best_accuracy(),
+               config.output_dir.c_str());
   return 0;
 }
 

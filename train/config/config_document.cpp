@@ -41,7 +41,8 @@ YAML::Node parse_yaml(const std::string& text, const std::string& source) {
   }
 }
 
-/// Whether a scalar of YAML type T is written there and in range. YAML quotes make strings, which are no numbers.
+/// Whether a scalar of YAML type T is written there and in range. YAML quotes make strings, which are no
+/// numbers.
 template <class T>
 bool read_scalar(const YAML::Node& node, T& out) {
   if (!node.IsScalar()) return false;
@@ -72,7 +73,8 @@ std::string range_text(const std::string& expected, const T& low, const T& high)
 
 }  // namespace
 
-ConfigDocument::ConfigDocument(const std::string& path, const std::vector<std::string>& overrides) : path_(path) {
+ConfigDocument::ConfigDocument(const std::string& path, const std::vector<std::string>& overrides)
+    : path_(path) {
   std::ifstream file(path);
   if (!file) fail(path, ": cannot open config file");
   std::ostringstream text;
@@ -123,15 +125,17 @@ ConfigSection::ConfigSection(const ConfigDocument& document, YAML::Node node, st
 
 void ConfigSection::check_map() const {
   if (!node_.IsMap()) {
-    fail(document_->location(path_, node_), ": ", path_.empty() ? "config" : path_, ": expected keys and values, found ",
-         node_text(node_));
+    fail(document_->location(path_, node_), ": ", path_.empty() ? "config" : path_,
+         ": expected keys and values, found ", node_text(node_));
   }
   std::set<std::string> seen;
   for (const auto& entry : node_) {
     std::string key;
-    if (!read_scalar(entry.first, key)) fail(document_->location(path_, entry.first), ": expected a plain key");
+    if (!read_scalar(entry.first, key))
+      fail(document_->location(path_, entry.first), ": expected a plain key");
     if (!seen.insert(key).second) {
-      fail(document_->location(key_path(key), entry.first), ": ", key_path(key), ": the key stands here a second time");
+      fail(document_->location(key_path(key), entry.first), ": ", key_path(key),
+           ": the key stands here a second time");
     }
   }
 }
@@ -155,20 +159,23 @@ ConfigSection ConfigSection::section(const std::string& key) {
 
 void ConfigSection::fail_at(const std::string& key, const std::string& message) const {
   const YAML::Node found = static_cast<const YAML::Node&>(node_)[key];
-  fail(document_->location(key_path(key), found.IsDefined() ? found : node_), ": ", key_path(key), ": ", message);
+  fail(document_->location(key_path(key), found.IsDefined() ? found : node_), ": ", key_path(key), ": ",
+       message);
 }
 
-void ConfigSection::wrong(const std::string& key, const std::string& expected, const YAML::Node& found) const {
+void ConfigSection::wrong(const std::string& key, const std::string& expected,
+                          const YAML::Node& found) const {
   fail_at(key, cat("expected ", expected, ", found ", node_text(found)));
 }
 
 template <class T>
-T ConfigSection::value(const std::string& key, const std::optional<T>& fallback, const std::string& expected, T low,
-                       T high) {
+T ConfigSection::value(const std::string& key, const std::optional<T>& fallback, const std::string& expected,
+                       T low, T high) {
   const auto node = find(key, !fallback.has_value());
   if (!node) return *fallback;
   T result{};
-  if (!read_scalar(*node, result) || !in_range(result, low, high)) wrong(key, range_text(expected, low, high), *node);
+  if (!read_scalar(*node, result) || !in_range(result, low, high))
+    wrong(key, range_text(expected, low, high), *node);
   return result;
 }
 
@@ -188,10 +195,12 @@ std::vector<T> ConfigSection::list(const std::string& key, const std::optional<s
   return result;
 }
 
-int64_t ConfigSection::integer(const std::string& key, std::optional<int64_t> fallback, int64_t low, int64_t high) {
+int64_t ConfigSection::integer(const std::string& key, std::optional<int64_t> fallback, int64_t low,
+                               int64_t high) {
   return value<int64_t>(key, fallback, "a whole number", low, high);
 }
-double ConfigSection::number(const std::string& key, std::optional<double> fallback, double low, double high) {
+double ConfigSection::number(const std::string& key, std::optional<double> fallback, double low,
+                             double high) {
   return value<double>(key, fallback, "a number", low, high);
 }
 bool ConfigSection::boolean(const std::string& key, std::optional<bool> fallback) {
@@ -210,15 +219,18 @@ std::string ConfigSection::choice(const std::string& key, std::optional<std::str
   fail_at(key, cat("expected ", valid, ", found ", found));
 }
 
-std::vector<int64_t> ConfigSection::integers(const std::string& key, std::optional<std::vector<int64_t>> fallback,
-                                             int64_t low, int64_t high) {
+std::vector<int64_t> ConfigSection::integers(const std::string& key,
+                                             std::optional<std::vector<int64_t>> fallback, int64_t low,
+                                             int64_t high) {
   return list<int64_t>(key, fallback, "whole numbers", low, high);
 }
-std::vector<double> ConfigSection::numbers(const std::string& key, std::optional<std::vector<double>> fallback, double low,
+std::vector<double> ConfigSection::numbers(const std::string& key,
+                                           std::optional<std::vector<double>> fallback, double low,
                                            double high) {
   return list<double>(key, fallback, "numbers", low, high);
 }
-std::vector<std::string> ConfigSection::texts(const std::string& key, std::optional<std::vector<std::string>> fallback) {
+std::vector<std::string> ConfigSection::texts(const std::string& key,
+                                              std::optional<std::vector<std::string>> fallback) {
   return list<std::string>(key, fallback, "texts", {}, {});
 }
 

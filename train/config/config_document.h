@@ -1,5 +1,6 @@
-// A YAML file read strictly: every key must be known, every value of the right type and in range, and every error names
-// file, line, key, what was expected and what was found. Overrides (`--set a.b=c`) are laid over the file first.
+// A YAML file read strictly: every key must be known, every value of the right type and in range, and every
+// error names file, line, key, what was expected and what was found. Overrides (`--set a.b=c`) are laid over
+// the file first.
 #pragma once
 
 #include <yaml-cpp/yaml.h>
@@ -32,7 +33,8 @@ class ConfigDocument {
   std::map<std::string, std::string> override_of_;  // key path -> "--set ..."
 };
 
-/// One map of a document. Getters remember the keys they ask for; done() refuses all others, naming the nearest valid key.
+/// One map of a document. Getters remember the keys they ask for; done() refuses all others, naming the
+/// nearest valid key.
 class ConfigSection {
  public:
   /// The root of a document.
@@ -49,10 +51,12 @@ class ConfigSection {
   bool boolean(const std::string& key, std::optional<bool> fallback);
   std::string text(const std::string& key, std::optional<std::string> fallback);
   /// One of `choices`.
-  std::string choice(const std::string& key, std::optional<std::string> fallback, const std::vector<std::string>& choices);
-  std::vector<int64_t> integers(const std::string& key, std::optional<std::vector<int64_t>> fallback, int64_t low,
-                                int64_t high);
-  std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback, double low, double high);
+  std::string choice(const std::string& key, std::optional<std::string> fallback,
+                     const std::vector<std::string>& choices);
+  std::vector<int64_t> integers(const std::string& key, std::optional<std::vector<int64_t>> fallback,
+                                int64_t low, int64_t high);
+  std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback, double low,
+                              double high);
   std::vector<std::string> texts(const std::string& key, std::optional<std::vector<std::string>> fallback);
 
   /// Throws Error for the first key that no getter asked for.
@@ -67,10 +71,11 @@ class ConfigSection {
   /// The node under `key`, or nothing; remembers the key. Throws Error if it is required and absent.
   std::optional<YAML::Node> find(const std::string& key, bool required);
   template <class T>
-  T value(const std::string& key, const std::optional<T>& fallback, const std::string& expected, T low, T high);
+  T value(const std::string& key, const std::optional<T>& fallback, const std::string& expected, T low,
+          T high);
   template <class T>
-  std::vector<T> list(const std::string& key, const std::optional<std::vector<T>>& fallback, const std::string& expected,
-                      T low, T high);
+  std::vector<T> list(const std::string& key, const std::optional<std::vector<T>>& fallback,
+                      const std::string& expected, T low, T high);
   [[noreturn]] void wrong(const std::string& key, const std::string& expected, const YAML::Node& found) const;
 
   const ConfigDocument* document_;

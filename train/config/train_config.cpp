@@ -49,7 +49,8 @@ ModelConfig read_model(ConfigSection section) {
   section.done();
   if (mlp.layer_sizes.size() < 2) section.fail_at("layer_sizes", "expected at least two sizes");
   if (!mlp.class_names.empty() && static_cast<int64_t>(mlp.class_names.size()) != mlp.num_classes()) {
-    section.fail_at("class_names", cat("expected ", mlp.num_classes(), " names, found ", mlp.class_names.size()));
+    section.fail_at("class_names",
+                    cat("expected ", mlp.num_classes(), " names, found ", mlp.class_names.size()));
   }
   return model;
 }
@@ -70,7 +71,8 @@ DataConfig read_data(ConfigSection section) {
 }
 
 void read_train(ConfigSection section, TrainConfig& config) {
-  if (section.has("steps") == section.has("epochs")) section.fail_at("epochs", "expected one of epochs and steps");
+  if (section.has("steps") == section.has("epochs"))
+    section.fail_at("epochs", "expected one of epochs and steps");
   if (section.has("epochs")) config.epochs = section.integer("epochs", std::nullopt, 1, 1'000'000);
   if (section.has("steps")) config.steps = section.integer("steps", std::nullopt, 1, 1'000'000'000);
   section.integer("epochs", 1, 1, kMany);
@@ -78,22 +80,27 @@ void read_train(ConfigSection section, TrainConfig& config) {
   config.batch_size = section.integer("batch_size", config.batch_size, 1, 1'000'000);
   config.keep_checkpoints = section.integer("keep_checkpoints", config.keep_checkpoints, 0, kMany);
   OptimizerConfig& optimizer = config.optimizer;
-  optimizer.kind = static_cast<OptimizerKind>(index_of(kOptimizers, section.choice("optimizer", "adamw", kOptimizers)));
+  optimizer.kind =
+      static_cast<OptimizerKind>(index_of(kOptimizers, section.choice("optimizer", "adamw", kOptimizers)));
   optimizer.learning_rate = section.number("learning_rate", optimizer.learning_rate, 0.0, 1e3);
   optimizer.betas = section.numbers("betas", optimizer.betas, 0.0, 0.999999999);
-  if (optimizer.betas.size() != 2) section.fail_at("betas", cat("expected two numbers, found ", optimizer.betas.size()));
+  if (optimizer.betas.size() != 2)
+    section.fail_at("betas", cat("expected two numbers, found ", optimizer.betas.size()));
   optimizer.momentum = section.number("momentum", optimizer.momentum, 0.0, 0.999999999);
   optimizer.weight_decay = section.number("weight_decay", optimizer.weight_decay, 0.0, 1e3);
   optimizer.schedule =
       static_cast<ScheduleKind>(index_of(kSchedules, section.choice("schedule", "cosine", kSchedules)));
   optimizer.warmup_steps = section.integer("warmup_steps", optimizer.warmup_steps, 0, kMany);
-  optimizer.final_learning_rate = section.number("final_learning_rate", optimizer.final_learning_rate, 0.0, 1e3);
+  optimizer.final_learning_rate =
+      section.number("final_learning_rate", optimizer.final_learning_rate, 0.0, 1e3);
   optimizer.clip_norm = section.number("clip_norm", optimizer.clip_norm, 0.0, kLarge);
   section.done();
 }
 
 /// The shortest text that reads back as the same number.
-std::string number_text(double value) { return dump_json(Json(value)); }
+std::string number_text(double value) {
+  return dump_json(Json(value));
+}
 
 std::vector<std::string> number_texts(const std::vector<double>& values) {
   std::vector<std::string> texts;
@@ -182,8 +189,8 @@ std::string to_yaml(const TrainConfig& config) {
   emit_train(out, config);
   out << YAML::Key << "eval" << YAML::Value << YAML::BeginMap << YAML::Key << "every" << YAML::Value
       << config.eval_every << YAML::EndMap;
-  out << YAML::Key << "log" << YAML::Value << YAML::BeginMap << YAML::Key << "every" << YAML::Value << config.log_every
-      << YAML::EndMap;
+  out << YAML::Key << "log" << YAML::Value << YAML::BeginMap << YAML::Key << "every" << YAML::Value
+      << config.log_every << YAML::EndMap;
   out << YAML::EndMap;
   return std::string(out.c_str()) + "\n";
 }

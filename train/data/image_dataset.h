@@ -1,5 +1,5 @@
-// Labelled images in memory, as batches of normalised tensors. The pixel values go through rotor/core's table, the same that
-// the runtime uses, so both see the same floats.
+// Labelled images in memory, as batches of normalised tensors. The pixel values go through rotor/core's
+// table, the same that the runtime uses, so both see the same floats.
 #pragma once
 
 #include <torch/torch.h>
@@ -26,21 +26,23 @@ class ImageDataset {
   const IdxDataset& raw() const { return data_; }
 
   /// The images at `indices`, normalised as `config` says.
-  Batch batch(std::span<const int64_t> indices, const std::vector<float>& pixel_table, torch::Device device) const;
+  Batch batch(std::span<const int64_t> indices, const std::vector<float>& pixel_table,
+              torch::Device device) const;
 
  private:
   IdxDataset data_;
 };
 
-/// Mean and standard deviation of all pixels as p/255, from exact integer sums. Throws Error if all pixels are equal.
+/// Mean and standard deviation of all pixels as p/255, from exact integer sums. Throws Error if all pixels
+/// are equal.
 struct PixelStatistics {
   double mean;
   double std;
 };
 PixelStatistics pixel_statistics(const IdxDataset& data);
 
-/// The order in which epoch `epoch` visits `count` samples: a permutation that depends on seed and epoch alone
-/// (Fisher-Yates with mt19937_64), equal on every machine.
+/// The order in which epoch `epoch` visits `count` samples: a permutation that depends on seed and epoch
+/// alone (Fisher-Yates with mt19937_64), equal on every machine.
 std::vector<int64_t> shuffled_order(int64_t count, uint64_t seed, int64_t epoch);
 
 /// A well-mixed 64-bit number from two (splitmix64), to seed random streams.

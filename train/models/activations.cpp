@@ -5,7 +5,8 @@ namespace rotor::train {
 namespace {
 
 struct TernarySignFunction : torch::autograd::Function<TernarySignFunction> {
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, double threshold) {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               double threshold) {
     context->save_for_backward({x});
     // The threshold is compared as the float32 that the packed model holds.
     const auto t = static_cast<double>(static_cast<float>(threshold));
@@ -21,9 +22,13 @@ struct TernarySignFunction : torch::autograd::Function<TernarySignFunction> {
 
 }  // namespace
 
-torch::Tensor squared_relu(const torch::Tensor& x) { return torch::relu(x).square(); }
+torch::Tensor squared_relu(const torch::Tensor& x) {
+  return torch::relu(x).square();
+}
 
-torch::Tensor ternary_sign(const torch::Tensor& x, double threshold) { return TernarySignFunction::apply(x, threshold); }
+torch::Tensor ternary_sign(const torch::Tensor& x, double threshold) {
+  return TernarySignFunction::apply(x, threshold);
+}
 
 torch::Tensor activate(const torch::Tensor& x, Activation kind, double threshold) {
   switch (kind) {

@@ -11,7 +11,8 @@ namespace rotor::train {
 torch::Tensor squared_relu(const torch::Tensor& x);
 
 /// +1 where x > threshold, -1 where x < -threshold, else 0.
-/// Gradient, straight-through within the hard-tanh window (Courbariaux et al., arXiv 1602.02830, eq. 4): 1 where |x| <= 1, else 0.
+/// Gradient, straight-through within the hard-tanh window (Courbariaux et al., arXiv 1602.02830, eq. 4): 1
+/// where |x| <= 1, else 0.
 torch::Tensor ternary_sign(const torch::Tensor& x, double threshold);
 
 /// The activation of that name; `threshold` is for sign.

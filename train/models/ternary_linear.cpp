@@ -69,8 +69,8 @@ QuantizedActivation quantize_activation(const torch::Tensor& input) {
 
 TernaryLinearImpl::TernaryLinearImpl(const TernaryLinearOptions& options_in) : options(options_in) {
   if (options.quantization() == Quantization::ternary && options.in_features() > kMaxExactInputs) {
-    fail("TernaryLinear: in_features: expected at most ", kMaxExactInputs, " (sums must be exact in float32), found ",
-         options.in_features());
+    fail("TernaryLinear: in_features: expected at most ", kMaxExactInputs,
+         " (sums must be exact in float32), found ", options.in_features());
   }
   TernaryLinearImpl::reset();
 }

@@ -1,5 +1,6 @@
-// A linear layer whose float32 latent weights are ternary in every forward pass (BitNet b1.58), trained through the
-// straight-through estimator. The packed layer that it becomes is runtime's linear op; both compute the same integers.
+// A linear layer whose float32 latent weights are ternary in every forward pass (BitNet b1.58), trained
+// through the straight-through estimator. The packed layer that it becomes is runtime's linear op; both
+// compute the same integers.
 #pragma once
 
 #include <torch/torch.h>
@@ -17,16 +18,17 @@ struct TernaryLinearOptions {
   TORCH_ARG(bool, bias) = false;
   /// `none` makes an ordinary linear layer: the float twin.
   TORCH_ARG(Quantization, quantization) = Quantization::ternary;
-  /// What happens to the input of a ternary layer. `ternary_threshold`: it is ternary already (TernarySign made it).
+  /// What happens to the input of a ternary layer. `ternary_threshold`: it is ternary already (TernarySign
+  /// made it).
   TORCH_ARG(ActivationQuantization, activation_quantization) = ActivationQuantization::int8_absmax;
 };
 
 /// Input [..., in_features], output [..., out_features].
 /// Forward: y = (codes(x) . codes(W)) / x_scale * weight_scale + bias, where codes and scales are those of
-/// rotor/core/quantize.h. Codes are small whole numbers, so the float32 product is their exact integer sum (in_features is at
-/// most 132104: 127 * in < 2^24), and training, export and runtime agree on it to the bit.
-/// Backward (straight-through, as W + (W' - W).detach()): grad W = grad y^T . x', grad x = grad y . W', with x' and W' the
-/// dequantized values.
+/// rotor/core/quantize.h. Codes are small whole numbers, so the float32 product is their exact integer sum
+/// (in_features is at most 132104: 127 * in < 2^24), and training, export and runtime agree on it to the bit.
+/// Backward (straight-through, as W + (W' - W).detach()): grad W = grad y^T . x', grad x = grad y . W', with
+/// x' and W' the dequantized values.
 class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
  public:
   TernaryLinearImpl(int64_t in_features, int64_t out_features)
@@ -46,7 +48,8 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
 TORCH_MODULE(TernaryLinear);
 
 /// Ternary codes of a latent matrix as float32 values -1, 0, +1, and weight_scale as a float32 scalar tensor.
-/// On the CPU this is rotor/core's quantizer; on a GPU the same formula, whose mean may differ in its last bit.
+/// On the CPU this is rotor/core's quantizer; on a GPU the same formula, whose mean may differ in its last
+/// bit.
 struct QuantizedWeight {
   torch::Tensor codes;
   torch::Tensor scale;

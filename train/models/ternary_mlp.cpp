@@ -59,14 +59,15 @@ void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint) {
   for (const auto& parameter : module.named_parameters()) {
     std::vector<float> values = checkpoint.tensor(parameter.key());
     if (parameter->numel() != static_cast<int64_t>(values.size())) {
-      fail(checkpoint.directory(), ": tensor \"", parameter.key(), "\": expected ", parameter->numel(), " values, found ",
-           values.size());
+      fail(checkpoint.directory(), ": tensor \"", parameter.key(), "\": expected ", parameter->numel(),
+           " values, found ", values.size());
     }
     parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
   }
 }
 
-void save_parameters(const torch::nn::Module& module, const ModelConfig& config, const std::string& directory) {
+void save_parameters(const torch::nn::Module& module, const ModelConfig& config,
+                     const std::string& directory) {
   const auto parameters = module.named_parameters();
   torch::Tensor held;  // keeps the values alive while they are written
   write_checkpoint(directory, config, [&](const TensorSpec& spec) -> std::span<const float> {

@@ -1,5 +1,6 @@
-// The multi-layer perceptron of MlpConfig as a LibTorch module. Layer i: linear -> norm -> activation -> dropout, the last one
-// linear alone; with `activation: sign` the image is ternarized too. Parameter names are those of core/tensor_table.h.
+// The multi-layer perceptron of MlpConfig as a LibTorch module. Layer i: linear -> norm -> activation ->
+// dropout, the last one linear alone; with `activation: sign` the image is ternarized too. Parameter names
+// are those of core/tensor_table.h.
 #pragma once
 
 #include <torch/torch.h>
@@ -36,7 +37,8 @@ TORCH_MODULE(RmsNorm);
 
 class TernaryMlpImpl : public torch::nn::Module {
  public:
-  /// Called with the layer and the float input of its linear layer, before quantization (for `sign`: before the sign).
+  /// Called with the layer and the float input of its linear layer, before quantization (for `sign`: before
+  /// the sign).
   using Observer = std::function<void(int64_t layer, const torch::Tensor& input)>;
 
   /// `config` is valid and of type mlp.
@@ -59,6 +61,7 @@ TORCH_MODULE(TernaryMlp);
 void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint);
 
 /// Writes a module's parameters as a checkpoint of `config` into an existing directory.
-void save_parameters(const torch::nn::Module& module, const ModelConfig& config, const std::string& directory);
+void save_parameters(const torch::nn::Module& module, const ModelConfig& config,
+                     const std::string& directory);
 
 }  // namespace rotor::train

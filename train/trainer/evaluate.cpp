@@ -19,9 +19,10 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
     std::iota(indices.begin(), indices.end(), first);
     const Batch batch = data.batch(indices, table, device);
     const torch::Tensor logits = model->forward(batch.images);
-    loss_sum += torch::nn::functional::cross_entropy(
-                    logits, batch.labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum))
-                    .item<double>();
+    loss_sum +=
+        torch::nn::functional::cross_entropy(
+            logits, batch.labels, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum))
+            .item<double>();
     const torch::Tensor classes = logits.argmax(-1).to(torch::kCPU).contiguous();
     const auto* begin = classes.data_ptr<int64_t>();
     result.predictions.insert(result.predictions.end(), begin, begin + classes.numel());

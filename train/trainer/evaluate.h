@@ -17,10 +17,13 @@ struct Evaluation {
   int64_t total = 0;
   std::vector<int64_t> predictions;
 
-  double accuracy() const { return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total); }
+  double accuracy() const {
+    return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
+  }
 };
 
 /// Evaluates in evaluation mode and leaves the module in the mode it was in.
-Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device, int64_t batch_size = 500);
+Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device,
+                    int64_t batch_size = 500);
 
 }  // namespace rotor::train

@@ -5,8 +5,8 @@ namespace rotor::train {
 namespace {
 
 template <class Options>
-std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Module& module, const Options& options,
-                                                           double weight_decay) {
+std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Module& module,
+                                                           const Options& options, double weight_decay) {
   std::vector<torch::Tensor> matrices;
   std::vector<torch::Tensor> vectors;
   for (const torch::Tensor& parameter : module.parameters()) {
@@ -21,14 +21,16 @@ std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Modu
 }
 
 template <class Optimizer, class Options>
-std::unique_ptr<torch::optim::Optimizer> make(const torch::nn::Module& module, Options options, double weight_decay) {
+std::unique_ptr<torch::optim::Optimizer> make(const torch::nn::Module& module, Options options,
+                                              double weight_decay) {
   options.weight_decay(0.0);
   return std::make_unique<Optimizer>(make_groups(module, options, weight_decay), options);
 }
 
 }  // namespace
 
-std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module, const OptimizerConfig& config) {
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
+                                                        const OptimizerConfig& config) {
   using namespace torch::optim;
   const auto betas = std::make_tuple(config.betas[0], config.betas[1]);
   switch (config.kind) {
@@ -37,7 +39,8 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
     case OptimizerKind::adamw:
       return make<AdamW>(module, AdamWOptions(config.learning_rate).betas(betas), config.weight_decay);
     case OptimizerKind::sgd:
-      return make<SGD>(module, SGDOptions(config.learning_rate).momentum(config.momentum), config.weight_decay);
+      return make<SGD>(module, SGDOptions(config.learning_rate).momentum(config.momentum),
+                       config.weight_decay);
   }
   return nullptr;
 }

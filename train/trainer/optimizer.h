@@ -10,7 +10,8 @@
 namespace rotor::train {
 
 /// Parameters with two or more dimensions are decayed, vectors (norms, biases) are not.
-std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module, const OptimizerConfig& config);
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
+                                                        const OptimizerConfig& config);
 
 void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate);
 

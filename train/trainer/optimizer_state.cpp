@@ -25,7 +25,8 @@ typename Map::key_type state_key(const torch::Tensor& parameter) {
 }
 
 /// The state of one parameter; nullptr if there is none yet, which an optimizer takes as "no step was made".
-torch::optim::OptimizerParamState* find_state(torch::optim::Optimizer& optimizer, const torch::Tensor& parameter) {
+torch::optim::OptimizerParamState* find_state(torch::optim::Optimizer& optimizer,
+                                              const torch::Tensor& parameter) {
   auto& states = optimizer.state();
   const auto it = states.find(state_key<std::decay_t<decltype(states)>>(parameter));
   return it == states.end() ? nullptr : it->second.get();
@@ -53,7 +54,8 @@ struct StateView {
 
 template <class State>
 StateView adam_view(State& state) {
-  return {.read = {{"exp_avg", [&] { return state.exp_avg(); }}, {"exp_avg_sq", [&] { return state.exp_avg_sq(); }}},
+  return {.read = {{"exp_avg", [&] { return state.exp_avg(); }},
+                   {"exp_avg_sq", [&] { return state.exp_avg_sq(); }}},
           .write = {[&](torch::Tensor t) { state.exp_avg(std::move(t)); },
                     [&](torch::Tensor t) { state.exp_avg_sq(std::move(t)); }},
           .step = [&] { return static_cast<int64_t>(state.step()); },
@@ -110,11 +112,12 @@ void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, cons
       const TensorInfo* info = file.find(cat(view.read[i].first, ".", parameter.key()));
       if (info == nullptr) continue;
       if (info->shape != parameter->sizes().vec()) {
-        fail(path, ": tensor \"", info->name, "\": expected shape ", shape_text(parameter->sizes().vec()), ", found ",
-             shape_text(info->shape));
+        fail(path, ": tensor \"", info->name, "\": expected shape ", shape_text(parameter->sizes().vec()),
+             ", found ", shape_text(info->shape));
       }
       std::vector<float> values = file.read<float>(info->name);
-      view.write[i](torch::from_blob(values.data(), info->shape, torch::kFloat32).clone().to(parameter->device()));
+      view.write[i](
+          torch::from_blob(values.data(), info->shape, torch::kFloat32).clone().to(parameter->device()));
       any = true;
       ++found;
     }

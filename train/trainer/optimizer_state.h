@@ -1,5 +1,6 @@
-// The state of an optimizer as a safetensors file: "exp_avg.layers.0.linear.weight" and so on, in the order of the
-// parameters, so that equal states are equal files. (LibTorch's own archive names tensors by their addresses.)
+// The state of an optimizer as a safetensors file: "exp_avg.layers.0.linear.weight" and so on, in the order
+// of the parameters, so that equal states are equal files. (LibTorch's own archive names tensors by their
+// addresses.)
 #pragma once
 
 #include <torch/torch.h>

@@ -17,7 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kStepPrefix = "step-";
 
-std::string step_name(int64_t step) { return cat(kStepPrefix, step); }
+std::string step_name(int64_t step) {
+  return cat(kStepPrefix, step);
+}
 
 }  // namespace
 
@@ -65,7 +67,8 @@ void RunDirectory::prune(int64_t keep) const {
   std::vector<std::pair<int64_t, fs::path>> others;
   for (const auto& entry : fs::directory_iterator(file("checkpoints"))) {
     const std::string name = entry.path().filename();
-    const std::string number = name.starts_with(kStepPrefix) ? name.substr(std::string(kStepPrefix).size()) : "";
+    const std::string number =
+        name.starts_with(kStepPrefix) ? name.substr(std::string(kStepPrefix).size()) : "";
     if (linked.contains(name) || number.empty()) continue;
     if (!std::all_of(number.begin(), number.end(), [](char c) { return c >= '0' && c <= '9'; })) continue;
     others.emplace_back(std::stoll(number), entry.path());
@@ -96,7 +99,8 @@ void RunDirectory::drop_metrics_after(int64_t step) {
   std::string kept;
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("step") && json["step"].is_number_integer() && json["step"] <= step) {
+    if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
+        json["step"] <= step) {
       kept += line + "\n";
     }
   }

@@ -1,5 +1,5 @@
-// What a run leaves on disk, and how: checkpoints/step-N/ directories that appear whole, the links `checkpoint` (last) and
-// `best`, config.yaml, metrics.jsonl. Nothing that was readable is ever lost.
+// What a run leaves on disk, and how: checkpoints/step-N/ directories that appear whole, the links
+// `checkpoint` (last) and `best`, config.yaml, metrics.jsonl. Nothing that was readable is ever lost.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,10 @@ class RunDirectory {
   /// The directory that `checkpoint` points to, if there is one.
   std::optional<std::string> last_checkpoint() const;
 
-  /// Lets `write` fill a new directory for `step`, moves it into place whole, and points `checkpoint` at it (and `best`, if
-  /// `is_best`). Then removes all but the `keep` newest of the other checkpoints.
-  void add_checkpoint(int64_t step, bool is_best, int64_t keep, const std::function<void(const std::string&)>& write);
+  /// Lets `write` fill a new directory for `step`, moves it into place whole, and points `checkpoint` at it
+  /// (and `best`, if `is_best`). Then removes all but the `keep` newest of the other checkpoints.
+  void add_checkpoint(int64_t step, bool is_best, int64_t keep,
+                      const std::function<void(const std::string&)>& write);
 
   /// Removes checkpoints, links and metrics of an earlier run.
   void clear();

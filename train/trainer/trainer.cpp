@@ -37,7 +37,9 @@ std::string first_difference(const std::string& a, const std::string& b) {
   while (std::getline(lines_a, line_a) && std::getline(lines_b, line_b)) {
     if (line_a != line_b) break;
   }
-  const auto trim = [](const std::string& s) { return s.substr(std::min(s.find_first_not_of(' '), s.size())); };
+  const auto trim = [](const std::string& s) {
+    return s.substr(std::min(s.find_first_not_of(' '), s.size()));
+  };
   return cat("the checkpoint has \"", trim(line_a), "\", the config says \"", trim(line_b), "\"");
 }
 
@@ -45,7 +47,9 @@ std::string first_difference(const std::string& a, const std::string& b) {
 
 torch::Device make_device(const std::string& name) {
   if (name == "cuda" && !torch::cuda::is_available()) {
-    fail("device: cuda: this LibTorch or machine has no usable CUDA; use device: cpu, or build with a CUDA LibTorch");
+    fail(
+        "device: cuda: this LibTorch or machine has no usable CUDA; use device: cpu, or build with a CUDA "
+        "LibTorch");
   }
   return torch::Device(name);
 }
@@ -93,7 +97,8 @@ void Trainer::start_from(StartMode start) {
   if (!last) return;
   switch (start) {
     case StartMode::fresh:
-      fail(directory_.path(), ": holds a run already; go on with --resume, begin anew with --overwrite, or choose another "
+      fail(directory_.path(),
+           ": holds a run already; go on with --resume, begin anew with --overwrite, or choose another "
            "folder with --set output_dir=DIR");
     case StartMode::resume:
       return load_checkpoint(*last);
@@ -205,7 +210,8 @@ bool Trainer::run_epoch() {
     set_learning_rate(*optimizer_, learning_rate);
     train_step(std::span(order).subspan(static_cast<size_t>(begin), static_cast<size_t>(count)));
     ++step_;
-    const double rate = static_cast<double>(totals_.seen - seen_before) / std::max(progress.elapsed_seconds(), 1e-9);
+    const double rate =
+        static_cast<double>(totals_.seen - seen_before) / std::max(progress.elapsed_seconds(), 1e-9);
     const auto seen = static_cast<double>(totals_.seen);
     const auto images_left = static_cast<double>((total_steps_ - step_) * config_.batch_size);
     text = format("loss %.4f  accuracy %.2f %%  %.0f images/s  %s left", totals_.loss / seen,
@@ -236,7 +242,8 @@ bool Trainer::run() {
       return false;
     }
   }
-  if (evaluated_step_ != step_) last_evaluation_ = evaluate(model_, *test_data_, device_);  // resumed at the end
+  if (evaluated_step_ != step_)
+    last_evaluation_ = evaluate(model_, *test_data_, device_);  // resumed at the end
   return true;
 }
 

@@ -1,6 +1,6 @@
-// Trains a classifier as a TrainConfig says: epochs, evaluation, checkpoints, interrupt and resume. A resumed run computes
-// what an unbroken one does, to the bit (same build, threads and device): shuffling depends on seed and epoch, dropout on
-// seed and step, and all else is in the checkpoint.
+// Trains a classifier as a TrainConfig says: epochs, evaluation, checkpoints, interrupt and resume. A resumed
+// run computes what an unbroken one does, to the bit (same build, threads and device): shuffling depends on
+// seed and epoch, dropout on seed and step, and all else is in the checkpoint.
 #pragma once
 
 #include <torch/torch.h>
@@ -24,10 +24,12 @@ enum class StartMode {
 
 class Trainer {
  public:
-  /// Loads data, builds or resumes the model. Throws Error for bad data, a bad device, or a run that cannot be resumed.
+  /// Loads data, builds or resumes the model. Throws Error for bad data, a bad device, or a run that cannot
+  /// be resumed.
   Trainer(TrainConfig config, StartMode start);
 
-  /// Trains to the end, or until an interrupt was noted; writes a checkpoint either way. True if it reached the end.
+  /// Trains to the end, or until an interrupt was noted; writes a checkpoint either way. True if it reached
+  /// the end.
   bool run();
 
   const Evaluation& last_evaluation() const { return last_evaluation_; }
@@ -52,7 +54,9 @@ class Trainer {
   /// Runs the rest of the current epoch. False if it was interrupted.
   bool run_epoch();
 
-  int64_t steps_per_epoch() const { return (train_data_->size() + config_.batch_size - 1) / config_.batch_size; }
+  int64_t steps_per_epoch() const {
+    return (train_data_->size() + config_.batch_size - 1) / config_.batch_size;
+  }
   int64_t epoch() const { return step_ / steps_per_epoch(); }
 
   TrainConfig config_;

@@ -12,7 +12,9 @@
 namespace rotor::runtime {
 namespace {
 
-float* data(const Tensor& tensor) { return static_cast<float*>(tensor.storage.get()); }
+float* data(const Tensor& tensor) {
+  return static_cast<float*>(tensor.storage.get());
+}
 
 /// At least `size` elements of scratch memory that this thread keeps; their contents are unspecified.
 template <class T, int kUse>
@@ -31,7 +33,8 @@ class CpuBackend final : public Backend {
 
   Tensor allocate(int64_t rows, int64_t cols) override {
     const auto count = static_cast<size_t>(rows * cols);
-    return {rows, cols, std::shared_ptr<void>(new float[count](), [](void* p) { delete[] static_cast<float*>(p); })};
+    return {rows, cols,
+            std::shared_ptr<void>(new float[count](), [](void* p) { delete[] static_cast<float*>(p); })};
   }
   void upload(std::span<const float> values, const Tensor& tensor) override {
     std::copy(values.begin(), values.end(), data(tensor));
@@ -71,7 +74,8 @@ class CpuBackend final : public Backend {
         std::transform(in.begin(), in.end(), data(y), [](float v) { return std::max(v, 0.0F); });
         break;
       case Activation::relu2:
-        std::transform(in.begin(), in.end(), data(y), [](float v) { return std::max(v, 0.0F) * std::max(v, 0.0F); });
+        std::transform(in.begin(), in.end(), data(y),
+                       [](float v) { return std::max(v, 0.0F) * std::max(v, 0.0F); });
         break;
       case Activation::sign:
         std::transform(in.begin(), in.end(), data(y),
@@ -83,7 +87,8 @@ class CpuBackend final : public Backend {
  private:
   /// sums [rows padded to whole tiles] to one row of y; `scale(sum)` gives the float.
   template <class Scale>
-  static void finish_row(const int32_t* sums, const LinearWeights& weights, const Tensor& y, int64_t row, Scale scale) {
+  static void finish_row(const int32_t* sums, const LinearWeights& weights, const Tensor& y, int64_t row,
+                         Scale scale) {
     float* out = data(y) + row * y.cols;
     for (int64_t r = 0; r < weights.rows; ++r) {
       const auto i = static_cast<size_t>(r);
@@ -95,8 +100,8 @@ class CpuBackend final : public Backend {
   void linear_float(const Tensor& x, const LinearWeights& weights, const Tensor& y) {
     for (int64_t row = 0; row < x.rows; ++row) {
       float* out = data(y) + row * y.cols;
-      kernels_->matvec_float(weights.dense.data(), static_cast<size_t>(weights.rows), static_cast<size_t>(weights.cols),
-                             data(x) + row * x.cols, out);
+      kernels_->matvec_float(weights.dense.data(), static_cast<size_t>(weights.rows),
+                             static_cast<size_t>(weights.cols), data(x) + row * x.cols, out);
       for (size_t i = 0; i < weights.bias.size(); ++i) out[i] += weights.bias[i];
     }
   }
@@ -146,6 +151,8 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend() { return std::make_unique<CpuBackend>(); }
+std::unique_ptr<Backend> make_cpu_backend() {
+  return std::make_unique<CpuBackend>();
+}
 
 }  // namespace rotor::runtime
