@@ -27,7 +27,7 @@ endif()
 if(ROTOR_SANITIZE)
   add_compile_options(-fsanitize=${ROTOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   # GCC's -Wmaybe-uninitialized misjudges std::function once checks are woven in.
-  target_compile_options(rotor_options INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(rotor_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${ROTOR_SANITIZE})
 endif()
 
