@@ -30,6 +30,10 @@ Progress::Progress(std::string label, int64_t total)
       start_(std::chrono::steady_clock::now()),
       drawn_(start_ - kRedrawInterval) {}
 
+Progress::~Progress() {
+  if (bar_is_drawn_) std::fputc('\n', stderr);
+}
+
 double Progress::elapsed_seconds() const {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
 }
@@ -43,6 +47,7 @@ void Progress::update(int64_t done, const std::string& text) {
   const auto now = std::chrono::steady_clock::now();
   if (now - drawn_ < kRedrawInterval) return;
   drawn_ = now;
+  bar_is_drawn_ = true;
   const auto filled = static_cast<int>(std::min(done, total_) * kBarWidth / total_);
   const std::string bar = std::string(static_cast<size_t>(filled), '=') +
                           std::string(static_cast<size_t>(kBarWidth - filled), ' ');
@@ -51,8 +56,13 @@ void Progress::update(int64_t done, const std::string& text) {
 }
 
 void Progress::finish(const std::string& text) {
+  bar_is_drawn_ = false;
   std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(),
                terminal_ ? "\x1b[K" : "");
+}
+
+std::string count_text(int64_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
 std::string duration_text(double seconds) {

@@ -11,6 +11,10 @@ class Progress {
  public:
   /// `label` stands before the bar, e.g. "epoch 3/20"; `total` steps.
   Progress(std::string label, int64_t total);
+  /// Ends the line of a bar that was left unfinished, so that what follows starts on its own.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
   /// `done` steps, with `text` behind the bar (rates, loss). Redraws at most ten times a second.
   void update(int64_t done, const std::string& text);
@@ -25,10 +29,13 @@ class Progress {
   std::string label_;
   int64_t total_;
   bool terminal_;
+  bool bar_is_drawn_ = false;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point drawn_;
 };
 
+/// "1 thread", "2 threads".
+std::string count_text(int64_t count, const std::string& noun);
 /// "1:05", "2:03:04".
 std::string duration_text(double seconds);
 /// "1.2 MB" (10^6 bytes).

@@ -50,9 +50,8 @@ int classify(int argc, char** argv) {
                                                                         cxxopts::value<int64_t>())(
       "batch", "images a batch", cxxopts::value<int64_t>()->default_value("32"))(
       "t,threads", "threads (default: all cores)", cxxopts::value<int64_t>())(
-      "backend", "backend to run on (default: the first that runs here)",
-      cxxopts::value<std::string>()->default_value(""))("check", "verify the whole file first")("json",
-                                                                                                "print JSON");
+      "backend", "backend to run on (default: the first that runs here)", cxxopts::value<std::string>())(
+      "check", "verify the whole file first")("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   if (parsed->count("data") == 0) throw tool::UsageError("expected --data DIR; see rotor classify --help");
@@ -77,9 +76,10 @@ int classify(int argc, char** argv) {
     keep_first(data, static_cast<size_t>(limit));
   }
 
-  const auto backend = make_backend((*parsed)["backend"].as<std::string>());
-  std::fprintf(stderr, "backend %s, kernels %s, %lld threads\n", backend->name().c_str(),
-               backend->kernels().c_str(), static_cast<long long>(run.threads));
+  const auto backend =
+      make_backend(parsed->count("backend") != 0 ? (*parsed)["backend"].as<std::string>() : "");
+  std::fprintf(stderr, "backend %s, kernels %s, %s\n", backend->name().c_str(), backend->kernels().c_str(),
+               tool::count_text(run.threads, "thread").c_str());
   tool::catch_interrupts();
   tool::Progress progress("classify", static_cast<int64_t>(data.count));
   run.on_progress = [&](int64_t done) {
@@ -91,7 +91,7 @@ int classify(int argc, char** argv) {
       result.seconds > 0 ? static_cast<double>(result.total) / result.seconds : 0.0;
   const double milliseconds =
       result.total > 0 ? 1e3 * result.seconds / static_cast<double>(result.total) : 0.0;
-  progress.finish(cat(result.total, " images in ", tool::duration_text(result.seconds)));
+  progress.finish(cat(result.total, " images"));
 
   if (parsed->count("json") != 0) {
     const Json json = {{"accuracy", result.accuracy()},

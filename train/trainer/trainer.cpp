@@ -232,10 +232,10 @@ bool Trainer::run_epoch() {
 }
 
 bool Trainer::run() {
-  std::fprintf(stderr, "%lld training and %lld test images, %lld parameters, %d threads, writing %s\n",
+  std::fprintf(stderr, "%lld training and %lld test images, %lld parameters, %s, writing %s\n",
                static_cast<long long>(train_data_->size()), static_cast<long long>(test_data_->size()),
-               static_cast<long long>(num_parameters(tensor_table(config_.model))), at::get_num_threads(),
-               directory_.path().c_str());
+               static_cast<long long>(num_parameters(tensor_table(config_.model))),
+               tool::count_text(at::get_num_threads(), "thread").c_str(), directory_.path().c_str());
   while (step_ < total_steps_) {
     if (!run_epoch()) {
       if (evaluated_step_ != step_) save_checkpoint(false);
