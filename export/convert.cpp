@@ -29,8 +29,7 @@ void export_rotor(const Checkpoint& checkpoint, const std::string& path, const O
     const TensorInfo& source = checkpoint.weights().at(spec.name);
     ExportedTensor tensor{
         .name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
-    tensor.ternary =
-        checkpoint.config().quantization == Quantization::ternary && spec.role == TensorRole::linear;
+    tensor.ternary = is_ternary(checkpoint.config(), spec);
     try {
       if (tensor.ternary) {
         export_ternary(weights, writer, tensor);

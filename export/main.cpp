@@ -29,6 +29,15 @@ void check_source(const std::string& source) {
   }
 }
 
+/// A checkpoint is not written over by what is made of it.
+void check_destination(const std::string& source, const std::string& destination) {
+  namespace fs = std::filesystem;
+  const fs::path parent = fs::weakly_canonical(fs::path(destination)).parent_path();
+  if (parent == fs::canonical(source)) {
+    rotor::fail(destination, ": lies in the checkpoint that is exported; choose a file outside ", source);
+  }
+}
+
 void print_tensor(const ExportedTensor& tensor) {
   const std::string shape = rotor::shape_text(tensor.shape);
   const std::string bytes = rotor::tool::bytes_text(static_cast<double>(tensor.bytes));
@@ -57,6 +66,7 @@ int run(int argc, char** argv) {
   const auto destination = (*parsed)["destination"].as<std::string>();
   check_source(source);
   const rotor::Checkpoint checkpoint(source);
+  check_destination(source, destination);
   if (parsed->count("dry-run") != 0) {
     std::fprintf(stderr, "would write %s:\n", destination.c_str());
     for (const auto& tensor : rotor::rotor_tensors(checkpoint.config())) {

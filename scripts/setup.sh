@@ -6,27 +6,43 @@
 #   scripts/setup.sh --list           print the packages and what they are for; install nothing
 set -euo pipefail
 
-# package | needed with --runtime-only | what for | how it is usually called elsewhere
+# package | needed with --runtime-only | what for | how it is usually called elsewhere | what shows that it is there
 packages() {
   cat <<'LIST'
-g++|yes|C++20 compiler (12 or newer)|gcc-c++ or gcc
-cmake|yes|build (3.25 or newer)|cmake
-ninja-build|yes|build|ninja
-libxxhash-dev|yes|checksums in .rotor files|xxhash-devel or xxhash
-zlib1g-dev|yes|compressed data sets|zlib-devel or zlib
-nlohmann-json3-dev|yes|JSON|json-devel or nlohmann-json
-libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts
-ccache|no|builds faster the second time|ccache
-git|no|the source|git
-libtorch-dev|no|training (LibTorch)|libtorch (from pytorch.org) or python-pytorch
-libopenblas0-openmp|no|fast matrix products for LibTorch, sharing its threads|openblas-openmp or openblas
-libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp
-libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest
-libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark
-binutils|no|tests look at symbols with nm|binutils
-curl|no|downloads of data sets|curl
-dataset-fashion-mnist|no|Fashion-MNIST, the quick start's images|(Debian only; datasets/README.md says what else works)
+g++|yes|C++20 compiler (12 or newer)|gcc-c++ or gcc|command g++
+cmake|yes|build (3.25 or newer)|cmake|command cmake
+ninja-build|yes|build|ninja|command ninja
+libxxhash-dev|yes|checksums in .rotor files|xxhash-devel or xxhash|header xxhash.h
+zlib1g-dev|yes|compressed data sets|zlib-devel or zlib|header zlib.h
+nlohmann-json3-dev|yes|JSON|json-devel or nlohmann-json|header nlohmann/json.hpp
+libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
+ccache|no|builds faster the second time|ccache|command ccache
+git|no|the source|git|command git
+libtorch-dev|no|training (LibTorch)|libtorch (from pytorch.org) or python-pytorch|header torch/csrc/api/include/torch/torch.h
+libopenblas0-openmp|no|fast matrix products for LibTorch, sharing its threads|openblas-openmp or openblas|library libopenblas.so
+libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/yaml.h
+libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
+libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
+binutils|no|tests look at symbols with nm|binutils|command nm
+curl|no|downloads of data sets|curl|command curl
+dataset-fashion-mnist|no|Fashion-MNIST, the quick start's images|(Debian only; datasets/README.md says what else works)|file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 LIST
+}
+
+# present KIND WHAT: whether a command, header, library or file is on this system (where no package manager can be asked)
+present() {
+  case "$1" in
+    command) command -v "$2" > /dev/null ;;
+    header) for base in /usr/include /usr/local/include ${CPATH:+${CPATH//:/ }} ${CMAKE_PREFIX_PATH:+${CMAKE_PREFIX_PATH//[:;]//include }/include}; do
+        [ -e "$base/$2" ] && return 0
+      done
+      return 1 ;;
+    library) for base in /usr/lib /usr/lib64 /usr/local/lib /usr/lib/*-linux-gnu; do
+        compgen -G "$base/$2*" > /dev/null && return 0
+      done
+      return 1 ;;
+    file) [ -e "$2" ] ;;
+  esac
 }
 
 wanted() {
@@ -50,8 +66,15 @@ if [ "$list_only" = yes ]; then
 fi
 
 if ! command -v apt-get > /dev/null || ! command -v dpkg-query > /dev/null; then
-  echo "setup.sh: this system has no apt. Rotor needs, by Debian's names and what they are usually called elsewhere:" >&2
-  wanted | awk -F'|' '{ printf "  %-24s %-55s %s\n", $1, $3, $4 }' >&2
+  lacking=$(wanted | while IFS='|' read -r package _ purpose elsewhere kind_and_what; do
+    present ${kind_and_what% *} "${kind_and_what#* }" || printf '  %-24s %-55s %s\n' "$package" "$purpose" "$elsewhere"
+  done)
+  if [ -z "$lacking" ]; then
+    echo "setup.sh: no apt here, and nothing is missing" >&2
+    exit 0
+  fi
+  echo "setup.sh: this system has no apt. Missing, by Debian's names and what they are usually called elsewhere:" >&2
+  echo "$lacking" >&2
   echo "Install them, then: cmake --preset release && cmake --build --preset release" >&2
   exit 1
 fi

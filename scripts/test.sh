@@ -55,7 +55,9 @@ fashion=/usr/share/datasets/fashion-mnist
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 build/release/bin/rotor-train fit configs/fashion-mlp.yaml --set output_dir="$work/run" --set train.epochs=4
-build/release/bin/rotor-export "$work/run/checkpoint" "$work/fashion.rotor"
+build/release/bin/rotor-export "$work/run/checkpoint" "$work/fashion.rotor" 2>&1 | tee "$work/exported"
+awk 'match($0, /\(1\/[0-9.]+\)/) { exit !(substr($0, RSTART + 3, RLENGTH - 4) >= 15) }' <(tail -1 "$work/exported") ||
+  { echo "test.sh: the packed weights take more than 1/15 of the float32 ones" >&2; exit 1; }
 build/release/bin/rotor verify "$work/fashion.rotor"
 build/release/bin/seam-check "$work/run/checkpoint" "$work/fashion.rotor" --data $fashion
 for kernels in scalar ""; do
@@ -65,8 +67,11 @@ for kernels in scalar ""; do
   awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.85) }' || { echo "test.sh: expected at least 0.85" >&2; exit 1; }
 done
 
+step "Micro-benchmarks run"
+build/release/bin/rotor_bench --benchmark_min_time=0.01 > $logs/bench.log 2>&1
+
 step "Runtime alone, as on a machine without LibTorch"
-cmake --preset runtime-only -DROTOR_WERROR=ON -DCMAKE_DISABLE_FIND_PACKAGE_Torch=ON > /dev/null
+cmake --preset runtime-only -DROTOR_WERROR=ON > /dev/null
 cmake --build --preset runtime-only
 build/runtime-only/bin/rotor classify "$work/fashion.rotor" --data $fashion --limit 1000
 

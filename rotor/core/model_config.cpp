@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "rotor/core/error.h"
@@ -50,17 +51,33 @@ void require(bool ok, const char* field, const char* expected, const auto& found
 
 constexpr int64_t kMaxLayerSize = int64_t{1} << 23;  // int32 sums of int8 stay exact: 128 * 2^23 < 2^31
 
+constexpr size_t kMaxLayerSizes = 1024;
+
+/// Whether the number keeps its meaning as a float32, which is what networks compute with.
+bool is_float(double value) {
+  return std::isfinite(static_cast<float>(value));
+}
+bool is_positive_float(double value) {
+  return is_float(value) && static_cast<float>(value) >= std::numeric_limits<float>::min();
+}
+
 void validate_mlp(const MlpConfig& mlp) {
-  require(mlp.layer_sizes.size() >= 2, "layer_sizes", "at least two sizes", mlp.layer_sizes.size());
+  require(mlp.layer_sizes.size() >= 2 && mlp.layer_sizes.size() <= kMaxLayerSizes, "layer_sizes",
+          "2 to 1024 sizes", mlp.layer_sizes.size());
   for (const int64_t size : mlp.layer_sizes) {
     require(size >= 1 && size <= kMaxLayerSize, "layer_sizes", "sizes from 1 to 8388608", size);
   }
-  require(mlp.norm_eps > 0 && mlp.norm_eps < 1, "norm_eps", "a number between 0 and 1", mlp.norm_eps);
+  require(is_positive_float(mlp.norm_eps) && mlp.norm_eps < 1, "norm_eps", "a float32 between 0 and 1",
+          mlp.norm_eps);
   require(mlp.dropout >= 0 && mlp.dropout < 1, "dropout", "a number from 0 to below 1", mlp.dropout);
-  require(mlp.sign_threshold >= 0 && std::isfinite(mlp.sign_threshold), "sign_threshold",
-          "a number of at least 0", mlp.sign_threshold);
-  require(std::isfinite(mlp.input_mean), "input_mean", "a finite number", mlp.input_mean);
-  require(mlp.input_std > 0 && std::isfinite(mlp.input_std), "input_std", "a number above 0", mlp.input_std);
+  require(mlp.sign_threshold >= 0 && is_float(mlp.sign_threshold), "sign_threshold", "a number of at least 0",
+          mlp.sign_threshold);
+  require(is_float(mlp.input_mean), "input_mean", "a finite float32", mlp.input_mean);
+  require(is_positive_float(mlp.input_std), "input_std", "a float32 above 0", mlp.input_std);
+  for (const int pixel : {0, 255}) {
+    const double input = (pixel / 255.0 - mlp.input_mean) / mlp.input_std;
+    require(is_float(input), "input_mean and input_std", "inputs that a float32 can hold", input);
+  }
   require(mlp.class_names.empty() || std::cmp_equal(mlp.class_names.size(), mlp.num_classes()), "class_names",
           "no name or one a class", mlp.class_names.size());
 }

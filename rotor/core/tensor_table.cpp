@@ -37,6 +37,10 @@ int64_t num_parameters(const std::vector<TensorSpec>& table) {
   return total;
 }
 
+bool is_ternary(const ModelConfig& config, const TensorSpec& spec) {
+  return config.quantization == Quantization::ternary && spec.role == TensorRole::linear;
+}
+
 std::string scale_name(const std::string& weight_name) {
   return weight_name + "_scale";
 }

@@ -28,6 +28,9 @@ std::vector<TensorSpec> tensor_table(const ModelConfig& config);
 /// Sum of the element counts.
 int64_t num_parameters(const std::vector<TensorSpec>& table);
 
+/// Whether the model holds this tensor as ternary values and a scale.
+bool is_ternary(const ModelConfig& config, const TensorSpec& spec);
+
 /// Name of the scale that belongs to a ternary matrix: "<name>_scale".
 std::string scale_name(const std::string& weight_name);
 

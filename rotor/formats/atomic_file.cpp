@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <random>
 #include <utility>
 
 #include "rotor/core/error.h"
@@ -20,12 +22,22 @@ std::string parent_directory(const std::string& path) {
   return parent.empty() ? "." : parent.string();
 }
 
+/// A name beside `path` that no other process or thread uses.
+std::string temporary_name(const std::string& path) {
+  static std::atomic<unsigned> counter = 0;
+  std::random_device random;
+  return cat(path, ".tmp-", getpid(), "-", counter++, "-", random());
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), temporary_path_(cat(path_, ".tmp-", getpid())) {
-  if (std::filesystem::is_directory(path_)) fail(path_, ": cannot write: it is a directory");
-  fd_ = open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_path_(temporary_name(path_)) {
+  const auto status = std::filesystem::status(path_);
+  if (std::filesystem::is_directory(status)) fail(path_, ": cannot write: it is a directory");
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    fail(path_, ": cannot write: it is not a regular file");
+  }
+  fd_ = open(temporary_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd_ < 0) fail(path_, ": cannot create: ", std::strerror(errno));
 }
 
@@ -80,8 +92,7 @@ void write_file(const std::string& path, std::string_view text) {
 }
 
 void replace_symlink(const std::string& target, const std::string& link) {
-  const std::string temporary = cat(link, ".tmp-", getpid());
-  unlink(temporary.c_str());
+  const std::string temporary = temporary_name(link);
   if (symlink(target.c_str(), temporary.c_str()) != 0)
     fail(link, ": cannot create link: ", std::strerror(errno));
   if (std::rename(temporary.c_str(), link.c_str()) != 0) {

@@ -12,7 +12,8 @@ namespace rotor {
 
 class AtomicFile {
  public:
-  /// Creates the temporary file. Throws Error naming the path and the reason.
+  /// Creates the temporary file. Throws Error naming the path and the reason; what stands at `path` must be a
+  /// regular file, if anything.
   explicit AtomicFile(std::string path);
   /// Removes the temporary file unless commit() succeeded.
   ~AtomicFile();
@@ -24,7 +25,7 @@ class AtomicFile {
   void write(std::string_view text);
   /// Overwrites or extends at `offset`; the append position stays.
   void write_at(size_t offset, std::span<const uint8_t> bytes);
-  /// Syncs, and renames over the target.
+  /// Syncs, and renames over the target. Throws Error, and then leaves the target as it was.
   void commit();
 
   const std::string& path() const { return path_; }

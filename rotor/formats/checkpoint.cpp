@@ -2,8 +2,8 @@
 // table.
 #include "rotor/formats/checkpoint.h"
 
-#include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/config_json.h"
@@ -30,7 +30,9 @@ Checkpoint::Checkpoint(const std::string& directory)
       config_(read_config(directory)),
       weights_(directory + "/" + kWeightsFile) {
   const auto table = tensor_table(config_);
+  std::set<std::string> known;
   for (const TensorSpec& spec : table) {
+    known.insert(spec.name);
     const TensorInfo& found = weights_.at(spec.name);
     if (found.shape != spec.shape) {
       fail(weights_.path(), ": tensor \"", spec.name, "\": expected shape ", shape_text(spec.shape),
@@ -38,14 +40,14 @@ Checkpoint::Checkpoint(const std::string& directory)
     }
   }
   for (const TensorInfo& tensor : weights_.tensors()) {
-    const bool known = std::any_of(table.begin(), table.end(),
-                                   [&](const TensorSpec& spec) { return spec.name == tensor.name; });
-    if (!known) fail(weights_.path(), ": tensor \"", tensor.name, "\" is not part of this model");
+    if (!known.contains(tensor.name))
+      fail(weights_.path(), ": tensor \"", tensor.name, "\" is not part of this model");
   }
 }
 
 void write_checkpoint(const std::string& directory, const ModelConfig& config,
                       const std::function<std::span<const float>(const TensorSpec&)>& tensor) {
+  config.validate();
   const auto table = tensor_table(config);
   std::vector<TensorDeclaration> declarations;
   for (const TensorSpec& spec : table) declarations.push_back({spec.name, DType::f32, spec.shape});

@@ -35,8 +35,8 @@ class Checkpoint {
   SafetensorsFile weights_;
 };
 
-/// Writes config.json and model.safetensors (float32) into `directory`, which exists.
-/// `tensor` gives the values of each entry of tensor_table(config), row-major.
+/// Throws Error if `config` is not valid. Writes config.json and model.safetensors (float32) into
+/// `directory`, which exists. `tensor` gives the values of each entry of tensor_table(config), row-major.
 void write_checkpoint(const std::string& directory, const ModelConfig& config,
                       const std::function<std::span<const float>(const TensorSpec&)>& tensor);
 

@@ -73,7 +73,7 @@ class ObjectReader {
 
  private:
   [[noreturn]] void wrong_type(const std::string& key, const char* expected, const Json& found) const {
-    fail(source_, ": ", key, ": expected ", expected, ", found ", dump_json(found));
+    fail(source_, ": ", key, ": expected ", expected, ", found ", quote_json(found));
   }
 
   const Json& object_;
@@ -136,7 +136,7 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
   if (json.contains("quantization_config")) {
     if (reader.at("quantization_config") != online_quantization()) {
       fail(source, ": quantization_config: expected ", dump_json(online_quantization()), ", found ",
-           dump_json(json["quantization_config"]));
+           quote_json(json["quantization_config"]));
     }
     config.quantization = Quantization::ternary;
   }

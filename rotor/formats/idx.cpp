@@ -114,6 +114,7 @@ IdxDataset load_idx(const std::string& directory, IdxSplit split) {
 
 void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size,
                int64_t num_classes) {
+  if (data.count == 0) fail(directory, ": no images");
   if (std::cmp_not_equal(data.image_size(), expected_size)) {
     fail(directory, ": images of ", data.image_rows, "x", data.image_cols, " = ", data.image_size(),
          " pixels, the model takes ", expected_size);

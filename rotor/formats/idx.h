@@ -28,7 +28,8 @@ enum class IdxSplit { train, test };
 /// counts that differ.
 IdxDataset load_idx(const std::string& directory, IdxSplit split);
 
-/// Throws Error if an image has not `expected_size` pixels or a label is not below `num_classes`.
+/// Throws Error if there are no images, if they have not `expected_size` pixels, or if a label is not below
+/// `num_classes`.
 void check_idx(const IdxDataset& data, const std::string& directory, int64_t expected_size,
                int64_t num_classes);
 

@@ -21,7 +21,8 @@ std::string reason(const nlohmann::json::exception& e) {
 
 Json parse_json(std::string_view text, const std::string& source) {
   std::vector<std::set<std::string>> open_objects;
-  const auto on_event = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto on_event = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kMaxJsonDepth) fail(source, ": bad JSON: nested deeper than ", kMaxJsonDepth, " levels");
     switch (event) {
       case Json::parse_event_t::object_start:
         open_objects.emplace_back();
@@ -50,6 +51,12 @@ Json read_json_file(const std::string& path) {
   const MappedFile file(path);
   const auto bytes = file.bytes();
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+std::string quote_json(const Json& json) {
+  constexpr size_t kLength = 80;
+  const std::string text = dump_json(json);
+  return text.size() <= kLength ? text : text.substr(0, kLength) + "...";
 }
 
 std::string dump_json(const Json& json, int indent) {

@@ -75,28 +75,28 @@ int claim_slot(const uint8_t* data, size_t size) {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path, ": cannot open: ", std::strerror(errno));
+  // O_NONBLOCK: a pipe of that name must not hold us up; for files it means nothing.
+  fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd_ < 0) fail(path, ": cannot open: ", std::strerror(errno));
   struct stat status = {};
-  const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  const bool regular = fstat(fd_, &status) == 0 && S_ISREG(status.st_mode);
   if (!regular) {
-    close(fd);
+    release();
     fail(path,
          S_ISDIR(status.st_mode) ? ": expected a file, found a directory" : ": expected a regular file");
   }
   size_ = static_cast<size_t>(status.st_size);
   if (size_ > 0) {
     install_handler();
-    void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
+    void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
     if (data == MAP_FAILED) {
       const int error = errno;
-      close(fd);
+      release();
       fail(path, ": cannot map ", size_, " bytes: ", std::strerror(error));
     }
     data_ = static_cast<const uint8_t*>(data);
     slot_ = claim_slot(data_, size_);
   }
-  close(fd);
   if (size_ > 0 && slot_ < 0) {
     release();
     fail(path, ": cannot map: more than ", g_slots.size(), " files are mapped at once");
@@ -111,6 +111,7 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
+      fd_(std::exchange(other.fd_, -1)),
       slot_(std::exchange(other.slot_, -1)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
@@ -119,6 +120,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     path_ = std::move(other.path_);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    fd_ = std::exchange(other.fd_, -1);
     slot_ = std::exchange(other.slot_, -1);
   }
   return *this;
@@ -133,12 +135,18 @@ void MappedFile::release() noexcept {
     slot_ = -1;
   }
   if (data_ != nullptr) munmap(const_cast<uint8_t*>(data_), size_);
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
   data_ = nullptr;
   size_ = 0;
 }
 
 void MappedFile::check_intact() const {
-  if (slot_ >= 0 && g_slots[static_cast<size_t>(slot_)].lost.load()) {
+  if (size_ == 0) return;
+  // Within the last page a missing part reads as zeros without a signal: only the size tells.
+  struct stat status = {};
+  const bool shorter = fstat(fd_, &status) != 0 || std::cmp_less(status.st_size, size_);
+  if (shorter || g_slots[static_cast<size_t>(slot_)].lost.load()) {
     fail(path_, ": the file was truncated while it was in use; expected ", size_, " bytes");
   }
 }

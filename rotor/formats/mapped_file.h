@@ -24,8 +24,8 @@ class MappedFile {
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
 
-  /// Throws Error if a read since opening met a part of the file that was no longer there. Call it after
-  /// using the bytes.
+  /// Throws Error if the file is shorter than when it was opened, or was when a read met the missing part.
+  /// Call it after using the bytes.
   void check_intact() const;
 
  private:
@@ -34,6 +34,7 @@ class MappedFile {
   std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
+  int fd_ = -1;    // kept open, to ask for the size again
   int slot_ = -1;  // in the table that the SIGBUS handler reads
 };
 

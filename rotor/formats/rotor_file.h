@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -67,7 +68,7 @@ class RotorFile {
   void check_intact() const { container_.check_intact(); }
 
  private:
-  void check_version() const;
+  static void check_version(const SafetensorsFile& file);
   void check_header_checksum() const;
   void check_tensors() const;
   void check_tensor(const TensorDeclaration& expected) const;
@@ -75,6 +76,7 @@ class RotorFile {
 
   SafetensorsFile container_;
   ModelConfig config_;
+  std::map<std::string, std::vector<int64_t>> ternary_shapes_;
 };
 
 /// Writes a .rotor file: tensors in the order of tensor_table(config), each once.

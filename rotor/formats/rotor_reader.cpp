@@ -1,7 +1,7 @@
 // Opens a .rotor file: everything that can be checked without reading weights.
-#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <set>
 #include <string_view>
 
 #include "rotor/core/error.h"
@@ -12,10 +12,12 @@
 
 namespace rotor {
 
-RotorFile::RotorFile(const std::string& path) : container_(path) {
-  check_version();
+RotorFile::RotorFile(const std::string& path) : container_(path, check_version) {
   check_header_checksum();
   config_ = model_config_from_json(metadata(rotor_key::kConfig), cat(path, ": ", rotor_key::kConfig));
+  for (const TensorSpec& spec : tensor_table(config_)) {
+    if (is_ternary(config_, spec)) ternary_shapes_[spec.name] = spec.shape;
+  }
   check_tensors();
 }
 
@@ -25,20 +27,21 @@ const std::string& RotorFile::metadata(const std::string& key) const {
   return it->second;
 }
 
-void RotorFile::check_version() const {
-  if (!container_.metadata().contains(rotor_key::kFormatVersion)) {
-    fail(path(), ": not a .rotor file: metadata \"", rotor_key::kFormatVersion, "\" is missing");
+void RotorFile::check_version(const SafetensorsFile& file) {
+  const auto field = file.metadata().find(rotor_key::kFormatVersion);
+  if (field == file.metadata().end()) {
+    fail(file.path(), ": not a .rotor file: metadata \"", rotor_key::kFormatVersion, "\" is missing");
   }
-  const std::string& text = metadata(rotor_key::kFormatVersion);
+  const std::string& text = field->second;
   int version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error != std::errc() || end != text.data() + text.size() || version < 1) {
-    fail(path(), ": ", rotor_key::kFormatVersion, ": expected a whole number of at least 1, found \"", text,
-         "\"");
+    fail(file.path(), ": ", rotor_key::kFormatVersion, ": expected a whole number of at least 1, found \"",
+         text, "\"");
   }
   if (version > kRotorFormatVersion) {
-    fail(path(), ": format version ", version, " is newer than this program reads (", kRotorFormatVersion,
-         "): update rotor");
+    fail(file.path(), ": format version ", version, " is newer than this program reads (",
+         kRotorFormatVersion, "): update rotor");
   }
 }
 
@@ -84,35 +87,32 @@ void RotorFile::check_tensors() const {
     fail(path(), ": ", rotor_key::kScaleMeaning, ": expected \"multiply\", found \"",
          metadata(rotor_key::kScaleMeaning), "\"");
   }
-  const auto expected = rotor_tensors(config_);
-  for (const TensorDeclaration& tensor : expected) check_tensor(tensor);
+  std::set<std::string> known;
+  for (const TensorDeclaration& tensor : rotor_tensors(config_)) {
+    check_tensor(tensor);
+    known.insert(tensor.name);
+  }
   for (const TensorInfo& tensor : container_.tensors()) {
     metadata(rotor_key::kChecksumPrefix + tensor.name);
-    if (tensor.name.starts_with(kPaddingPrefix)) continue;
-    const bool known = std::any_of(expected.begin(), expected.end(),
-                                   [&](const TensorDeclaration& entry) { return entry.name == tensor.name; });
-    if (!known) fail(path(), ": tensor \"", tensor.name, "\" is not part of this model");
+    if (known.contains(tensor.name)) continue;
+    if (!tensor.name.starts_with(kPaddingPrefix) || tensor.dtype != DType::u8) {
+      fail(path(), ": tensor \"", tensor.name, "\" is not part of this model");
+    }
   }
-  for (const TensorSpec& spec : tensor_table(config_)) {
-    if (config_.quantization != Quantization::ternary || spec.role != TensorRole::linear) continue;
-    const std::string key = rotor_key::kShapePrefix + spec.name;
-    if (metadata(key) != shape_text(spec.shape)) {
-      fail(path(), ": ", key, ": expected ", shape_text(spec.shape), ", found ", metadata(key));
+  for (const auto& [name, shape] : ternary_shapes_) {
+    const std::string key = rotor_key::kShapePrefix + name;
+    if (metadata(key) != shape_text(shape)) {
+      fail(path(), ": ", key, ": expected ", shape_text(shape), ", found ", metadata(key));
     }
   }
 }
 
 TernaryMatrix RotorFile::ternary(const std::string& name) const {
-  const std::string& shape = metadata(rotor_key::kShapePrefix + name);
-  TernaryMatrix matrix;
-  for (const TensorSpec& spec : tensor_table(config_)) {
-    if (spec.name == name && shape_text(spec.shape) == shape) {
-      matrix.rows = spec.shape[0];
-      matrix.cols = spec.shape[1];
-    }
-  }
-  matrix.tiles = container_.bytes(container_.at(name));
-  matrix.scale = floats(scale_name(name))[0];
+  const auto shape = ternary_shapes_.find(name);
+  if (shape == ternary_shapes_.end())
+    fail(path(), ": tensor \"", name, "\" is no ternary matrix of this model");
+  TernaryMatrix matrix{shape->second[0], shape->second[1], floats(scale_name(name))[0],
+                       container_.bytes(container_.at(name))};
   if (!(matrix.scale > 0.0F) || !std::isfinite(matrix.scale)) {
     fail(path(), ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ",
          matrix.scale);

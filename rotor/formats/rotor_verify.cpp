@@ -51,10 +51,11 @@ void verify_floats(const RotorFile& file, const TensorInfo& tensor, Faults& faul
 }  // namespace
 
 std::vector<std::string> RotorFile::verify(size_t limit) const {
+  if (limit == 0) fail("verify: expected a limit of at least 1 fault, found 0");
   Faults faults(limit);
   // What the bytes mean comes first: a sentinel says more than the checksum that it breaks too.
   for (const TensorSpec& spec : tensor_table(config_)) {
-    if (config_.quantization == Quantization::ternary && spec.role == TensorRole::linear && !faults.full()) {
+    if (is_ternary(config_, spec) && !faults.full()) {
       verify_planes(*this, spec, faults);
       const float scale = floats(scale_name(spec.name))[0];
       if (!(scale > 0.0F)) {

@@ -13,10 +13,6 @@
 namespace rotor {
 namespace {
 
-bool is_ternary(const ModelConfig& config, const TensorSpec& spec) {
-  return config.quantization == Quantization::ternary && spec.role == TensorRole::linear;
-}
-
 /// rotor_tensors() with padding tensors between them.
 std::vector<TensorDeclaration> padded_layout(const ModelConfig& config) {
   std::vector<TensorDeclaration> layout;

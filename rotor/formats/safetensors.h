@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/dtype.h"
+#include "rotor/formats/json.h"
 #include "rotor/formats/mapped_file.h"
 
 namespace rotor {
@@ -42,8 +44,12 @@ std::string shape_text(const std::vector<int64_t>& shape);
 
 class SafetensorsFile {
  public:
+  /// Called when the metadata are read and before anything else is looked at: a format on top of safetensors
+  /// refuses files of a newer version here.
+  using CheckMetadata = std::function<void(const SafetensorsFile&)>;
+
   /// Throws Error naming file, tensor, expected and found. Reads no tensor data.
-  explicit SafetensorsFile(const std::string& path);
+  explicit SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata = {});
 
   const std::string& path() const { return file_.path(); }
   const Metadata& metadata() const { return metadata_; }
@@ -70,7 +76,8 @@ class SafetensorsFile {
   void check_intact() const { file_.check_intact(); }
 
  private:
-  void parse_header();
+  void parse_header(const CheckMetadata& check_metadata);
+  void parse_metadata(const Json& entry);
 
   MappedFile file_;
   size_t data_offset_ = 0;

@@ -16,6 +16,7 @@ namespace rotor {
 namespace {
 
 constexpr size_t kLengthBytes = 8;
+constexpr const char* kMetadataKey = "__metadata__";
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the reference reader's limit
 
 /// A JSON value as a non-negative 64-bit integer, or nothing.
@@ -28,24 +29,24 @@ std::optional<int64_t> as_size(const Json& value) {
 
 TensorInfo parse_tensor(const std::string& file, const std::string& name, const Json& entry) {
   const auto where = cat(file, ": tensor \"", name, "\": ");
-  if (!entry.is_object()) fail(where, "expected an object, found ", dump_json(entry));
+  if (!entry.is_object()) fail(where, "expected an object, found ", quote_json(entry));
   for (const auto& [key, value] : entry.items()) {
     if (key != "dtype" && key != "shape" && key != "data_offsets") fail(where, "unknown key \"", key, "\"");
   }
-  if (entry.size() != 3) fail(where, "expected dtype, shape and data_offsets, found ", dump_json(entry));
+  if (entry.size() != 3) fail(where, "expected dtype, shape and data_offsets, found ", quote_json(entry));
 
   TensorInfo tensor;
   tensor.name = name;
   const Json& dtype = entry["dtype"];
   const auto known = dtype.is_string() ? dtype_from_name(dtype.get<std::string>()) : std::nullopt;
-  if (!known) fail(where, "expected a known dtype, found ", dump_json(dtype));
+  if (!known) fail(where, "expected a known dtype, found ", quote_json(dtype));
   tensor.dtype = *known;
 
   const Json& shape = entry["shape"];
-  if (!shape.is_array()) fail(where, "shape: expected an array, found ", dump_json(shape));
+  if (!shape.is_array()) fail(where, "shape: expected an array, found ", quote_json(shape));
   for (const Json& dimension : shape) {
     const auto size = as_size(dimension);
-    if (!size) fail(where, "shape: expected integers of at least 0, found ", dump_json(shape));
+    if (!size) fail(where, "shape: expected integers of at least 0, found ", quote_json(shape));
     tensor.shape.push_back(*size);
   }
 
@@ -54,7 +55,7 @@ TensorInfo parse_tensor(const std::string& file, const std::string& name, const 
   const auto begin = pair ? as_size(offsets[0]) : std::nullopt;
   const auto end = pair ? as_size(offsets[1]) : std::nullopt;
   if (!begin || !end || *begin > *end)
-    fail(where, "data_offsets: expected [begin, end], found ", dump_json(offsets));
+    fail(where, "data_offsets: expected [begin, end], found ", quote_json(offsets));
   tensor.begin = static_cast<size_t>(*begin);
   tensor.end = static_cast<size_t>(*end);
 
@@ -89,37 +90,43 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
-  parse_header();
+SafetensorsFile::SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata) : file_(path) {
+  parse_header(check_metadata);
 }
 
-void SafetensorsFile::parse_header() {
+void SafetensorsFile::parse_metadata(const Json& entry) {
+  if (!entry.is_object()) fail(path(), ": __metadata__: expected an object, found ", entry.type_name());
+  for (const auto& [key, value] : entry.items()) {
+    if (!value.is_string()) {
+      fail(path(), ": __metadata__: \"", key, "\": expected a string, found ", value.type_name());
+    }
+    metadata_[key] = value.get<std::string>();
+  }
+}
+
+void SafetensorsFile::parse_header(const CheckMetadata& check_metadata) {
   const auto file = file_.bytes();
   if (file.size() < kLengthBytes) {
     fail(path(), ": truncated: expected a header length of 8 bytes, found a file of ", file.size(), " bytes");
   }
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, file.data(), kLengthBytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > file.size() - kLengthBytes) {
+  if (header_bytes > file.size() - kLengthBytes) {
     fail(path(), ": header length ", header_bytes, " is past the end of the file (", file.size(),
          " bytes): truncated, or not a safetensors file");
+  }
+  if (header_bytes > kMaxHeaderBytes) {
+    fail(path(), ": header of ", header_bytes, " bytes: expected at most ", kMaxHeaderBytes);
   }
   data_offset_ = kLengthBytes + static_cast<size_t>(header_bytes);
   const Json header = parse_json(
       {reinterpret_cast<const char*>(file.data()) + kLengthBytes, static_cast<size_t>(header_bytes)}, path());
   if (!header.is_object()) fail(path(), ": header: expected a JSON object, found ", header.type_name());
 
+  if (header.contains(kMetadataKey)) parse_metadata(header[kMetadataKey]);
+  if (check_metadata) check_metadata(*this);
   for (const auto& [name, entry] : header.items()) {
-    if (name != "__metadata__") {
-      tensors_.push_back(parse_tensor(path(), name, entry));
-      continue;
-    }
-    if (!entry.is_object()) fail(path(), ": __metadata__: expected an object, found ", entry.type_name());
-    for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string())
-        fail(path(), ": __metadata__: \"", key, "\": expected a string, found ", value.type_name());
-      metadata_[key] = value.get<std::string>();
-    }
+    if (name != kMetadataKey) tensors_.push_back(parse_tensor(path(), name, entry));
   }
 
   std::sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {

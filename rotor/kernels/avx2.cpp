@@ -214,7 +214,7 @@ int64_t dot_int8(const uint32_t* plus, const uint32_t* minus, const int8_t* valu
     const __m256i m = _mm256_and_si256(v, plane_mask(minus[i]));
     // Differences are taken after the widening add: -(-128) does not fit a byte.
     sums = _mm256_add_epi32(sums, _mm256_sub_epi32(add_bytes_in_dwords(p), add_bytes_in_dwords(m)));
-    if ((i & 0xFFFFF) == 0xFFFFF) {
+    if ((i & 0x3FFFF) == 0x3FFFF) {  // a dword grows by at most 512 a word: 2^18 * 512 * 8 lanes = 2^30
       sum += sum_of_lanes(sums);
       sums = _mm256_setzero_si256();
     }

@@ -1,7 +1,8 @@
-// A flag set by a signal handler that uninstalls itself.
+// A flag set by a signal handler that uninstalls itself. signal() is safe in a handler.
 #include "rotor/tool/interrupt.h"
 
 #include <csignal>
+#include <initializer_list>
 
 namespace rotor::tool {
 namespace {
@@ -9,12 +10,20 @@ volatile std::sig_atomic_t g_interrupted = 0;
 }
 
 void catch_interrupts() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_interrupted = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    struct sigaction previous = {};
+    sigaction(signal, nullptr, &previous);
+    if (previous.sa_handler == SIG_IGN) continue;  // a background job that is to live on
+    struct sigaction action = {};
+    action.sa_handler = [](int) {
+      g_interrupted = 1;
+      std::signal(SIGINT, SIG_DFL);  // the next one of either kind ends the process
+      std::signal(SIGTERM, SIG_DFL);
+    };
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    sigaction(signal, &action, nullptr);
+  }
 }
 
 bool interrupted() {

@@ -3,7 +3,7 @@
 
 namespace rotor::tool {
 
-/// From now on SIGINT and SIGTERM are noted instead of ending the process.
+/// From now on SIGINT and SIGTERM are noted instead of ending the process, unless they are ignored already.
 void catch_interrupts();
 
 /// Whether one was noted.

@@ -1,6 +1,7 @@
 // Dispatch of sub-commands. Wrong options of cxxopts arrive here as std::exception like everything else.
 #include "rotor/tool/main.h"
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -20,6 +21,27 @@ void print_help(const std::string& program, const std::string& about, const std:
 
 }  // namespace
 
+std::string printable(const std::string& text) {
+  constexpr size_t kLength = 1000;
+  std::string line;
+  for (const char c : text) {
+    if (line.size() >= kLength) return line + "...";
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      line += "\\n";
+    } else if (c == '\t') {
+      line += "\\t";
+    } else if (byte < 0x20 || byte == 0x7F) {
+      std::array<char, 8> code{};
+      std::snprintf(code.data(), code.size(), "\\x%02x", byte);
+      line += code.data();
+    } else {
+      line += c;
+    }
+  }
+  return line;
+}
+
 std::string version_text() {
   return "rotor " ROTOR_VERSION;
 }
@@ -34,12 +56,12 @@ int run_guarded(const std::string& program, const std::function<int()>& body) {
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail("cannot write to standard output");
     return status;
   } catch (const UsageError& e) {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), printable(e.what()).c_str());
     return 2;
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory\n", program.c_str());
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s: %s\n", program.c_str(), e.what());
+    std::fprintf(stderr, "%s: %s\n", program.c_str(), printable(e.what()).c_str());
   }
   return 1;
 }

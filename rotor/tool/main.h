@@ -33,6 +33,9 @@ class UsageError : public std::exception {
   std::string message_;
 };
 
+/// `text` as one line that is safe on a terminal: control characters as \n, \t or \xNN, at most 1000 bytes.
+std::string printable(const std::string& text);
+
 /// "rotor 0.1.0".
 std::string version_text();
 

@@ -40,7 +40,10 @@ class Backend {
   /// Name of the kernels in use, e.g. "avx2".
   virtual std::string kernels() const = 0;
 
+  /// Memory for [rows, cols] floats, unspecified at first; it lives as long as a copy of the Tensor does.
+  /// Throws Error or std::bad_alloc if there is none. A Tensor belongs to the backend that made it.
   virtual Tensor allocate(int64_t rows, int64_t cols) = 0;
+  /// Copies rows * cols values, row-major, to and from the tensor; both return when the copy is done.
   virtual void upload(std::span<const float> values, const Tensor& tensor) = 0;
   virtual void download(const Tensor& tensor, std::span<float> values) = 0;
 

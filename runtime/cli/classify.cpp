@@ -26,7 +26,7 @@ void keep_first(IdxDataset& data, size_t limit) {
 }
 
 std::string class_name(const MlpConfig& mlp, size_t index) {
-  return mlp.class_names.empty() ? std::to_string(index) : mlp.class_names[index];
+  return mlp.class_names.empty() ? std::to_string(index) : tool::printable(mlp.class_names[index]);
 }
 
 void print_confusion(const MlpConfig& mlp, const ClassifyResult& result) {

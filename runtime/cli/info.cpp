@@ -81,12 +81,12 @@ void print(const std::string& path, const Json& json) {
   for (const char* block : {"metadata", "config"}) {
     if (!json.contains(block)) continue;
     for (const auto& [key, value] : json[block].items()) {
-      std::printf("  %s: %s\n", key.c_str(),
-                  value.is_string() ? value.get<std::string>().c_str() : dump_json(value).c_str());
+      std::printf("  %s: %s\n", tool::printable(key).c_str(),
+                  tool::printable(value.is_string() ? value.get<std::string>() : dump_json(value)).c_str());
     }
   }
   for (const Json& tensor : json["tensors"]) {
-    std::printf("  %-28s %-8s %-16s %10s", tensor["name"].get<std::string>().c_str(),
+    std::printf("  %-28s %-8s %-16s %10s", tool::printable(tensor["name"].get<std::string>()).c_str(),
                 tensor["dtype"].get<std::string>().c_str(),
                 shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str(),
                 tool::bytes_text(tensor["bytes"].get<double>()).c_str());

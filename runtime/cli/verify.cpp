@@ -1,6 +1,7 @@
 // rotor verify: checksums, sentinels, shapes.
 #include <cstdio>
 
+#include "rotor/core/error.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/options.h"
 #include "runtime/cli/commands.h"
@@ -20,9 +21,11 @@ int verify(int argc, char** argv) {
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   const auto path = (*parsed)["model"].as<std::string>();
+  const auto max_faults = (*parsed)["max-faults"].as<size_t>();
+  if (max_faults < 1) fail("--max-faults: expected at least 1, found 0");
   const RotorFile file(path);
-  const auto faults = file.verify((*parsed)["max-faults"].as<size_t>());
-  for (const std::string& fault : faults) std::fprintf(stderr, "rotor: %s\n", fault.c_str());
+  const auto faults = file.verify(max_faults);
+  for (const std::string& fault : faults) std::fprintf(stderr, "rotor: %s\n", tool::printable(fault).c_str());
   if (!faults.empty()) return 1;
   std::fprintf(stderr, "%s: sound: header, %zu tensors, %zu bytes\n", path.c_str(),
                file.container().tensors().size(), file.container().file_bytes());

@@ -6,8 +6,11 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
+
+#include "rotor/core/error.h"
 
 namespace rotor::runtime {
 
@@ -51,6 +54,8 @@ ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data,
   const auto start = std::chrono::steady_clock::now();
   const auto count = static_cast<int64_t>(data.count);
   const auto classes = static_cast<size_t>(model_.config().mlp.num_classes());
+  const int64_t batch = std::clamp<int64_t>(options.batch, 1, std::max<int64_t>(count, 1));
+  const int64_t threads = std::min(options.threads, (count + batch - 1) / batch);
   ClassifyResult result;
   result.predictions.assign(data.count, -1);
   result.confusion.assign(classes, std::vector<int64_t>(classes));
@@ -62,9 +67,9 @@ ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data,
   std::mutex error_mutex;
   const auto work = [&](bool reports) {
     try {
-      Mlp::Workspace workspace = model_.make_workspace(backend, options.batch);
-      for (int64_t first; !stop && (first = next.fetch_add(options.batch)) < count;) {
-        const auto size = static_cast<size_t>(std::min(options.batch, count - first));
+      Mlp::Workspace workspace = model_.make_workspace(backend, batch);
+      for (int64_t first; !stop && (first = next.fetch_add(batch)) < count;) {
+        const auto size = static_cast<size_t>(std::min(batch, count - first));
         const auto at = static_cast<size_t>(first);
         predict_into(backend, workspace, data.pixels.data() + at * data.image_size(),
                      std::span(result.predictions).subspan(at, size));
@@ -77,10 +82,16 @@ ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data,
       stop = true;
     }
   };
-  std::vector<std::thread> helpers;
-  for (int64_t i = 1; i < options.threads; ++i) helpers.emplace_back(work, false);
-  work(true);
-  for (std::thread& helper : helpers) helper.join();
+  {
+    std::vector<std::jthread> helpers;  // joined at the end of the scope, also when a later one cannot start
+    try {
+      for (int64_t i = 1; i < threads; ++i) helpers.emplace_back(work, false);
+    } catch (const std::system_error& e) {
+      stop = true;
+      fail("cannot start ", threads, " threads: ", e.what(), "; use fewer with -t");
+    }
+    work(true);
+  }
   if (error) std::rethrow_exception(error);
   file_.check_intact();
 

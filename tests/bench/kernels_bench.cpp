@@ -150,7 +150,7 @@ void register_all() {
     const auto add = [&](const char* name, auto function) {
       benchmark::RegisterBenchmark((std::string(name) + "/" + k.name()).c_str(),
                                    [=](benchmark::State& state) { function(state, k); })
-          ->Unit(benchmark::kMicrosecond);
+          ->Unit(benchmark::kMillisecond);
     };
     add("encode_1M", encode);
     add("decode_1M", decode);

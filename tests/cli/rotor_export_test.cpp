@@ -44,6 +44,16 @@ TEST(RotorExportCommand, FullDiskLeavesNothingUnderTheName) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}), 2);
 }
 
+TEST(RotorExportCommand, DoesNotWriteOverItsSource) {
+  const TempDir dir;
+  test::write_random_checkpoint(dir.file("c"), test::small_mlp());
+  const std::string weights = test::read_bytes(dir.file("c/model.safetensors"));
+  const CommandResult result = rotor_export({dir.file("c"), dir.file("c/../c/model.safetensors")});
+  EXPECT_EQ(result.status, 1);
+  EXPECT_NE(result.err.find("lies in the checkpoint"), std::string::npos) << result.err;
+  EXPECT_EQ(test::read_bytes(dir.file("c/model.safetensors")), weights);
+}
+
 TEST(RotorExportCommand, BadSources) {
   const TempDir dir;
   const auto expect_failure = [&](const std::string& source, const std::string& part) {

@@ -40,11 +40,15 @@ TEST(ModelConfig, JsonRefusesWhatItDoesNotKnow) {
   expect_error(with("surprise", 1), {"config.json", "unknown key \"surprise\""});
   expect_error(with("model_type", "gpt2"), {"model_type", "gpt2"});
   expect_error(with("hidden_act", "gelu"), {"hidden_act", "relu | relu2 | sign", "gelu"});
-  expect_error(with("layer_sizes", {784}), {"layer_sizes", "at least two"});
+  expect_error(with("layer_sizes", {784}), {"layer_sizes", "2 to 1024 sizes"});
   expect_error(with("layer_sizes", {784, 0}), {"layer_sizes", "found 0"});
   expect_error(with("layer_sizes", {784, 1LL << 40}), {"layer_sizes", "1099511627776"});
   expect_error(with("layer_sizes", "784"), {"layer_sizes", "an array of integers"});
   expect_error(with("dropout", 1.5), {"dropout", "1.5"});
+  expect_error(with("layer_sizes", std::vector<int>(2000, 3)), {"layer_sizes", "2 to 1024 sizes", "2000"});
+  expect_error(with("rms_norm_eps", 1e-60), {"norm_eps", "float32"});
+  expect_error(with("input_std", 1e-300), {"input_std", "float32"});
+  expect_error(with("input_mean", 1e39), {"input_mean", "float32"});
   expect_error(with("use_bias", 1), {"use_bias", "true or false"});
   expect_error(with("input_std", 0), {"input_std", "above 0"});
   expect_error(with("quantization_config", {{"quant_method", "gptq"}}), {"quantization_config", "gptq"});

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +54,25 @@ TEST(AtomicFile, SaysWhyItCannotWrite) {
   expect_error([&] { AtomicFile{dir.file("no/such/folder/f")}; },
                {"no/such/folder/f", "No such file or directory"});
   expect_error([&] { AtomicFile{dir.path()}; }, {"is a directory"});
+}
+
+TEST(AtomicFile, WritesNoSpecialFile) {
+  const TempDir dir;
+  ASSERT_EQ(mkfifo(dir.file("pipe").c_str(), 0600), 0);
+  expect_error([&] { AtomicFile{dir.file("pipe")}; }, {"pipe", "not a regular file"});
+  expect_error([] { AtomicFile{"/dev/null"}; }, {"/dev/null", "not a regular file"});
+}
+
+TEST(AtomicFile, TwoWritersOfOneNameDoNotMix) {
+  const TempDir dir;
+  AtomicFile a(dir.file("f"));
+  AtomicFile b(dir.file("f"));
+  a.write("first");
+  b.write("second");
+  a.commit();
+  b.commit();
+  EXPECT_EQ(test::read_bytes(dir.file("f")), "second");
+  EXPECT_EQ(entries(dir), 1U);
 }
 
 TEST(AtomicFile, FullDiskLeavesNothingBehind) {

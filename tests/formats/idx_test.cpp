@@ -104,6 +104,7 @@ TEST_F(IdxTest, ChecksAgainstTheModel) {
   write(images_, labels_);
   const IdxDataset data = load_idx(dir_.path(), IdxSplit::test);
   check_idx(data, "dir", 6, 10);
+  expect_error([] { check_idx({}, "dir", 784, 10); }, {"dir", "no images"});
   expect_error([&] { check_idx(data, "dir", 784, 10); }, {"dir", "2x3 = 6 pixels", "784"});
   expect_error([&] { check_idx(data, "dir", 6, 9); }, {"label 1", "below 9", "found 9"});
 }

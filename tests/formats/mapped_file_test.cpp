@@ -2,6 +2,7 @@
 #include "rotor/formats/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <numeric>
@@ -45,6 +46,21 @@ TEST(MappedFile, TruncationUnderTheMappingIsAnErrorNotACrash) {
   // A later mapping that takes the same slot starts clean.
   test::write_bytes(dir.file("g"), "abc");
   MappedFile(dir.file("g")).check_intact();
+}
+
+TEST(MappedFile, TruncationByOneByteIsFound) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), std::string(3000, 'x'));
+  const MappedFile file(dir.file("f"));
+  file.check_intact();
+  ASSERT_EQ(truncate(dir.file("f").c_str(), 2999), 0);
+  expect_error([&] { file.check_intact(); }, {"truncated while it was in use", "3000"});
+}
+
+TEST(MappedFile, APipeIsAnErrorAndDoesNotHang) {
+  const TempDir dir;
+  ASSERT_EQ(mkfifo(dir.file("pipe").c_str(), 0600), 0);
+  expect_error([&] { MappedFile{dir.file("pipe")}; }, {"regular file"});
 }
 
 TEST(MappedFile, ManyMappingsAreAnErrorNotACrash) {

@@ -85,9 +85,9 @@ TEST_F(RotorFileTest, IsTheSameEveryTime) {
   EXPECT_EQ(test::read_bytes(dir_.file("again.rotor")), good_);
 }
 
-TEST_F(RotorFileTest, EveryFlippedDataBitIsFound) {
+TEST_F(RotorFileTest, AFlippedBitInAnyDataByteIsFound) {
   const size_t data = RotorFile(path_).container().data_offset();
-  for (size_t byte = data; byte < good_.size(); byte += 7) {
+  for (size_t byte = data; byte < good_.size(); ++byte) {
     std::string bytes = good_;
     bytes[byte] = static_cast<char>(bytes[byte] ^ (1 << byte % 8));
     write(bytes);
@@ -96,7 +96,7 @@ TEST_F(RotorFileTest, EveryFlippedDataBitIsFound) {
   }
 }
 
-TEST_F(RotorFileTest, EveryFlippedHeaderBitIsRefused) {
+TEST_F(RotorFileTest, AFlippedBitInAnyHeaderByteIsRefused) {
   // The header's own text and some of its padding.
   const size_t text = good_.find_last_not_of(' ', RotorFile(path_).container().data_offset() - 1);
   for (size_t byte = 0; byte < text + 3; ++byte) {
@@ -107,7 +107,7 @@ TEST_F(RotorFileTest, EveryFlippedHeaderBitIsRefused) {
   }
 }
 
-TEST_F(RotorFileTest, EveryTruncationIsRefused) {
+TEST_F(RotorFileTest, TruncationIsRefused) {
   for (size_t size = 0; size < good_.size(); size += 61) {
     write(good_.substr(0, size));
     EXPECT_THROW(RotorFile{path_}, Error) << size;
@@ -122,6 +122,10 @@ TEST_F(RotorFileTest, NewerVersionIsRefused) {
   expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"x\""),
                  {"whole number", "x"});
   expect_refused(replaced("rotor.format_version", "rotor.format_versiox"), {"not a .rotor file"});
+  // A newer format may hold what this reader has no name for: the version is what the user must hear of.
+  std::string newer = replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"2\"");
+  newer.replace(newer.find("\"F32\""), 5, "\"Q99\"");
+  expect_refused(newer, {"format version 2 is newer"});
 }
 
 TEST_F(RotorFileTest, ConfigThatDoesNotFitTheTensorsIsRefused) {
@@ -174,8 +178,6 @@ TEST_F(RotorFileTest, BadScaleIsRefusedAtLoadAndFound) {
 TEST_F(RotorFileTest, MissingAndForeignTensorsAreRefused) {
   expect_refused(resealed(replaced("\"layers.0.norm.weight\":{", "\"layers.0.norm.weighu\":{")),
                  {"\"layers.0.norm.weight\" is missing"});
-  ModelConfig without_bias = test::small_mlp();
-  without_bias.mlp.bias = false;
   expect_refused(resealed(replaced("\\\"use_bias\\\":true", "\\\"use_bias\\\":null")), {"use_bias"});
 }
 
@@ -185,6 +187,7 @@ TEST_F(RotorFileTest, VerifyStopsAtItsLimit) {
   for (size_t i = 0; i < 128; ++i) bytes[at + i] = '\xff';
   write(bytes);
   EXPECT_EQ(RotorFile(path_).verify(5).size(), 5U);
+  expect_error([&] { static_cast<void>(RotorFile(path_).verify(0)); }, {"at least 1"});
 }
 
 TEST(RotorWriterTest, RefusesWhatVerifyWouldFind) {

@@ -107,7 +107,25 @@ TEST(Safetensors, BadHeaders) {
   expect_bad_header("{", "", {"bad JSON"});
   expect_bad_header("[]", "", {"expected a JSON object, found array"});
   expect_bad_header("{\"a\": 1}", "", {"\"a\"", "expected an object"});
-  expect_bad_header(std::string(100000, '['), "", {"bad JSON"});
+  expect_bad_header(std::string(100000, '['), "", {"bad JSON", "nested deeper"});
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  expect_bad_header("{\"a\":{\"dtype\":\"U8\",\"shape\":" + deep + ",\"data_offsets\":[0,0]}}", "",
+                    {"bad JSON", "nested deeper"});
+}
+
+TEST(Safetensors, ErrorsQuoteAtMostALine) {
+  std::string many = "[";
+  for (int i = 0; i < 50000; ++i) many += "-1,";
+  const TempDir dir;
+  test::write_bytes(
+      dir.file("f"),
+      raw_file("{\"a\":{\"dtype\":\"U8\",\"shape\":" + many + "-1],\"data_offsets\":[0,0]}}", ""));
+  try {
+    SafetensorsFile file(dir.file("f"));
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_LT(std::string(e.what()).size(), dir.path().size() + 200);
+  }
 }
 
 TEST(Safetensors, BadTensors) {

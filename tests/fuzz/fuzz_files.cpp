@@ -1,5 +1,7 @@
-// Hostile files: the first byte chooses the reader, the rest is the file. Readers may throw rotor::Error and nothing else.
-//   build/fuzz/bin/fuzz_files -max_total_time=60 CORPUS      seed it with small .rotor, safetensors and IDX files
+// Hostile files: the first byte chooses the reader, the rest is the file. Readers may throw rotor::Error and
+// nothing else.
+//   build/fuzz/bin/fuzz_files -max_total_time=60 CORPUS      seed it with small .rotor, safetensors and IDX
+//   files
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -30,7 +30,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t batch = data[3] % 9 + 1U;
   const auto byte = [&](size_t i) { return size > 4 ? data[4 + i % (size - 4)] : uint8_t{0}; };
   std::vector<int8_t> weights(rows * cols);
-  for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<int8_t>((byte(i) + i / (size - 3)) % 3) - 1;
+  for (size_t i = 0; i < weights.size(); ++i)
+    weights[i] = static_cast<int8_t>((byte(i) + i / (size - 3)) % 3) - 1;
   std::vector<uint8_t> tiles(tile_bytes(rows, cols));
   pack_tiles(weights, rows, cols, tiles);
   const size_t padded = column_tiles(cols) * kTileColumns;
@@ -50,13 +51,22 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     k->matvec_int8(tiles.data(), row_tile_count, column_tile_count, x.data(), rest);
     TernaryVector planes(cols);
     k->ternarize(floats.data(), cols, 3.0F, planes.plus.data(), planes.minus.data());
-    k->matvec_ternary(tiles.data(), row_tile_count, column_tile_count, planes.plus.data(), planes.minus.data(),
-                      rest + row_tile_count * kTileRows);
+    k->matvec_ternary(tiles.data(), row_tile_count, column_tile_count, planes.plus.data(),
+                      planes.minus.data(), rest + row_tile_count * kTileRows);
     std::vector<int8_t> codes(cols);
     const float scale = k->quantize_int8(floats.data(), cols, codes.data());
     int32_t scale_bits = 0;
     std::memcpy(&scale_bits, &scale, 4);
     sums.push_back(scale_bits);
+    TernaryVector row(cols);
+    k->encode_trits(weights.data(), cols, row.plus.data(), row.minus.data());
+    sums.push_back(static_cast<int32_t>(k->dot_ternary(row.plus.data(), row.minus.data(), planes.plus.data(),
+                                                       planes.minus.data(), row.plus.size())));
+    sums.push_back(
+        static_cast<int32_t>(k->dot_int8(row.plus.data(), row.minus.data(), x.data(), row.plus.size())));
+    std::vector<int8_t> decoded(cols);
+    k->decode_trits(row.plus.data(), row.minus.data(), cols, decoded.data());
+    sums.insert(sums.end(), decoded.begin(), decoded.end());
     sums.insert(sums.end(), codes.begin(), codes.end());
     sums.insert(sums.end(), planes.plus.begin(), planes.plus.end());
     sums.insert(sums.end(), planes.minus.begin(), planes.minus.end());
@@ -64,7 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   const auto expected = results(scalar);
   for (auto& entry : kernels::registered_sets()) {
-    if (entry.set->supported()) require_equal(results(kernels::Kernels(entry)), expected, "a result", entry.set->name);
+    if (entry.set->supported())
+      require_equal(results(kernels::Kernels(entry)), expected, "a result", entry.set->name);
   }
   return 0;
 }

@@ -193,6 +193,22 @@ TEST_P(KernelSetTest, DotProductOf16384OnesDoesNotWrap) {
   EXPECT_EQ(sums[0], 16384);
 }
 
+TEST_P(KernelSetTest, LongDotProductsDoNotWrap) {
+  // Past the sizes at which 32-bit partial sums must have been added up: all +1 times 127, and times -128.
+  constexpr size_t kWords = (size_t{1} << 20) + 9;
+  const std::vector<uint32_t> ones(kWords, 0xFFFFFFFF);
+  const std::vector<uint32_t> zeros(kWords);
+  for (const int value : {127, -128}) {
+    const std::vector<int8_t> x(kWords * kWordColumns, static_cast<int8_t>(value));
+    const int64_t expected = static_cast<int64_t>(kWords * kWordColumns) * value;
+    EXPECT_EQ(kernels_->dot_int8(ones.data(), zeros.data(), x.data(), kWords), expected);
+    EXPECT_EQ(kernels_->dot_int8(zeros.data(), ones.data(), x.data(), kWords), -expected);
+  }
+  const auto count = static_cast<int64_t>(kWords * kWordColumns);
+  EXPECT_EQ(kernels_->dot_ternary(ones.data(), zeros.data(), ones.data(), zeros.data(), kWords), count);
+  EXPECT_EQ(kernels_->dot_ternary(ones.data(), zeros.data(), zeros.data(), ones.data(), kWords), -count);
+}
+
 TEST_P(KernelSetTest, SaturatedInputs) {
   for (const size_t cols : {32, 6912, 40000}) {
     for (const int weight : {-1, 1}) {

@@ -146,7 +146,7 @@ TEST_F(ClassifierTest, BatchesAndThreadsChangeNothing) {
   const auto expected = classifier.predict(*backend, data_.pixels.data(), 333, 1);
   for (const int64_t batch : {1, 7, 32, 1000}) {
     EXPECT_EQ(classifier.predict(*backend, data_.pixels.data(), 333, batch), expected);
-    for (const int64_t threads : {1, 3}) {
+    for (const int64_t threads : {1, 3, 50}) {
       const ClassifyResult result =
           classifier.evaluate(*backend, data_, {.batch = batch, .threads = threads});
       EXPECT_EQ(result.predictions, expected);

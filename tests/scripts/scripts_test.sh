@@ -20,10 +20,13 @@ done
 check "setup.sh --list names LibTorch" bash -c 'scripts/setup.sh --list | grep -q libtorch-dev'
 check "setup.sh --runtime-only --list does not" bash -c '! scripts/setup.sh --runtime-only --list | grep -q libtorch'
 
-# A system without apt is told what is missing and how it is called there.
+# A system without apt is told what is missing, that alone, and how it is called there.
 mkdir "$work/bin"
-for tool in bash awk sed cat env; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
-check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'xxhash-devel' $work/said"
+for tool in bash awk sed cat env g++; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'ninja-build .* ninja' $work/said"
+check "setup.sh without apt does not name what is there" refused grep -q 'g++ ' "$work/said"
+for tool in cmake ninja ccache git nm curl; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+check "setup.sh without apt and nothing missing" env "PATH=$work/bin" scripts/setup.sh
 
 # A mirror that serves something else: refused by its checksum, and nothing stays.
 mkdir "$work/mirror"

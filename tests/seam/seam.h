@@ -34,13 +34,18 @@ struct SeamReport {
 /// Largest tie distance that float rounding explains: values are below 128, relative errors a few 2^-24.
 inline constexpr double kTieTolerance = 1e-4;
 
+/// Largest difference of logits that float rounding explains where every code is equal.
+inline constexpr double kLogitTolerance = 1e-3;
+
+/// Throws Error if the two have different configurations.
 SeamReport compare_seam(train::TernaryMlp& module, const runtime::Classifier& packed,
                         runtime::Backend& backend, const IdxDataset& data);
 
 /// One line a code difference of an image whose class differs, as people read it.
 std::string describe(const SeamReport& report);
 
-/// Whether at most `max_images` classes differ, each explained by a tie.
+/// Whether there were images, at most `max_images` classes differ, every differing code is a tie, and all
+/// other logits are within kLogitTolerance.
 bool acceptable(const SeamReport& report, size_t max_images);
 
 }  // namespace rotor::test

@@ -103,6 +103,8 @@ TEST_F(ConfigTest, WrongRanges) {
   expect_bad(with("2.0e-3", ".nan"), {"train.learning_rate", "nan"});
   expect_bad(with("activation: relu", "dropout: 1.5"), {"model.dropout", "from 0 to 0.99", "1.5"});
   expect_bad(with("[784, 256, 10]", "[784]"), {"model.layer_sizes", "at least two"});
+  expect_bad(with("[784, 256, 10]", "[200000, 10]"), {":4", "model.layer_sizes", "132104", "200000"});
+  expect_bad(with("activation: relu", "norm_eps: 1.0"), {":5", "model.norm_eps"});
   expect_bad(with("activation: relu", "class_names: [a]"), {"model.class_names", "10 names, found 1"});
   expect_bad(std::string(kGood) + "  betas: [0.9]\n", {"train.betas", "two numbers"});
 }
@@ -121,6 +123,8 @@ TEST_F(ConfigTest, FilesThatAreNoYaml) {
   expect_error([&] { load_train_config(dir_.file("none.yaml"), {}); }, {"none.yaml", "cannot open"});
   expect_bad("a: [1, 2\nb: 3\n", {path_ + ":", "bad YAML"});
   expect_bad("- a\n- b\n", {path_, "keys and values"});
+  expect_bad(std::string(kGood) + "---\nseed: 2\n", {path_, "one YAML document"});
+  expect_error([&] { load_train_config(dir_.path(), {}); }, {"cannot open"});
 }
 
 TEST_F(ConfigTest, Overrides) {
@@ -131,6 +135,7 @@ TEST_F(ConfigTest, Overrides) {
   expect_bad(kGood, {"--set train.epochs=x", "train.epochs"}, {"train.epochs=x"});
   expect_bad(kGood, {"--set train.epoch=1", "unknown key", "\"epochs\""}, {"train.epoch=1"});
   expect_bad(kGood, {"--set train", "KEY.PATH=VALUE"}, {"train"});
+  expect_bad(kGood, {"--set train.epochs.=1", "KEY.PATH=VALUE"}, {"train.epochs.=1"});
   expect_bad(kGood, {"--set output_dir.x=1", "not a section"}, {"output_dir.x=1"});
   expect_bad(kGood, {"--set train.epochs=[", "bad YAML"}, {"train.epochs=["});
 }

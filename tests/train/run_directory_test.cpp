@@ -73,5 +73,35 @@ TEST(RunDirectory, SaysWhyItCannotBeMade) {
   test::expect_error([&] { RunDirectory{dir.file("file")}; }, {"file", "cannot create output_dir"});
 }
 
+TEST(RunDirectory, OneRunAtATime) {
+  const TempDir dir;
+  {
+    const RunDirectory run(dir.file("run"));
+    test::expect_error([&] { RunDirectory{dir.file("run")}; }, {"another run is writing here"});
+  }
+  EXPECT_NO_THROW(RunDirectory{dir.file("run")});
+}
+
+TEST(RunDirectory, RemovesWhatAKilledRunLeft) {
+  const TempDir dir;
+  {
+    RunDirectory run(dir.file("run"));
+    add(run, 1, true);
+  }
+  fs::create_directories(dir.file("run/checkpoints/step-2.tmp"));
+  const RunDirectory run(dir.file("run"));
+  EXPECT_FALSE(fs::exists(dir.file("run/checkpoints/step-2.tmp")));
+  EXPECT_EQ(test::read_bytes(dir.file("run/best/f")), "1");
+}
+
+TEST(RunDirectory, TheSameStepTwiceReplacesIt) {
+  const TempDir dir;
+  RunDirectory run(dir.file("run"));
+  add(run, 1, true);
+  run.add_checkpoint(1, false, 1, [](const std::string& d) { test::write_bytes(d + "/f", "again"); });
+  EXPECT_EQ(test::read_bytes(dir.file("run/checkpoint/f")), "again");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.file("run/checkpoints")), {}), 1);
+}
+
 }  // namespace
 }  // namespace rotor::train

@@ -58,6 +58,32 @@ TEST(Seam, DetectsADifferentModel) {
     module->named_parameters()["layers.1.linear.weight"][3][4] = 9.0;
   }
   EXPECT_FALSE(test::acceptable(test::compare_seam(module, packed, *backend, data), 2));
+  EXPECT_FALSE(test::acceptable(test::compare_seam(module, packed, *backend, {0, 8, 8, {}, {}}), 2))
+      << "no images";
+  config.mlp.layer_sizes[1] = 38;
+  TernaryMlp other(config);
+  test::expect_error([&] { test::compare_seam(other, packed, *backend, data); },
+                     {"different configurations"});
+}
+
+TEST(Seam, DetectsAScaleThatIsOff) {
+  // The last layer's scale changes no class, only the logits.
+  const test::TempDir dir;
+  test::write_idx_dataset(dir.path(), 1, 100);
+  const IdxDataset data = load_idx(dir.path(), IdxSplit::test);
+  TernaryMlp module(test::small_mlp(Activation::relu, Quantization::ternary, false));
+  save_parameters(*module, module->config(), dir.path());
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  const RotorFile file(dir.file("m.rotor"));
+  const runtime::Classifier packed(file);
+  const auto backend = runtime::make_backend();
+  {
+    const torch::NoGradGuard no_grad;
+    module->named_parameters()["layers.2.linear.weight"].mul_(1.01);
+  }
+  const auto report = test::compare_seam(module, packed, *backend, data);
+  EXPECT_TRUE(report.differing_images.empty());
+  EXPECT_FALSE(test::acceptable(report, 2));
 }
 
 }  // namespace

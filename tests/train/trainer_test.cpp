@@ -121,13 +121,42 @@ TEST_F(TrainerTest, DamagedStateIsAClearError) {
   c.epochs = 1;
   Trainer(c, StartMode::fresh).run();
   const std::string state = dir_.file("run/checkpoint/trainer.json");
-  const std::string good = test::read_bytes(state);
-  test::write_bytes(state, "{}");
-  expect_error([&] { Trainer(c, StartMode::resume); }, {"trainer.json", "not a trainer state"});
-  test::write_bytes(state, good);
   const std::string optimizer = dir_.file("run/checkpoint/optimizer.safetensors");
-  test::write_bytes(optimizer, test::read_bytes(optimizer).substr(0, 100));
-  expect_error([&] { Trainer(c, StartMode::resume); }, {"optimizer.safetensors", "truncated"});
+  const auto expect_refused = [&](const std::string& path, const std::string& bytes,
+                                  std::vector<std::string> parts) {
+    const std::string good = test::read_bytes(path);
+    test::write_bytes(path, bytes);
+    expect_error([&] { Trainer(c, StartMode::resume); }, parts);
+    test::write_bytes(path, good);
+  };
+  const auto with = [&](const char* key, const Json& value) {
+    Json json = read_json_file(state);
+    json[key] = value;
+    return dump_json(json);
+  };
+  expect_refused(state, "{}", {"trainer.json", "not a trainer state"});
+  expect_refused(state, with("step", -5), {"step", "found -5"});
+  expect_refused(state, with("step", 99), {"step", "0 to 19", "found 99"});
+  expect_refused(state, with("step", 18), {"optimizer.safetensors", "step: expected 18, found 19"});
+  expect_refused(state, with("data", "0"), {"other training images"});
+  expect_refused(optimizer, test::read_bytes(optimizer).substr(0, 100),
+                 {"optimizer.safetensors", "truncated"});
+  SafetensorsWriter(optimizer + ".empty", {{"step", "19"}}, {}).commit();
+  expect_refused(optimizer, test::read_bytes(optimizer + ".empty"), {"exp_avg.layers.0.linear", "missing"});
+  EXPECT_NO_THROW(Trainer(c, StartMode::resume));
+}
+
+TEST_F(TrainerTest, MetricsOfARunWithoutCheckpointsAreDropped) {
+  TrainConfig c = config("run");
+  c.epochs = 1;
+  Trainer(c, StartMode::fresh).run();
+  const size_t lines = metrics("run").size();
+  for (const char* name : {"run/checkpoint", "run/best"}) std::filesystem::remove(dir_.file(name));
+  for (const StartMode mode : {StartMode::fresh, StartMode::overwrite, StartMode::resume}) {
+    Trainer(c, mode).run();
+    EXPECT_EQ(metrics("run").size(), lines);
+    for (const char* name : {"run/checkpoint", "run/best"}) std::filesystem::remove(dir_.file(name));
+  }
 }
 
 TEST_F(TrainerTest, DivergenceIsAnError) {
@@ -138,6 +167,10 @@ TEST_F(TrainerTest, DivergenceIsAnError) {
   c.optimizer.learning_rate = 1000;
   c.optimizer.clip_norm = 0;
   expect_error([&] { Trainer(c, StartMode::fresh).run(); }, {"training diverged at step", "learning_rate"});
+  c.model.quantization = Quantization::ternary;
+  c.optimizer.learning_rate = 1e30;
+  expect_error([&] { Trainer(c, StartMode::overwrite).run(); },
+               {"training diverged at step", "learning_rate"});
 }
 
 TEST_F(TrainerTest, BadDataIsAnError) {

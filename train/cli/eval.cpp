@@ -3,6 +3,7 @@
 
 #include "rotor/formats/json.h"
 #include "rotor/tool/options.h"
+#include "train/cli/blas.h"
 #include "train/cli/commands.h"
 #include "train/trainer/trainer.h"
 
@@ -28,6 +29,7 @@ int eval(int argc, char** argv) {
     throw tool::UsageError("expected --checkpoint DIR; see rotor-train eval --help");
   const TrainConfig config =
       load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  use_fast_blas();
   set_threads(config.threads);
   const torch::Device device = make_device(config.device);
   const Checkpoint checkpoint((*parsed)["checkpoint"].as<std::string>());

@@ -3,6 +3,7 @@
 
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/options.h"
+#include "train/cli/blas.h"
 #include "train/cli/commands.h"
 #include "train/trainer/trainer.h"
 
@@ -30,8 +31,10 @@ int fit(int argc, char** argv) {
   if (resume && overwrite) throw tool::UsageError("--resume and --overwrite exclude each other");
   const TrainConfig config =
       load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  use_fast_blas();
   tool::catch_interrupts();
   Trainer trainer(config, resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh);
+  print_blas_note();
   if (!trainer.run()) {
     std::fprintf(stderr, "interrupted: checkpoint written to %s/checkpoint; go on with --resume\n",
                  config.output_dir.c_str());

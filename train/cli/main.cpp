@@ -22,7 +22,7 @@ int without_backtrace(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace rotor::train::cli;
-  use_fast_blas(argv);
+  remember_arguments(argc, argv);
   return rotor::tool::run_commands(
       argc, argv, "rotor-train", "rotor-train trains ternary neural networks.",
       {{"fit", "train a model as a config says", without_backtrace<fit>},

@@ -2,6 +2,7 @@
 #include "train/config/config_document.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -35,7 +36,9 @@ std::string node_text(const YAML::Node& node) {
 
 YAML::Node parse_yaml(const std::string& text, const std::string& source) {
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) fail(source, ": expected one YAML document, found ", documents.size());
+    return documents.empty() ? YAML::Node() : documents[0];
   } catch (const YAML::Exception& e) {
     fail(source, ":", e.mark.line + 1, ": bad YAML: ", e.msg);
   }
@@ -76,7 +79,7 @@ std::string range_text(const std::string& expected, const T& low, const T& high)
 ConfigDocument::ConfigDocument(const std::string& path, const std::vector<std::string>& overrides)
     : path_(path) {
   std::ifstream file(path);
-  if (!file) fail(path, ": cannot open config file");
+  if (!file || std::filesystem::is_directory(path)) fail(path, ": cannot open config file");
   std::ostringstream text;
   text << file.rdbuf();
   root_ = parse_yaml(text.str(), path);
@@ -87,7 +90,8 @@ ConfigDocument::ConfigDocument(const std::string& path, const std::vector<std::s
 void ConfigDocument::apply_override(const std::string& text) {
   const size_t equals = text.find('=');
   const std::string source = "--set " + text;
-  if (equals == std::string::npos || equals == 0) fail(source, ": expected KEY.PATH=VALUE");
+  if (equals == std::string::npos || equals == 0 || text[equals - 1] == '.')
+    fail(source, ": expected KEY.PATH=VALUE");
   const std::string key_path = text.substr(0, equals);
   const YAML::Node value = parse_yaml(text.substr(equals + 1), source);
   YAML::Node node = root_;

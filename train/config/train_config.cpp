@@ -41,16 +41,28 @@ ModelConfig read_model(ConfigSection section) {
   mlp.layer_sizes = section.integers("layer_sizes", std::nullopt, 1, int64_t{1} << 23);
   mlp.activation = enum_value(section, "activation", mlp.activation);
   mlp.norm = enum_value(section, "norm", mlp.norm);
-  mlp.norm_eps = section.number("norm_eps", mlp.norm_eps, 1e-30, 1.0);
+  mlp.norm_eps = section.number("norm_eps", mlp.norm_eps, 1e-30, 0.1);
   mlp.bias = section.boolean("bias", mlp.bias);
   mlp.dropout = section.number("dropout", mlp.dropout, 0.0, 0.99);
   mlp.sign_threshold = section.number("sign_threshold", mlp.sign_threshold, 0.0, 1e6);
   mlp.class_names = section.texts("class_names", mlp.class_names);
   section.done();
+  constexpr int64_t kMaxExactInputs = (int64_t{1} << 24) / 127;  // train/models/ternary_linear.h
+  const int64_t widest =
+      mlp.layer_sizes.empty() ? 0 : *std::max_element(mlp.layer_sizes.begin(), mlp.layer_sizes.end());
+  if (model.quantization == Quantization::ternary && widest > kMaxExactInputs) {
+    section.fail_at("layer_sizes",
+                    cat("expected at most ", kMaxExactInputs, " in a ternary model, found ", widest));
+  }
   if (mlp.layer_sizes.size() < 2) section.fail_at("layer_sizes", "expected at least two sizes");
   if (!mlp.class_names.empty() && static_cast<int64_t>(mlp.class_names.size()) != mlp.num_classes()) {
     section.fail_at("class_names",
                     cat("expected ", mlp.num_classes(), " names, found ", mlp.class_names.size()));
+  }
+  try {
+    model.validate();
+  } catch (const Error& e) {
+    section.fail_at("type", e.what());
   }
   return model;
 }

@@ -25,7 +25,7 @@ class ImageDataset {
   int64_t size() const { return static_cast<int64_t>(data_.count); }
   const IdxDataset& raw() const { return data_; }
 
-  /// The images at `indices`, normalised as `config` says.
+  /// The images at `indices`, each pixel p as pixel_table[p] (core/model_config.h), on `device`.
   Batch batch(std::span<const int64_t> indices, const std::vector<float>& pixel_table,
               torch::Device device) const;
 

@@ -20,6 +20,7 @@ struct LayerImpl : torch::nn::Module {
 }  // namespace
 
 TernaryMlpImpl::TernaryMlpImpl(const ModelConfig& config) : torch::nn::Module("TernaryMlp"), config_(config) {
+  config_.validate();
   const MlpConfig& mlp = config_.mlp;
   auto layers = register_module("layers", torch::nn::ModuleList());
   for (int64_t i = 0; i < mlp.num_layers(); ++i) {

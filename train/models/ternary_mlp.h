@@ -41,7 +41,7 @@ class TernaryMlpImpl : public torch::nn::Module {
   /// the sign).
   using Observer = std::function<void(int64_t layer, const torch::Tensor& input)>;
 
-  /// `config` is valid and of type mlp.
+  /// Throws Error if `config` is not valid or not of type mlp.
   explicit TernaryMlpImpl(const ModelConfig& config);
 
   /// Images [B, inputs], normalised, to logits [B, classes].

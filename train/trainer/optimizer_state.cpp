@@ -12,6 +12,8 @@
 namespace rotor::train {
 namespace {
 
+constexpr const char* kStepKey = "step";
+
 /// LibTorch keys its states by the address of the parameter: as text up to 1.13, as a pointer since 2.
 template <class Map>
 typename Map::key_type state_key(const torch::Tensor& parameter) {
@@ -44,11 +46,10 @@ std::unique_ptr<torch::optim::OptimizerParamState> make_state(OptimizerKind kind
   return nullptr;
 }
 
-/// A tensor of a parameter's state by its name in files, and the step count if the optimizer has one.
+/// The tensors of a parameter's state by their names in files, and the step count if the optimizer has one.
 struct StateView {
   std::vector<std::pair<std::string, std::function<torch::Tensor()>>> read;
   std::vector<std::function<void(torch::Tensor)>> write;
-  std::function<int64_t()> step = [] { return int64_t{0}; };
   std::function<void(int64_t)> set_step = [](int64_t) {};
 };
 
@@ -58,7 +59,6 @@ StateView adam_view(State& state) {
                    {"exp_avg_sq", [&] { return state.exp_avg_sq(); }}},
           .write = {[&](torch::Tensor t) { state.exp_avg(std::move(t)); },
                     [&](torch::Tensor t) { state.exp_avg_sq(std::move(t)); }},
-          .step = [&] { return static_cast<int64_t>(state.step()); },
           .set_step = [&](int64_t step) { state.step(step); }};
 }
 
@@ -73,59 +73,58 @@ StateView view_of(torch::optim::OptimizerParamState& state, OptimizerKind kind) 
 }  // namespace
 
 void save_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
-                    const std::string& path) {
+                    int64_t step, const std::string& path) {
   std::vector<TensorDeclaration> declarations;
   std::vector<torch::Tensor> tensors;
-  int64_t step = 0;
   for (const auto& parameter : module.named_parameters()) {
     torch::optim::OptimizerParamState* state = find_state(optimizer, parameter.value());
     if (state == nullptr) continue;
-    const StateView view = view_of(*state, kind);
-    step = view.step();
-    for (const auto& [name, read] : view.read) {
+    for (const auto& [name, read] : view_of(*state, kind).read) {
       const torch::Tensor tensor = read();
       if (!tensor.defined()) continue;  // SGD without momentum keeps none
       tensors.push_back(tensor.detach().to(torch::kCPU, torch::kFloat32).contiguous());
       declarations.push_back({cat(name, ".", parameter.key()), DType::f32, tensor.sizes().vec()});
     }
   }
-  SafetensorsWriter writer(path, {{"step", cat(step)}}, declarations);
+  SafetensorsWriter writer(path, {{kStepKey, cat(step)}}, declarations);
   for (const torch::Tensor& tensor : tensors) {
     writer.write({static_cast<const uint8_t*>(tensor.data_ptr()), tensor.nbytes()});
   }
   writer.commit();
 }
 
-void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
-                    const std::string& path) {
+void load_optimizer(torch::optim::Optimizer& optimizer, const OptimizerConfig& config,
+                    const torch::nn::Module& module, int64_t step, const std::string& path) {
   const SafetensorsFile file(path);
-  const auto step_text = file.metadata().find("step");
-  if (step_text == file.metadata().end()) fail(path, ": metadata \"step\" is missing");
-  const int64_t step = std::atoll(step_text->second.c_str());
-  size_t found = 0;
+  const auto found_step = file.metadata().find(kStepKey);
+  if (found_step == file.metadata().end() || found_step->second != cat(step)) {
+    fail(path, ": step: expected ", step, ", found ",
+         found_step == file.metadata().end() ? "none" : found_step->second);
+  }
+  const bool keeps_none = config.kind == OptimizerKind::sgd && config.momentum == 0;
+  size_t expected = 0;
   for (const auto& parameter : module.named_parameters()) {
-    auto state = make_state(kind);
-    const StateView view = view_of(*state, kind);
+    if (step == 0 || keeps_none) continue;
+    auto state = make_state(config.kind);
+    const StateView view = view_of(*state, config.kind);
     view.set_step(step);
-    bool any = false;
     for (size_t i = 0; i < view.read.size(); ++i) {
-      const TensorInfo* info = file.find(cat(view.read[i].first, ".", parameter.key()));
-      if (info == nullptr) continue;
-      if (info->shape != parameter->sizes().vec()) {
-        fail(path, ": tensor \"", info->name, "\": expected shape ", shape_text(parameter->sizes().vec()),
-             ", found ", shape_text(info->shape));
+      const TensorInfo& info = file.at(cat(view.read[i].first, ".", parameter.key()));
+      if (info.shape != parameter->sizes().vec()) {
+        fail(path, ": tensor \"", info.name, "\": expected shape ", shape_text(parameter->sizes().vec()),
+             ", found ", shape_text(info.shape));
       }
-      std::vector<float> values = file.read<float>(info->name);
+      std::vector<float> values = file.read<float>(info.name);
       view.write[i](
-          torch::from_blob(values.data(), info->shape, torch::kFloat32).clone().to(parameter->device()));
-      any = true;
-      ++found;
+          torch::from_blob(values.data(), info.shape, torch::kFloat32).clone().to(parameter->device()));
+      ++expected;
     }
     auto& states = optimizer.state();
-    if (any) states[state_key<std::decay_t<decltype(states)>>(parameter.value())] = std::move(state);
+    states[state_key<std::decay_t<decltype(states)>>(parameter.value())] = std::move(state);
   }
-  if (found != file.tensors().size()) {
-    fail(path, ": expected ", found, " tensors for this model and optimizer, found ", file.tensors().size());
+  if (expected != file.tensors().size()) {
+    fail(path, ": expected ", expected, " tensors for this model and optimizer, found ",
+         file.tensors().size());
   }
 }
 

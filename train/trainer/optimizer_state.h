@@ -11,12 +11,14 @@
 
 namespace rotor::train {
 
-/// Writes the state of `optimizer`, which make_optimizer made for `module`, atomically.
+/// Writes the state of `optimizer`, which make_optimizer made for `module` and which has done `step` steps,
+/// atomically.
 void save_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
-                    const std::string& path);
+                    int64_t step, const std::string& path);
 
-/// Reads it back. Throws Error if the file is bad or does not fit the module.
-void load_optimizer(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::nn::Module& module,
-                    const std::string& path);
+/// Reads it back. Throws Error if the file is bad, is of another step, or does not hold the state of every
+/// parameter.
+void load_optimizer(torch::optim::Optimizer& optimizer, const OptimizerConfig& config,
+                    const torch::nn::Module& module, int64_t step, const std::string& path);
 
 }  // namespace rotor::train

@@ -1,7 +1,13 @@
 // Directories written under a temporary name and renamed; links swapped by rename.
 #include "train/trainer/run_directory.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -16,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kStepPrefix = "step-";
+constexpr const char* kTemporary = ".tmp";  // ending of directories that are no checkpoints
 
 std::string step_name(int64_t step) {
   return cat(kStepPrefix, step);
@@ -27,6 +34,19 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(file("checkpoints"), error);
   if (error) fail(path_, ": cannot create output_dir: ", error.message());
+  lock_ = open(file(".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) fail(path_, ": cannot create .lock: ", std::strerror(errno));
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    close(lock_);
+    fail(path_, ": another run is writing here; choose another folder with --set output_dir=DIR");
+  }
+  for (const auto& entry : fs::directory_iterator(file("checkpoints"))) {
+    if (entry.path().extension() == kTemporary) fs::remove_all(entry.path(), error);
+  }
+}
+
+RunDirectory::~RunDirectory() {
+  close(lock_);
 }
 
 std::optional<std::string> RunDirectory::last_checkpoint() const {
@@ -38,15 +58,17 @@ std::optional<std::string> RunDirectory::last_checkpoint() const {
 void RunDirectory::add_checkpoint(int64_t step, bool is_best, int64_t keep,
                                   const std::function<void(const std::string&)>& write) {
   const std::string target = file("checkpoints/" + step_name(step));
-  const std::string temporary = target + ".tmp";
+  const std::string temporary = target + kTemporary;
+  const std::string replaced = target + ".old" + kTemporary;
   fs::remove_all(temporary);
   std::error_code error;
   fs::create_directory(temporary, error);
   if (error) fail(temporary, ": cannot create: ", error.message());
   try {
     write(temporary);
-    // A directory of that name is from the same step of an interrupted and resumed run: the same contents.
-    fs::remove_all(target);
+    // A directory of that name is from the same step of an interrupted and resumed run.
+    fs::remove_all(replaced);
+    if (fs::exists(target)) fs::rename(target, replaced);
     fs::rename(temporary, target, error);
     if (error) fail(target, ": cannot rename into place: ", error.message());
   } catch (...) {
@@ -56,6 +78,7 @@ void RunDirectory::add_checkpoint(int64_t step, bool is_best, int64_t keep,
   sync_directory(file("checkpoints"));
   if (is_best) replace_symlink("checkpoints/" + step_name(step), file("best"));
   replace_symlink("checkpoints/" + step_name(step), file("checkpoint"));
+  fs::remove_all(replaced, error);
   prune(keep);
 }
 

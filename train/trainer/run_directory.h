@@ -14,8 +14,13 @@ namespace rotor::train {
 
 class RunDirectory {
  public:
-  /// Creates the folder if it is not there. Throws Error if that fails.
+  /// Creates the folder if it is not there, and locks it: two runs in one folder would mix. Removes what a
+  /// run that was killed while it wrote a checkpoint left behind. Throws Error if that fails or if another
+  /// process holds the lock.
   explicit RunDirectory(std::string path);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
 
   const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
@@ -40,6 +45,7 @@ class RunDirectory {
   void prune(int64_t keep) const;
 
   std::string path_;
+  int lock_ = -1;
   std::ofstream metrics_;
 };
 

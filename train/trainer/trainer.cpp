@@ -5,11 +5,13 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <sstream>
 #include <thread>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/atomic_file.h"
+#include "rotor/formats/checksum.h"
 #include "rotor/tool/interrupt.h"
 #include "train/trainer/optimizer.h"
 #include "train/trainer/optimizer_state.h"
@@ -78,7 +80,6 @@ void Trainer::load_data() {
   IdxDataset test = load_idx(config_.data.path, IdxSplit::test);
   for (const IdxDataset* data : {&train, &test}) {
     check_idx(*data, config_.data.path, mlp.layer_sizes.front(), mlp.num_classes());
-    if (data->count == 0) fail(config_.data.path, ": no images");
   }
   if (!config_.data.mean) {
     const PixelStatistics statistics = pixel_statistics(train);
@@ -88,13 +89,14 @@ void Trainer::load_data() {
   mlp.input_mean = *config_.data.mean;
   mlp.input_std = *config_.data.std;
   pixel_table_ = pixel_table(mlp);
+  data_checksum_ = checksum(train.pixels) + checksum(train.labels);
   train_data_ = std::make_unique<ImageDataset>(std::move(train));
   test_data_ = std::make_unique<ImageDataset>(std::move(test));
 }
 
 void Trainer::start_from(StartMode start) {
   const auto last = directory_.last_checkpoint();
-  if (!last) return;
+  if (!last) return directory_.clear();  // what an earlier run may have left before its first checkpoint
   switch (start) {
     case StartMode::fresh:
       fail(directory_.path(),
@@ -110,13 +112,14 @@ void Trainer::start_from(StartMode start) {
 void Trainer::save_checkpoint(bool is_best) {
   directory_.add_checkpoint(step_, is_best, config_.keep_checkpoints, [&](const std::string& directory) {
     save_parameters(*model_, config_.model, directory);
-    save_optimizer(*optimizer_, config_.optimizer.kind, *model_, directory + "/" + kOptimizerFile);
+    save_optimizer(*optimizer_, config_.optimizer.kind, *model_, step_, directory + "/" + kOptimizerFile);
     const Json state = {{"step", step_},
                         {"epoch_loss", totals_.loss},
                         {"epoch_correct", totals_.correct},
                         {"epoch_seen", totals_.seen},
                         {"best_accuracy", best_accuracy_},
                         {"best_step", best_step_},
+                        {"data", data_checksum_},
                         {"config", resume_key(config_)}};
     write_file(directory + "/" + kStateFile, dump_json(state, 2) + "\n");
   });
@@ -129,7 +132,13 @@ void Trainer::load_checkpoint(const std::string& directory) {
     if (const auto saved = state.at("config").get<std::string>(); saved != resume_key(config_)) {
       fail(directory, ": cannot resume with another config: ", first_difference(saved, resume_key(config_)));
     }
+    if (state.at("data") != data_checksum_) {
+      fail(directory, ": cannot resume with other training images than those in ", config_.data.path);
+    }
     step_ = state.at("step").get<int64_t>();
+    if (step_ < 0 || step_ > total_steps_) {
+      fail(state_path, ": step: expected 0 to ", total_steps_, ", found ", step_);
+    }
     totals_ = {state.at("epoch_loss").get<double>(), state.at("epoch_correct").get<int64_t>(),
                state.at("epoch_seen").get<int64_t>()};
     best_accuracy_ = state.at("best_accuracy").get<double>();
@@ -138,7 +147,7 @@ void Trainer::load_checkpoint(const std::string& directory) {
     fail(state_path, ": not a trainer state: ", e.what());
   }
   load_parameters(*model_, Checkpoint(directory));
-  load_optimizer(*optimizer_, config_.optimizer.kind, *model_, directory + "/" + kOptimizerFile);
+  load_optimizer(*optimizer_, config_.optimizer, *model_, step_, directory + "/" + kOptimizerFile);
   directory_.drop_metrics_after(step_);
   std::fprintf(stderr, "resuming %s at step %lld of %lld\n", directory.c_str(), static_cast<long long>(step_),
                static_cast<long long>(total_steps_));
@@ -147,19 +156,27 @@ void Trainer::load_checkpoint(const std::string& directory) {
 void Trainer::train_step(std::span<const int64_t> indices) {
   torch::manual_seed(mix_seed(config_.seed, static_cast<uint64_t>(step_)) >> 1);
   const Batch batch = train_data_->batch(indices, pixel_table_, device_);
-  const torch::Tensor logits = model_->forward(batch.images);
-  const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
-  optimizer_->zero_grad();
-  loss.backward();
-  if (config_.optimizer.clip_norm > 0) {
-    torch::nn::utils::clip_grad_norm_(model_->parameters(), config_.optimizer.clip_norm);
-  }
-  optimizer_->step();
-  const double loss_value = loss.item<double>();
-  if (!std::isfinite(loss_value)) {
-    fail("training diverged at step ", step_, ": the loss is ", loss_value,
+  torch::Tensor logits;
+  try {
+    logits = model_->forward(batch.images);
+  } catch (const Error& e) {  // latent weights overflowed in the step before
+    fail("training diverged at step ", step_, ": ", e.what(),
          "; lower train.learning_rate or set train.clip_norm");
   }
+  const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+  const double loss_value = loss.item<double>();
+  optimizer_->zero_grad();
+  loss.backward();
+  // Without a limit the norm is computed all the same: a step on gradients that are not finite would spoil
+  // the model.
+  const double limit =
+      config_.optimizer.clip_norm > 0 ? config_.optimizer.clip_norm : std::numeric_limits<double>::infinity();
+  const double norm = torch::nn::utils::clip_grad_norm_(model_->parameters(), limit);
+  if (!std::isfinite(loss_value) || !std::isfinite(norm)) {
+    fail("training diverged at step ", step_, ": loss ", loss_value, ", gradient norm ", norm,
+         "; lower train.learning_rate or set train.clip_norm");
+  }
+  optimizer_->step();
   totals_.loss += loss_value * static_cast<double>(indices.size());
   totals_.correct += logits.argmax(-1).eq(batch.labels).sum().item<int64_t>();
   totals_.seen += static_cast<int64_t>(indices.size());

@@ -65,6 +65,7 @@ class Trainer {
   std::unique_ptr<ImageDataset> train_data_;
   std::unique_ptr<ImageDataset> test_data_;
   std::vector<float> pixel_table_;
+  std::string data_checksum_;  // of the training images and labels
   TernaryMlp model_ = nullptr;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
 
