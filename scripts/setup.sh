@@ -15,6 +15,9 @@ ninja-build|yes|build|ninja|command ninja
 libxxhash-dev|yes|checksums in .rotor files|xxhash-devel or xxhash|header xxhash.h
 zlib1g-dev|yes|compressed data sets|zlib-devel or zlib|header zlib.h
 nlohmann-json3-dev|yes|JSON|json-devel or nlohmann-json|header nlohmann/json.hpp
+pkg-config|yes|build: finds the two libraries below|pkgconf|command pkg-config
+libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentencepiece|header sentencepiece_processor.h
+libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
 ccache|no|builds faster the second time|ccache|command ccache
 git|no|the source|git|command git

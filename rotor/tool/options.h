@@ -18,16 +18,20 @@ namespace rotor::tool {
 /// options, for missing positional arguments (`required`), and for arguments left over.
 inline std::optional<cxxopts::ParseResult> parse_options(cxxopts::Options& options, int argc, char** argv,
                                                          const std::vector<std::string>& required,
-                                                         const std::string& examples) {
+                                                         const std::string& examples,
+                                                         const std::vector<std::string>& optional = {}) {
   options.add_options()("h,help", "show this help");
   std::vector<std::string> positional = required;
+  positional.insert(positional.end(), optional.begin(), optional.end());
   options.parse_positional(positional);
   std::string hint;
   for (const std::string& name : required) {
     hint += " ";
     for (const char c : name) hint += static_cast<char>(std::toupper(c));
   }
-  options.positional_help(hint.empty() ? "" : hint.substr(1));
+  std::string full_hint = hint;
+  for (const std::string& name : optional) full_hint += " [" + name + "]";
+  options.positional_help(full_hint.empty() ? "" : full_hint.substr(1));
   const std::string see_help = std::string("; see ") + argv[0] + " --help";
   try {
     cxxopts::ParseResult result = options.parse(argc, argv);

@@ -5,6 +5,7 @@ namespace rotor::runtime::cli {
 
 int classify(int argc, char** argv);
 int info(int argc, char** argv);
+int tokenize(int argc, char** argv);
 int verify(int argc, char** argv);
 
 }  // namespace rotor::runtime::cli

@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   return rotor::tool::run_commands(
       argc, argv, "rotor", "rotor runs packed ternary neural networks.",
       {{"classify", "accuracy and speed of a classifier on a data set", classify},
-       {"info", "what is in a model file", info},
+       {"tokenize", "text to token ids, and back", tokenize},
+                                    {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});
 }

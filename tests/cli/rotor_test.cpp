@@ -118,6 +118,37 @@ TEST_F(RotorCommand, InfoDescribesEveryFormat) {
   EXPECT_NE(rotor({"info", dir_.file("c/model.safetensors")}).out.find("safetensors"), std::string::npos);
 }
 
+/// A tiktoken file of the 256 single bytes and "ab".
+std::string small_tiktoken() {
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string lines;
+  for (size_t byte = 0; byte < 256; ++byte) {
+    lines += cat(kDigits[byte >> 2], kDigits[(byte & 3) << 4], "== ", byte, "\n");
+  }
+  return lines + "YWI= 256\n";
+}
+
+TEST_F(RotorCommand, TokenizePrintsIdsAndText) {
+  const std::string tokenizer = dir_.file("tokenizer.model");
+  test::write_bytes(tokenizer, small_tiktoken());
+  EXPECT_EQ(rotor({"tokenize", tokenizer, "abc"}).out, "[256,99]\n");
+  EXPECT_EQ(rotor({"tokenize", tokenizer, ""}).out, "[]\n");
+  EXPECT_EQ(rotor({"tokenize", tokenizer, "--decode", "[256, 99]"}).out, "abc\n");
+  test::write_bytes(dir_.file("texts"), "{\"text\": \"ab\"}\n\n{\"text\": \"c\", \"more\": 1}\n");
+  EXPECT_EQ(rotor({"tokenize", tokenizer, "--jsonl", dir_.file("texts")}).out, "[256]\n[99]\n");
+  EXPECT_EQ(run_command(
+                {"sh", "-c", "printf 'ab\\377' | \"$0\" tokenize \"$1\"", test::program("rotor"), tokenizer})
+                .out,
+            "[256,255]\n");
+  expect_one_line_error(rotor({"tokenize", tokenizer, "--decode", "[257]"}), {"0 to 256", "257"});
+  expect_one_line_error(rotor({"tokenize", tokenizer, "--decode", "3"}), {"--decode"});
+  test::write_bytes(dir_.file("texts"), "[1]\n");
+  expect_one_line_error(rotor({"tokenize", tokenizer, "--jsonl", dir_.file("texts")}), {"texts:1", "text"});
+  expect_one_line_error(rotor({"tokenize", model_, "a"}), {"m.rotor"});
+  EXPECT_EQ(rotor({"tokenize"}).status, 2);
+}
+
 TEST_F(RotorCommand, VerifyFindsDamage) {
   EXPECT_EQ(rotor({"verify", model_}).status, 0);
   const std::string good = test::read_bytes(model_);

@@ -18,6 +18,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"rotor/core", {"rotor/core"}},
     {"rotor/formats", {"rotor/core", "rotor/formats"}},
     {"rotor/kernels", {"rotor/core", "rotor/kernels"}},
+    {"rotor/text", {"rotor/core", "rotor/formats", "rotor/text"}},
     {"rotor/tool", {"rotor/core", "rotor/tool"}},
     {"export", {"rotor", "export"}},
     {"train", {"rotor", "train"}},

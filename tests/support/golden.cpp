@@ -6,8 +6,12 @@
 
 namespace rotor::test {
 
+std::string golden_path(const std::string& name) {
+  return std::string(ROTOR_GOLDEN_DIR) + "/" + name;
+}
+
 SafetensorsFile open_golden(const std::string& name) {
-  return SafetensorsFile(std::string(ROTOR_GOLDEN_DIR) + "/" + name);
+  return SafetensorsFile(golden_path(name));
 }
 
 std::vector<std::string> golden_cases(const SafetensorsFile& file, const std::string& field) {

@@ -9,7 +9,10 @@
 
 namespace rotor::test {
 
-/// tests/golden/NAME, opened.
+/// The path of tests/golden/NAME.
+std::string golden_path(const std::string& name);
+
+/// The same, opened.
 SafetensorsFile open_golden(const std::string& name);
 
 /// The cases of a golden file: what stands before ".FIELD" in its keys.

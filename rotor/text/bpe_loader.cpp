@@ -1,0 +1,204 @@
+// Parsing of both formats, and the letters by which tokenizer.json writes bytes.
+#include "rotor/text/bpe_loader.h"
+
+#include <array>
+#include <charconv>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/json.h"
+
+namespace rotor::text {
+namespace {
+
+constexpr size_t kLlama3Tokens = 128'000;
+constexpr size_t kLlama3Specials = 256;
+
+/// The code point that stands for each byte in GPT-2's vocabulary files: printable ones for themselves, the
+/// others from U+0100 on (openai/gpt-2, encoder.py, bytes_to_unicode).
+std::array<int, 512> byte_of_code_point() {
+  std::array<int, 512> bytes;
+  bytes.fill(-1);
+  int next = 256;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable =
+        (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
+    bytes[static_cast<size_t>(printable ? byte : next++)] = byte;
+  }
+  return bytes;
+}
+
+/// The bytes that a token of tokenizer.json stands for.
+std::string bytes_of(std::string_view token, const std::string& path) {
+  static const std::array<int, 512> table = byte_of_code_point();
+  std::string bytes;
+  for (size_t i = 0; i < token.size(); ++i) {
+    unsigned point = static_cast<uint8_t>(token[i]);
+    if (point >= 0xC0 && point < 0xE0 && i + 1 < token.size()) {
+      point = (point & 0x1F) << 6 | (static_cast<uint8_t>(token[++i]) & 0x3F);
+    }
+    if (point >= table.size() || table[point] < 0)
+      fail(path, ": token \"", token, "\": not in the byte-level alphabet");
+    bytes.push_back(static_cast<char>(table[point]));
+  }
+  return bytes;
+}
+
+TokenId id_of(const Json& vocab, const std::string& token, const std::string& path) {
+  const auto it = vocab.find(token);
+  if (it == vocab.end()) fail(path, ": merges: \"", token, "\" is no token");
+  return it->get<TokenId>();
+}
+
+std::vector<BpeDefinition::Merge> read_merges(const Json& merges, const Json& vocab,
+                                              const std::string& path) {
+  std::vector<BpeDefinition::Merge> result;
+  result.reserve(merges.size());
+  for (const Json& entry : merges) {
+    std::string left;
+    std::string right;
+    if (entry.is_array()) {
+      left = entry.at(0).get<std::string>();
+      right = entry.at(1).get<std::string>();
+    } else {
+      const auto text = entry.get<std::string>();
+      const size_t space = text.find(' ');
+      if (space == std::string::npos) fail(path, ": merges: expected two tokens, found \"", text, "\"");
+      left = text.substr(0, space);
+      right = text.substr(space + 1);
+    }
+    result.push_back({id_of(vocab, left, path), id_of(vocab, right, path), id_of(vocab, left + right, path)});
+  }
+  return result;
+}
+
+/// The regular expression of the pre-tokenizer. Other kinds of pre-tokenizer would cut differently: refused
+/// by name.
+std::string read_split_pattern(const Json& json, const std::string& path) {
+  const Json& pre = json.at("pre_tokenizer");
+  if (pre.is_object() && pre.value("type", "") == "Sequence") {
+    const Json& steps = pre.at("pretokenizers");
+    if (steps.size() == 2 && steps[0].value("type", "") == "Split" &&
+        steps[0].at("pattern").contains("Regex") && steps[1].value("type", "") == "ByteLevel" &&
+        !steps[1].value("use_regex", true) && !steps[1].value("add_prefix_space", true)) {
+      return steps[0]["pattern"]["Regex"].get<std::string>();
+    }
+  }
+  fail(path,
+       ": pre_tokenizer: expected a Split by Regex and a ByteLevel without regex and prefix space, found ",
+       quote_json(pre));
+}
+
+void place(std::vector<std::string>& tokens, int64_t id, std::string bytes, const std::string& path) {
+  constexpr int64_t kMaxTokens = 1 << 24;
+  if (id < 0 || id >= kMaxTokens) fail(path, ": token id: expected 0 to ", kMaxTokens - 1, ", found ", id);
+  if (tokens.size() <= static_cast<size_t>(id)) tokens.resize(static_cast<size_t>(id) + 1);
+  if (!tokens[static_cast<size_t>(id)].empty()) fail(path, ": token id ", id, " stands twice");
+  tokens[static_cast<size_t>(id)] = std::move(bytes);
+}
+
+BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
+  const Json& model = json.at("model");
+  if (model.value("type", "") != "BPE") {
+    fail(path, ": model.type: expected BPE, found ", quote_json(model.value("type", Json())));
+  }
+  for (const char* key : {"normalizer"}) {
+    if (json.contains(key) && !json[key].is_null())
+      fail(path, ": ", key, ": expected null, found ", quote_json(json[key]));
+  }
+  BpeDefinition definition;
+  definition.split_pattern = read_split_pattern(json, path);
+  definition.ignore_merges = model.value("ignore_merges", false);
+  const Json& vocab = model.at("vocab");
+  definition.tokens.reserve(vocab.size() + kLlama3Specials);
+  for (const auto& [token, id] : vocab.items())
+    place(definition.tokens, id.get<int64_t>(), bytes_of(token, path), path);
+  definition.merges = read_merges(model.at("merges"), vocab, path);
+  for (const Json& added : json.value("added_tokens", Json::array())) {
+    const auto content = added.at("content").get<std::string>();
+    const auto id = added.at("id").get<int64_t>();
+    if (!vocab.contains(content)) place(definition.tokens, id, content, path);
+    definition.specials.emplace_back(content, static_cast<TokenId>(id));
+  }
+  return definition;
+}
+
+/// Appends the bytes of a base64 text; false if it is none.
+bool decode_base64(std::string_view text, std::string& bytes) {
+  static constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  if (text.empty() || text.size() % 4 != 0) return false;
+  const size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
+  uint32_t bits = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool pad = i + padding >= text.size();
+    const size_t value = pad ? 0 : kAlphabet.find(text[i]);
+    if (value == std::string_view::npos) return false;
+    bits = bits << 6 | static_cast<uint32_t>(value);
+    if (i % 4 != 3) continue;
+    const size_t count = i + 1 == text.size() ? 3 - padding : 3;
+    for (size_t k = 0; k < count; ++k) bytes.push_back(static_cast<char>(bits >> (16 - 8 * k) & 255));
+    bits = 0;
+  }
+  return true;
+}
+
+/// Llama 3's special tokens by their place after the 128,000 (meta-llama/llama-models,
+/// models/llama3/tokenizer.py).
+std::string llama3_special(size_t index) {
+  switch (index) {
+    case 0:
+      return "<|begin_of_text|>";
+    case 1:
+      return "<|end_of_text|>";
+    case 6:
+      return "<|start_header_id|>";
+    case 7:
+      return "<|end_header_id|>";
+    case 9:
+      return "<|eot_id|>";
+    default:
+      return cat("<|reserved_special_token_", index < 6 ? index - 2 : index == 8 ? 4 : index - 5, "|>");
+  }
+}
+
+}  // namespace
+
+BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& path) {
+  const Json json = parse_json(contents, path);
+  try {
+    return parse_tokenizer_json(json, path);
+  } catch (const Json::exception& e) {
+    fail(path, ": not a tokenizer.json of byte-level BPE: ", e.what());
+  }
+}
+
+BpeDefinition read_tiktoken(std::string_view contents, const std::string& path) {
+  BpeDefinition definition;
+  definition.split_pattern = kLlama3SplitPattern;
+  for (size_t line_number = 1; !contents.empty(); ++line_number) {
+    const size_t end = std::min(contents.find('\n'), contents.size());
+    std::string_view line = contents.substr(0, end);
+    contents.remove_prefix(std::min(end + 1, contents.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    const size_t space = line.find(' ');
+    int64_t rank = -1;
+    std::string bytes;
+    if (space != std::string_view::npos)
+      std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
+    if (rank < 0 || !decode_base64(line.substr(0, space), bytes)) {
+      fail(path, ":", line_number, ": expected base64, a space and a rank, found \"", line.substr(0, 40),
+           "\"");
+    }
+    place(definition.tokens, rank, std::move(bytes), path);
+  }
+  if (definition.tokens.size() == kLlama3Tokens) {
+    for (size_t i = 0; i < kLlama3Specials; ++i) {
+      definition.specials.emplace_back(llama3_special(i), static_cast<TokenId>(definition.tokens.size()));
+      definition.tokens.push_back(llama3_special(i));
+    }
+  }
+  return definition;
+}
+
+}  // namespace rotor::text

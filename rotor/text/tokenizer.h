@@ -1,0 +1,44 @@
+// Text to token ids and back. Two kinds: byte-level BPE (Llama 3, BitNet 2B4T) and SentencePiece (Llama 2). A
+// tokenizer is immutable and may be used by several threads at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rotor::text {
+
+using TokenId = int32_t;
+
+enum class SpecialTokens {
+  as_text,  ///< "<|eot_id|>" in a text is ten ordinary characters: what users write cannot forge a control
+            ///< token
+  parse     ///< it is the token: for templates and prompts that the program itself wrote
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  /// Ids are 0 to vocab_size() - 1.
+  virtual int64_t vocab_size() const = 0;
+  /// Token ids of `text`, with no begin-of-text token added. `text` need not be valid UTF-8: bytes that are
+  /// not are encoded as the kind of tokenizer does (byte-level BPE: as they are).
+  virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
+  /// The text of `ids`, special tokens included. Throws Error for an id out of range.
+  virtual std::string decode(std::span<const TokenId> ids) const = 0;
+  /// The bytes that a token adds behind `previous` ones (whether it is the first one matters to
+  /// SentencePiece, which drops the leading space of a text). They may be part of a UTF-8 character: see
+  /// StreamDecoder. Throws Error for an id out of range.
+  virtual std::string token_bytes(TokenId id, bool first) const = 0;
+};
+
+/// Loads a `tokenizer.json` of byte-level BPE, a tiktoken-style `tokenizer.model` (ranks in base64; with
+/// 128,000 of them Llama 3's special tokens follow), or a SentencePiece `tokenizer.model`. The kind is told
+/// by the contents. Throws Error naming the file and what is wrong with it.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
+}  // namespace rotor::text
