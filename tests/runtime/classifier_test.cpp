@@ -74,15 +74,8 @@ std::vector<double> reference_logits(const RotorFile& file, const uint8_t* pixel
 
 class MlpTest : public ::testing::TestWithParam<std::pair<Activation, Quantization>> {};
 
-INSTANTIATE_TEST_SUITE_P(Kinds, MlpTest,
-                         ::testing::Values(std::pair{Activation::relu, Quantization::ternary},
-                                           std::pair{Activation::relu2, Quantization::ternary},
-                                           std::pair{Activation::sign, Quantization::ternary},
-                                           std::pair{Activation::relu, Quantization::none},
-                                           std::pair{Activation::sign, Quantization::none}),
-                         [](const auto& param) {
-                           return std::string(name(param.param.first)) + "_" + name(param.param.second);
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, MlpTest, ::testing::ValuesIn(test::mlp_kinds()),
+                         [](const auto& param) { return test::kind_name(param.param); });
 
 TEST_P(MlpTest, AgreesWithTheFormulas) {
   const TempDir dir;

@@ -23,6 +23,18 @@ ModelConfig small_mlp(Activation activation, Quantization quantization, bool bia
   return config;
 }
 
+std::vector<std::pair<Activation, Quantization>> mlp_kinds() {
+  return {{Activation::relu, Quantization::ternary},
+          {Activation::relu2, Quantization::ternary},
+          {Activation::sign, Quantization::ternary},
+          {Activation::relu, Quantization::none},
+          {Activation::sign, Quantization::none}};
+}
+
+std::string kind_name(const std::pair<Activation, Quantization>& kind) {
+  return std::string(name(kind.first)) + "_" + name(kind.second);
+}
+
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed) {
   std::filesystem::create_directories(directory);
   Random random(seed);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rotor/core/model_config.h"
@@ -13,6 +14,11 @@ namespace rotor::test {
 /// A ternary mlp with odd sizes, so that every tile has an edge.
 ModelConfig small_mlp(Activation activation = Activation::relu,
                       Quantization quantization = Quantization::ternary, bool bias = true);
+
+/// Every kind of mlp whose numerics differ.
+std::vector<std::pair<Activation, Quantization>> mlp_kinds();
+/// "relu_ternary".
+std::string kind_name(const std::pair<Activation, Quantization>& kind);
 
 /// Writes a checkpoint with random weights of `config` into `directory`, which is created.
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed = 1);

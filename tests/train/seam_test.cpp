@@ -13,15 +13,8 @@ namespace {
 
 class SeamTest : public ::testing::TestWithParam<std::pair<Activation, Quantization>> {};
 
-INSTANTIATE_TEST_SUITE_P(Kinds, SeamTest,
-                         ::testing::Values(std::pair{Activation::relu, Quantization::ternary},
-                                           std::pair{Activation::relu2, Quantization::ternary},
-                                           std::pair{Activation::sign, Quantization::ternary},
-                                           std::pair{Activation::relu, Quantization::none},
-                                           std::pair{Activation::sign, Quantization::none}),
-                         [](const auto& param) {
-                           return std::string(name(param.param.first)) + "_" + name(param.param.second);
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, SeamTest, ::testing::ValuesIn(test::mlp_kinds()),
+                         [](const auto& param) { return test::kind_name(param.param); });
 
 TEST_P(SeamTest, PackedModelGivesTheSameClasses) {
   const test::TempDir dir;
