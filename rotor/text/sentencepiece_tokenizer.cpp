@@ -3,6 +3,8 @@
 
 #include <sentencepiece_processor.h>
 
+#include <unordered_map>
+
 #include "rotor/core/error.h"
 
 namespace rotor::text {
@@ -10,12 +12,115 @@ namespace {
 
 constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581, how pieces write a space
 
+/// Reads the fields of a serialized protobuf message one after another.
+class ProtoReader {
+ public:
+  explicit ProtoReader(std::string_view message) : bytes_(message) {}
+
+  /// The next field; false at the end or where the bytes are no message.
+  bool next() {
+    uint64_t tag = 0;
+    if (bytes_.empty() || !varint(tag)) return false;
+    field = tag >> 3;
+    switch (tag & 7) {
+      case 0:
+        return varint(number);
+      case 1:
+        return take(8);
+      case 2:
+        return varint(number) && take(number);
+      case 5:
+        return take(4);
+      default:
+        return false;
+    }
+  }
+
+  uint64_t field = 0;
+  uint64_t number = 0;     // of a varint
+  std::string_view bytes;  // of any other
+
+ private:
+  bool varint(uint64_t& value) {
+    value = 0;
+    for (unsigned shift = 0; shift < 64 && !bytes_.empty(); shift += 7) {
+      const auto byte = static_cast<uint8_t>(bytes_[0]);
+      bytes_.remove_prefix(1);
+      value |= uint64_t{byte & 0x7FU} << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+  bool take(uint64_t size) {
+    if (size > bytes_.size()) return false;
+    bytes = bytes_.substr(0, static_cast<size_t>(size));
+    bytes_.remove_prefix(static_cast<size_t>(size));
+    return true;
+  }
+
+  std::string_view bytes_;
+};
+
+/// Whether the model normalises nothing but spaces to U+2581, keeps runs of them, and writes them at the
+/// start of words (sentencepiece_model.proto: ModelProto.normalizer_spec = 3 with name = 1,
+/// remove_extra_whitespaces = 4; trainer_spec = 2 with treat_whitespace_as_suffix = 24).
+bool keeps_text_as_it_is(std::string_view model) {
+  bool identity = false;
+  bool removes_spaces = true;  // the proto's default
+  bool suffix = false;
+  for (ProtoReader message(model); message.next();) {
+    for (ProtoReader spec(message.bytes); message.field == 3 && spec.next();) {
+      if (spec.field == 1) identity = spec.bytes == "identity";
+      if (spec.field == 4) removes_spaces = spec.number != 0;
+    }
+    for (ProtoReader spec(message.bytes); message.field == 2 && spec.next();) {
+      if (spec.field == 24) suffix = spec.number != 0;
+    }
+  }
+  return identity && !removes_spaces && !suffix;
+}
+
 }  // namespace
 
 struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor library;
   bool adds_dummy_prefix = true;
+  /// Whether a text may be cut in front of each run of spaces and the words tokenized one by one: no piece
+  /// goes on from another character into a space, so no merge and no path crosses such a cut.
+  bool can_cut = false;
+  TokenId space_id = 0;
+
+  void decide_cutting(std::string_view model) {
+    can_cut = adds_dummy_prefix && keeps_text_as_it_is(model);
+    space_id = library.PieceToId(std::string(kSpaceSymbol));
+    if (library.IsUnknown(space_id)) can_cut = false;
+    for (int id = 0; can_cut && id < library.GetPieceSize(); ++id) {
+      std::string_view rest = library.IdToPiece(id);
+      while (rest.starts_with(kSpaceSymbol)) rest.remove_prefix(kSpaceSymbol.size());
+      if (rest.find(kSpaceSymbol) != std::string_view::npos || rest.find(' ') != std::string_view::npos)
+        can_cut = false;
+    }
+  }
+
+  void encode(std::string_view text, std::vector<int>& ids) const {
+    const auto status = library.Encode({text.data(), text.size()}, &ids);
+    if (!status.ok()) fail("cannot tokenize: ", status.message());
+  }
 };
+
+namespace {
+
+/// The first place after `from` where a run of spaces begins behind another character; the end if there is
+/// none. A U+2581 of the text itself counts as a space, so there is no cut behind it.
+size_t next_cut(std::string_view text, size_t from) {
+  for (size_t space = text.find(' ', from + 1); space != std::string_view::npos;
+       space = text.find(' ', space + 1)) {
+    if (text[space - 1] != ' ' && !text.substr(0, space).ends_with(kSpaceSymbol)) return space;
+  }
+  return text.size();
+}
+
+}  // namespace
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std::string& path)
     : processor_(std::make_unique<Processor>()) {
@@ -25,6 +130,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std
   std::vector<std::string> pieces;
   processor_->library.Encode("a", &pieces).IgnoreError();
   processor_->adds_dummy_prefix = !pieces.empty() && pieces[0].starts_with(kSpaceSymbol);
+  processor_->decide_cutting(model);
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
@@ -39,9 +145,30 @@ void SentencePieceTokenizer::check(TokenId id) const {
 
 std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, SpecialTokens) const {
   std::vector<int> ids;
-  const auto status = processor_->library.Encode({text.data(), text.size()}, &ids);
-  if (!status.ok()) fail("cannot tokenize: ", status.message());
-  return {ids.begin(), ids.end()};
+  if (!processor_->can_cut) {
+    processor_->encode(text, ids);
+    return {ids.begin(), ids.end()};
+  }
+  // The library takes time and memory by the length of what it is given, so it gets single words, each once a
+  // text.
+  constexpr size_t kMaxWords = size_t{1} << 17;
+  std::unordered_map<std::string_view, std::vector<int>> words;
+  std::vector<TokenId> result;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = next_cut(text, begin);
+    // The dummy prefix stands for the space in front of every word but the first.
+    const std::string_view word = text.substr(begin + (begin > 0), end - begin - (begin > 0));
+    begin = end;
+    if (word.empty()) {  // the text ends with a space
+      result.push_back(processor_->space_id);
+      continue;
+    }
+    if (words.size() >= kMaxWords) words.clear();
+    const auto [entry, is_new] = words.try_emplace(word);
+    if (is_new) processor_->encode(word, entry->second);
+    result.insert(result.end(), entry->second.begin(), entry->second.end());
+  }
+  return result;
 }
 
 std::string SentencePieceTokenizer::decode(std::span<const TokenId> ids) const {

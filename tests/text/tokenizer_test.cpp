@@ -3,6 +3,7 @@
 #include "rotor/text/tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <sentencepiece_processor.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -112,6 +113,46 @@ TEST(Llama2Tokenizer, AgreesWithGolden) {
     EXPECT_EQ(tokenizer->decode(ids), decoded);
     EXPECT_EQ(stream(*tokenizer, ids), decoded);
   }
+}
+
+TEST(Llama2Tokenizer, WordByWordEqualsTheLibraryOnTheWholeText) {
+  const std::string path = test::shared_path("data/tokenizers/llama2-tokenizer.model");
+  if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 2's tokenizer is not on this machine";
+  const auto tokenizer = load_tokenizer(path);
+  sentencepiece::SentencePieceProcessor library;
+  ASSERT_TRUE(library.Load(path).ok());
+  const auto expect_equal = [&](const std::string& text) {
+    std::vector<int> expected;
+    ASSERT_TRUE(library.Encode(text, &expected).ok());
+    EXPECT_EQ(tokenizer->encode(text, SpecialTokens::as_text),
+              std::vector<TokenId>(expected.begin(), expected.end()))
+        << text.substr(0, 200);
+  };
+  const std::vector<std::string> parts = {" ",
+                                          " ",
+                                          "  ",
+                                          "\n",
+                                          "\t",
+                                          "the",
+                                          "a",
+                                          "Word",
+                                          ",",
+                                          "1",
+                                          "\xE2\x96\x81",
+                                          "\xC3\xA9",
+                                          "\xF0\x9F\x98\x80",
+                                          "\xFF",
+                                          "<s>"};
+  test::Random random;
+  for (int round = 0; round < 2000; ++round) {
+    std::string text;
+    for (int64_t i = random.integer(0, 20); i > 0; --i) {
+      text += parts[static_cast<size_t>(random.integer(0, static_cast<int64_t>(parts.size()) - 1))];
+    }
+    expect_equal(text);
+  }
+  const std::string prose = test::read_bytes(test::shared_path("data/prose/classic-prose.txt"));
+  expect_equal(prose.substr(0, 300'000));
 }
 
 /// A BPE of single bytes and a few merges of the letters a, b and c.
