@@ -159,6 +159,17 @@ TEST_F(TrainerTest, MetricsOfARunWithoutCheckpointsAreDropped) {
   }
 }
 
+TEST_F(TrainerTest, CheckpointsWhoseLinkWasLostAreKept) {
+  TrainConfig c = config("run");
+  c.epochs = 1;
+  Trainer(c, StartMode::fresh).run();
+  for (const char* name : {"run/checkpoint", "run/best"}) std::filesystem::remove(dir_.file(name));
+  for (const StartMode mode : {StartMode::fresh, StartMode::resume}) {
+    const Trainer trainer(c, mode);
+    EXPECT_NO_THROW(Checkpoint{dir_.file("run/checkpoints/step-19")});
+  }
+}
+
 TEST_F(TrainerTest, DivergenceIsAnError) {
   TrainConfig c = config("run", Quantization::none);
   c.model.mlp.norm = Norm::none;

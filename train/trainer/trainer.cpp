@@ -96,17 +96,13 @@ void Trainer::load_data() {
 
 void Trainer::start_from(StartMode start) {
   const auto last = directory_.last_checkpoint();
-  if (!last) return directory_.clear();  // what an earlier run may have left before its first checkpoint
-  switch (start) {
-    case StartMode::fresh:
-      fail(directory_.path(),
-           ": holds a run already; go on with --resume, begin anew with --overwrite, or choose another "
-           "folder with --set output_dir=DIR");
-    case StartMode::resume:
-      return load_checkpoint(*last);
-    case StartMode::overwrite:
-      return directory_.clear();
-  }
+  if (start == StartMode::overwrite) return directory_.clear();
+  if (!last) return directory_.drop_metrics_after(-1);  // of a run that ended before its first checkpoint
+  if (start == StartMode::resume) return load_checkpoint(*last);
+  fail(directory_.path(),
+       ": holds a run already; go on with --resume, begin anew with --overwrite, or choose another folder "
+       "with "
+       "--set output_dir=DIR");
 }
 
 void Trainer::save_checkpoint(bool is_best) {
