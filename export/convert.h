@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/tiles.h"
 #include "rotor/formats/checkpoint.h"
 
@@ -17,17 +18,24 @@ struct ExportedTensor {
   std::string name;
   std::vector<int64_t> shape;
   size_t source_bytes = 0;
-  size_t bytes = 0;  ///< in the .rotor file: planes and scale, or float32
+  size_t bytes = 0;                  ///< in the .rotor file: planes and scale, or float32
+  DenseType dense = DenseType::f32;  ///< unless ternary
   bool ternary = false;
   float scale = 0.0F;  ///< if ternary
   TritCounts counts;   ///< if ternary
 };
 
+struct ExportOptions {
+  DenseType head = DenseType::f16;  ///< what token embedding and dense head are kept as
+};
+
 using OnTensor = std::function<void(const ExportedTensor&)>;
 
 /// Writes `checkpoint` to `path` as a .rotor file: matrices of a ternary model are quantized by absmean and
-/// packed into planes, the rest becomes float32. Calls `on_tensor` after each. Nothing stands at `path`
-/// unless all went well. Throws Error naming file and tensor.
-void export_rotor(const Checkpoint& checkpoint, const std::string& path, const OnTensor& on_tensor);
+/// packed into planes, embeddings and heads are kept as `options.head`, the rest becomes float32. Calls
+/// `on_tensor` after each. Nothing stands at `path` unless all went well. Throws Error naming file and
+/// tensor.
+void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
+                  const OnTensor& on_tensor);
 
 }  // namespace rotor::exporting

@@ -46,7 +46,10 @@ void print_tensor(const ExportedTensor& tensor) {
                  tensor.name.c_str(), shape.c_str(), bytes.c_str(), 100 * tensor.counts.sparsity(),
                  static_cast<double>(tensor.scale));
   } else {
-    std::fprintf(stderr, "  %-24s %-14s float32        %10s\n", tensor.name.c_str(), shape.c_str(),
+    const char* type = tensor.dense == rotor::DenseType::f32   ? "float32"
+                       : tensor.dense == rotor::DenseType::f16 ? "float16"
+                                                               : "int8 rows";
+    std::fprintf(stderr, "  %-24s %-14s %-14s %10s\n", tensor.name.c_str(), shape.c_str(), type,
                  bytes.c_str());
   }
 }
@@ -55,6 +58,8 @@ int run(int argc, char** argv) {
   cxxopts::Options options("rotor-export", "Converts a checkpoint directory into a .rotor file.");
   options.add_options()("source", "checkpoint directory", cxxopts::value<std::string>())(
       "destination", "file to write", cxxopts::value<std::string>())(
+      "head", "what the token embedding and the head are kept as: f32 | f16 | q8",
+      cxxopts::value<std::string>()->default_value("f16"))(
       "dry-run", "say what would be written, write nothing")("version", "print the version");
   if (argc == 2 && std::string(argv[1]) == "--version") {
     std::printf("%s\n", rotor::tool::version_text().c_str());
@@ -62,6 +67,12 @@ int run(int argc, char** argv) {
   }
   const auto parsed = rotor::tool::parse_options(options, argc, argv, {"source", "destination"}, kExamples);
   if (!parsed) return 0;
+  rotor::exporting::ExportOptions export_options;
+  try {
+    export_options.head = rotor::dense_type_from_name((*parsed)["head"].as<std::string>());
+  } catch (const rotor::Error& e) {
+    throw rotor::tool::UsageError(rotor::cat("--head: ", e.what()));
+  }
   const auto source = (*parsed)["source"].as<std::string>();
   const auto destination = (*parsed)["destination"].as<std::string>();
   check_source(source);
@@ -69,7 +80,7 @@ int run(int argc, char** argv) {
   check_destination(source, destination);
   if (parsed->count("dry-run") != 0) {
     std::fprintf(stderr, "would write %s:\n", destination.c_str());
-    for (const auto& tensor : rotor::rotor_tensors(checkpoint.config())) {
+    for (const auto& tensor : rotor::rotor_tensors(checkpoint.config(), export_options.head)) {
       std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), rotor::dtype_name(tensor.dtype),
                    rotor::shape_text(tensor.shape).c_str());
     }
@@ -77,7 +88,7 @@ int run(int argc, char** argv) {
   }
   size_t source_bytes = 0;
   size_t bytes = 0;
-  rotor::exporting::export_rotor(checkpoint, destination, [&](const ExportedTensor& tensor) {
+  rotor::exporting::export_rotor(checkpoint, destination, export_options, [&](const ExportedTensor& tensor) {
     source_bytes += tensor.source_bytes;
     bytes += tensor.bytes;
     print_tensor(tensor);

@@ -21,9 +21,9 @@ struct Names<Quantization> {
 };
 template <>
 struct Names<Activation> {
-  static constexpr std::array entries = {std::pair{Activation::relu, "relu"},
-                                         std::pair{Activation::relu2, "relu2"},
-                                         std::pair{Activation::sign, "sign"}};
+  static constexpr std::array entries = {
+      std::pair{Activation::relu, "relu"}, std::pair{Activation::relu2, "relu2"},
+      std::pair{Activation::sign, "sign"}, std::pair{Activation::silu, "silu"}};
 };
 template <>
 struct Names<Norm> {
@@ -62,6 +62,7 @@ bool is_positive_float(double value) {
 }
 
 void validate_mlp(const MlpConfig& mlp) {
+  require(mlp.activation != Activation::silu, "hidden_act", "relu, relu2 or sign", name(mlp.activation));
   require(mlp.layer_sizes.size() >= 2 && mlp.layer_sizes.size() <= kMaxLayerSizes, "layer_sizes",
           "2 to 1024 sizes", mlp.layer_sizes.size());
   for (const int64_t size : mlp.layer_sizes) {
@@ -80,6 +81,36 @@ void validate_mlp(const MlpConfig& mlp) {
   }
   require(mlp.class_names.empty() || std::cmp_equal(mlp.class_names.size(), mlp.num_classes()), "class_names",
           "no name or one a class", mlp.class_names.size());
+}
+
+void require_between(int64_t value, int64_t low, int64_t high, const char* field) {
+  if (value < low || value > high) fail(field, ": expected ", low, " to ", high, ", found ", value);
+}
+
+void validate_transformer(const TransformerConfig& t, Quantization quantization) {
+  require_between(t.vocab_size, 1, int64_t{1} << 24, "vocab_size");
+  require_between(t.hidden_size, 1, kMaxLayerSize, "hidden_size");
+  require_between(t.intermediate_size, 1, kMaxLayerSize, "intermediate_size");
+  require_between(t.num_hidden_layers, 1, 1024, "num_hidden_layers");
+  require_between(t.num_attention_heads, 1, 65536, "num_attention_heads");
+  require_between(t.num_key_value_heads, 1, t.num_attention_heads, "num_key_value_heads");
+  require(t.num_attention_heads % t.num_key_value_heads == 0, "num_key_value_heads",
+          "a divisor of num_attention_heads", t.num_key_value_heads);
+  require_between(t.head_dim, 2, 65536, "head_dim");
+  require(t.head_dim % 2 == 0, "head_dim", "an even number", t.head_dim);
+  require(t.query_size() <= kMaxLayerSize, "num_attention_heads * head_dim", "at most 8388608",
+          t.query_size());
+  require(t.hidden_act != Activation::sign, "hidden_act", "relu2, silu or relu", name(t.hidden_act));
+  require_between(t.max_position_embeddings, 1, int64_t{1} << 24, "max_position_embeddings");
+  require(is_positive_float(t.rms_norm_eps) && t.rms_norm_eps < 1, "rms_norm_eps",
+          "a float32 between 0 and 1", t.rms_norm_eps);
+  require(t.rope_theta >= 1 && is_float(t.rope_theta), "rope_theta", "a number of at least 1", t.rope_theta);
+  require(t.initializer_range > 0 && is_float(t.initializer_range), "initializer_range", "a number above 0",
+          t.initializer_range);
+  require(!t.ternary_head || (!t.tie_word_embeddings && quantization == Quantization::ternary), "lm_head",
+          "ternary only in a ternary model with tie_word_embeddings: false", "ternary");
+  if (t.bos_token_id) require_between(*t.bos_token_id, 0, t.vocab_size - 1, "bos_token_id");
+  for (const int64_t id : t.eos_token_ids) require_between(id, 0, t.vocab_size - 1, "eos_token_id");
 }
 
 }  // namespace
@@ -113,12 +144,13 @@ template ActivationQuantization from_name<ActivationQuantization>(const std::str
 
 ActivationQuantization ModelConfig::activation_quantization() const {
   if (quantization == Quantization::none) return ActivationQuantization::none;
-  return mlp.activation == Activation::sign ? ActivationQuantization::ternary_threshold
-                                            : ActivationQuantization::int8_absmax;
+  return !is_transformer() && mlp.activation == Activation::sign ? ActivationQuantization::ternary_threshold
+                                                                 : ActivationQuantization::int8_absmax;
 }
 
 void ModelConfig::validate() const {
-  require(model_type == "mlp", "model_type", "mlp", model_type);
+  if (is_transformer()) return validate_transformer(transformer, quantization);
+  require(model_type == "mlp", "model_type", "bitnet, llama or mlp", model_type);
   validate_mlp(mlp);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ namespace rotor {
 /// b1.58.
 enum class Quantization { none, ternary };
 
-enum class Activation { relu, relu2, sign };
+enum class Activation { relu, relu2, sign, silu };
 
 enum class Norm { none, rms };
 
@@ -43,11 +44,40 @@ struct MlpConfig {
   int64_t num_classes() const { return layer_sizes.back(); }
 };
 
+/// A decoder-only language model, `bitnet` or `llama`, by the names of Hugging Face's config.json. Both have
+/// the block of transformers' modeling_llama.py: RMSNorm, grouped-query attention with rotary embeddings,
+/// gated feed-forward. `bitnet` norms the input of o_proj and down_proj once more (attn_sub_norm,
+/// ffn_sub_norm; modeling_bitnet.py).
+struct TransformerConfig {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t intermediate_size = 0;
+  int64_t num_hidden_layers = 0;
+  int64_t num_attention_heads = 0;
+  int64_t num_key_value_heads = 0;
+  int64_t head_dim = 0;                       ///< width of a head, even
+  Activation hidden_act = Activation::relu2;  ///< relu2 | silu | relu, of the gate
+  int64_t max_position_embeddings = 2048;     ///< longest context
+  double rms_norm_eps = 1e-5;
+  double rope_theta = 500000.0;
+  bool tie_word_embeddings = true;  ///< the embedding is the head as well
+  bool ternary_head = false;        ///< lm_head is a ternary matrix too; only if untied
+  double initializer_range = 0.02;  ///< standard deviation of fresh weights
+  std::optional<int64_t> bos_token_id;
+  std::vector<int64_t> eos_token_ids;  ///< generation stops at any of them
+
+  int64_t query_size() const { return num_attention_heads * head_dim; }
+  int64_t key_value_size() const { return num_key_value_heads * head_dim; }
+};
+
 struct ModelConfig {
   std::string model_type = "mlp";
   Quantization quantization = Quantization::ternary;
-  MlpConfig mlp;
+  MlpConfig mlp;                  ///< if model_type is mlp
+  TransformerConfig transformer;  ///< if it is bitnet or llama
 
+  bool is_transformer() const { return model_type == "bitnet" || model_type == "llama"; }
+  bool has_sub_norms() const { return model_type == "bitnet"; }
   ActivationQuantization activation_quantization() const;
   /// Throws Error naming the field, what is expected and what was found.
   void validate() const;

@@ -20,11 +20,51 @@ std::vector<TensorSpec> mlp_table(const MlpConfig& mlp) {
   return table;
 }
 
+/// Names and order of transformers' checkpoints.
+std::vector<TensorSpec> transformer_table(const ModelConfig& config) {
+  const TransformerConfig& t = config.transformer;
+  const int64_t hidden = t.hidden_size;
+  std::vector<TensorSpec> table;
+  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
+    table.push_back({name + ".weight", {out, in}, TensorRole::linear});
+  };
+  const auto norm = [&](const std::string& name, int64_t size) {
+    table.push_back({name + ".weight", {size}, TensorRole::vector});
+  };
+  table.push_back({"model.embed_tokens.weight", {t.vocab_size, hidden}, TensorRole::embedding});
+  for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
+    const std::string layer = cat("model.layers.", i, ".");
+    norm(layer + "input_layernorm", hidden);
+    linear(layer + "self_attn.q_proj", t.query_size(), hidden);
+    linear(layer + "self_attn.k_proj", t.key_value_size(), hidden);
+    linear(layer + "self_attn.v_proj", t.key_value_size(), hidden);
+    if (config.has_sub_norms()) norm(layer + "self_attn.attn_sub_norm", t.query_size());
+    linear(layer + "self_attn.o_proj", hidden, t.query_size());
+    norm(layer + "post_attention_layernorm", hidden);
+    linear(layer + "mlp.gate_proj", t.intermediate_size, hidden);
+    linear(layer + "mlp.up_proj", t.intermediate_size, hidden);
+    if (config.has_sub_norms()) norm(layer + "mlp.ffn_sub_norm", t.intermediate_size);
+    linear(layer + "mlp.down_proj", hidden, t.intermediate_size);
+  }
+  norm("model.norm", hidden);
+  if (!t.tie_word_embeddings) {
+    table.push_back({"lm_head.weight",
+                     {t.vocab_size, hidden},
+                     t.ternary_head ? TensorRole::linear : TensorRole::embedding});
+  }
+  return table;
+}
+
 }  // namespace
 
+std::string head_name(const TransformerConfig& config) {
+  return config.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+}
+
 std::vector<TensorSpec> tensor_table(const ModelConfig& config) {
+  if (config.is_transformer()) return transformer_table(config);
   if (config.model_type == "mlp") return mlp_table(config.mlp);
-  fail("model_type: expected mlp, found ", config.model_type);
+  fail("model_type: expected bitnet, llama or mlp, found ", config.model_type);
 }
 
 int64_t num_parameters(const std::vector<TensorSpec>& table) {

@@ -13,7 +13,8 @@ namespace rotor {
 /// What a tensor is for; it decides how a model file stores it.
 enum class TensorRole {
   linear,  ///< matrix of a linear layer, [out, in]: planes and a scale when the model is ternary, else float
-  vector   ///< norm weight or bias: always float32
+  vector,  ///< norm weight or bias: always float32
+  embedding,  ///< token embedding or dense head, [vocab, hidden]: float, or 8-bit with a scale a row
 };
 
 struct TensorSpec {
@@ -24,6 +25,9 @@ struct TensorSpec {
 
 /// All tensors of `config`'s architecture, in the order of the forward pass. `config` is valid.
 std::vector<TensorSpec> tensor_table(const ModelConfig& config);
+
+/// The matrix that gives the logits: the embedding if it is tied, else lm_head.
+std::string head_name(const TransformerConfig& config);
 
 /// Sum of the element counts.
 int64_t num_parameters(const std::vector<TensorSpec>& table);

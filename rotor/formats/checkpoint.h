@@ -9,6 +9,7 @@
 
 #include "rotor/core/model_config.h"
 #include "rotor/core/tensor_table.h"
+#include "rotor/formats/config_json.h"
 #include "rotor/formats/safetensors.h"
 
 namespace rotor {
@@ -24,13 +25,24 @@ class Checkpoint {
   const std::string& directory() const { return directory_; }
   const ModelConfig& config() const { return config_; }
   const SafetensorsFile& weights() const { return weights_; }
-  /// One tensor as float32, row-major.
+  /// Whether ternary matrices are stored as codes and a scale, with no float masters to train on.
+  bool packed() const { return stored_.packed; }
+  /// One tensor as float32, row-major. Throws Error for a packed matrix.
   std::vector<float> tensor(const std::string& name) const {
     return weights_.read_as_float(weights_.at(name));
   }
+  /// A ternary matrix: masters are quantized by absmean, packed codes are unpacked (core/hf_packing.h).
+  struct Ternary {
+    std::vector<int8_t> codes;  ///< [rows, cols]
+    float scale;                ///< weight = code * scale
+  };
+  Ternary ternary(const TensorSpec& spec) const;
 
  private:
+  void check_tensor(const TensorSpec& spec) const;
+
   std::string directory_;
+  StoredQuantization stored_;
   ModelConfig config_;
   SafetensorsFile weights_;
 };

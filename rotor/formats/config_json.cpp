@@ -1,6 +1,7 @@
 // Reading is strict: every key is known, has the right type, and the whole passes ModelConfig::validate.
 #include "rotor/formats/config_json.h"
 
+#include <algorithm>
 #include <set>
 
 #include "rotor/core/error.h"
@@ -21,6 +22,28 @@ class ObjectReader {
     if (!object_.contains(key)) fail(source_, ": key \"", key, "\" is missing");
     return object_.at(key);
   }
+  bool has(const std::string& key) {
+    seen_.insert(key);
+    return object_.contains(key) && !object_.at(key).is_null();
+  }
+  int64_t integer(const std::string& key) {
+    const Json& value = at(key);
+    if (!value.is_number_integer()) wrong_type(key, "an integer", value);
+    return value.get<int64_t>();
+  }
+  /// The value of `key`, or `fallback` if it is absent or null.
+  int64_t integer_or(const std::string& key, int64_t fallback) { return has(key) ? integer(key) : fallback; }
+  double number_or(const std::string& key, double fallback) { return has(key) ? number(key) : fallback; }
+  bool boolean_or(const std::string& key, bool fallback) { return has(key) ? boolean(key) : fallback; }
+  std::string text_or(const std::string& key, const std::string& fallback) {
+    return has(key) ? text(key) : fallback;
+  }
+  /// Refuses `key` unless it is absent, null or `expected`: what Rotor does not compute.
+  void require_absent_or(const std::string& key, const Json& expected) {
+    if (has(key) && object_.at(key) != expected)
+      wrong_type(key, dump_json(expected).c_str(), object_.at(key));
+  }
+  ObjectReader object(const std::string& key) { return {at(key), source_ + ": " + key}; }
   std::string text(const std::string& key) {
     const Json& value = at(key);
     if (!value.is_string()) wrong_type(key, "a string", value);
@@ -65,6 +88,9 @@ class ObjectReader {
     return strings;
   }
   void ignore(const std::string& key) { seen_.insert(key); }
+  [[noreturn]] void wrong_type(const std::string& key, const char* expected, const Json& found) const {
+    fail(source_, ": ", key, ": expected ", expected, ", found ", quote_json(found));
+  }
   void refuse_unknown() const {
     for (const auto& [key, value] : object_.items()) {
       if (!seen_.contains(key)) fail(source_, ": unknown key \"", key, "\"");
@@ -72,10 +98,6 @@ class ObjectReader {
   }
 
  private:
-  [[noreturn]] void wrong_type(const std::string& key, const char* expected, const Json& found) const {
-    fail(source_, ": ", key, ": expected ", expected, ", found ", quote_json(found));
-  }
-
   const Json& object_;
   std::string source_;
   std::set<std::string> seen_;
@@ -109,39 +131,135 @@ Json write_mlp(const MlpConfig& mlp) {
           {"class_names", mlp.class_names}};
 }
 
+TransformerConfig read_transformer(ObjectReader& reader, const std::string& model_type) {
+  const bool bitnet = model_type == "bitnet";
+  TransformerConfig t;
+  t.vocab_size = reader.integer("vocab_size");
+  t.hidden_size = reader.integer("hidden_size");
+  t.intermediate_size = reader.integer("intermediate_size");
+  t.num_hidden_layers = reader.integer("num_hidden_layers");
+  t.num_attention_heads = reader.integer("num_attention_heads");
+  t.num_key_value_heads = reader.integer_or("num_key_value_heads", t.num_attention_heads);
+  t.head_dim = reader.integer_or("head_dim", t.hidden_size / std::max<int64_t>(t.num_attention_heads, 1));
+  t.hidden_act = reader.has("hidden_act") ? reader.choice<Activation>("hidden_act")
+                                          : (bitnet ? Activation::relu2 : Activation::silu);
+  t.max_position_embeddings = reader.integer_or("max_position_embeddings", 2048);
+  t.rms_norm_eps = reader.number_or("rms_norm_eps", bitnet ? 1e-5 : 1e-6);
+  if (reader.has("rope_parameters")) {  // newer configs
+    ObjectReader rope = reader.object("rope_parameters");
+    rope.require_absent_or("rope_type", "default");
+    t.rope_theta = rope.number("rope_theta");
+  } else {
+    t.rope_theta = reader.number_or("rope_theta", bitnet ? 500000.0 : 10000.0);
+  }
+  t.tie_word_embeddings = reader.boolean_or("tie_word_embeddings", false);
+  const std::string head = reader.text_or("lm_head", "none");
+  if (head != "none" && head != "ternary") reader.wrong_type("lm_head", "none or ternary", Json(head));
+  t.ternary_head = head == "ternary";
+  t.initializer_range = reader.number_or("initializer_range", t.initializer_range);
+  if (reader.has("bos_token_id")) t.bos_token_id = reader.integer("bos_token_id");
+  if (reader.has("eos_token_id")) {
+    t.eos_token_ids = reader.at("eos_token_id").is_array()
+                          ? reader.integers("eos_token_id")
+                          : std::vector<int64_t>{reader.integer("eos_token_id")};
+  }
+  reader.require_absent_or("attention_bias", false);
+  reader.require_absent_or("mlp_bias", false);
+  reader.require_absent_or("rope_scaling", Json());
+  reader.require_absent_or("partial_rotary_factor", 1.0);
+  reader.require_absent_or("sliding_window", Json());
+  return t;
+}
+
+Json write_transformer(const TransformerConfig& t) {
+  Json json = {{"vocab_size", t.vocab_size},
+               {"hidden_size", t.hidden_size},
+               {"intermediate_size", t.intermediate_size},
+               {"num_hidden_layers", t.num_hidden_layers},
+               {"num_attention_heads", t.num_attention_heads},
+               {"num_key_value_heads", t.num_key_value_heads},
+               {"head_dim", t.head_dim},
+               {"hidden_act", name(t.hidden_act)},
+               {"max_position_embeddings", t.max_position_embeddings},
+               {"rms_norm_eps", t.rms_norm_eps},
+               {"rope_theta", t.rope_theta},
+               {"tie_word_embeddings", t.tie_word_embeddings},
+               {"initializer_range", t.initializer_range},
+               {"torch_dtype", "float32"}};
+  if (t.ternary_head) json["lm_head"] = "ternary";
+  if (t.bos_token_id) json["bos_token_id"] = *t.bos_token_id;
+  if (t.eos_token_ids.size() == 1) json["eos_token_id"] = t.eos_token_ids[0];
+  if (t.eos_token_ids.size() > 1) json["eos_token_id"] = t.eos_token_ids;
+  return json;
+}
+
 /// The block by which readers of BitNet checkpoints know that float matrices are ternary masters.
 Json online_quantization() {
   return {{"quant_method", "bitnet"}, {"linear_class", "autobitlinear"}, {"quantization_mode", "online"}};
 }
 
+StoredQuantization read_quantization(ObjectReader reader) {
+  const auto choose = [&](const std::string& key, const std::string& value, const std::string& first,
+                          const std::string& second) {
+    if (value != first && value != second) {
+      reader.wrong_type(key, cat(first, " or ", second).c_str(), Json(value));
+    }
+    return value == second;
+  };
+  choose("quant_method", reader.text("quant_method"), "bitnet", "bitnet");
+  StoredQuantization stored;
+  stored.packed =
+      choose("quantization_mode", reader.text_or("quantization_mode", "offline"), "online", "offline");
+  stored.scale_divides =
+      choose("linear_class", reader.text_or("linear_class", "bitlinear"), "autobitlinear", "bitlinear");
+  reader.require_absent_or("use_rms_norm", false);
+  for (const char* key : {"rms_norm_eps", "modules_to_not_convert"}) reader.ignore(key);
+  reader.refuse_unknown();
+  return stored;
+}
+
+std::string architecture_name(const ModelConfig& config) {
+  if (config.model_type == "bitnet") return "BitNetForCausalLM";
+  return config.model_type == "llama" ? "LlamaForCausalLM" : "RotorMlp";
+}
+
 }  // namespace
 
 std::string model_config_to_json(const ModelConfig& config, int indent) {
-  Json json = write_mlp(config.mlp);
+  Json json = config.is_transformer() ? write_transformer(config.transformer) : write_mlp(config.mlp);
   json["model_type"] = config.model_type;
-  json["architectures"] = {"RotorMlp"};
+  json["architectures"] = {architecture_name(config)};
   if (config.quantization == Quantization::ternary) json["quantization_config"] = online_quantization();
   return dump_json(json, indent);
 }
 
-ModelConfig model_config_from_json(const std::string& text, const std::string& source) {
+ModelConfig model_config_from_json(const std::string& text, const std::string& source,
+                                   StoredQuantization* stored) {
   const Json json = parse_json(text, source);
   ObjectReader reader(json, source);
   ModelConfig config;
   config.model_type = reader.text("model_type");
-  if (config.model_type != "mlp")
-    fail(source, ": model_type: expected \"mlp\", found \"", config.model_type, "\"");
-  reader.ignore("architectures");
+  if (config.model_type != "mlp" && !config.is_transformer()) {
+    fail(source, ": model_type: expected \"bitnet\", \"llama\" or \"mlp\", found ",
+         quote_json(Json(config.model_type)));
+  }
   config.quantization = Quantization::none;
-  if (json.contains("quantization_config")) {
-    if (reader.at("quantization_config") != online_quantization()) {
+  if (reader.has("quantization_config")) {
+    const StoredQuantization found = read_quantization(reader.object("quantization_config"));
+    if ((stored == nullptr || !config.is_transformer()) && (found.packed || found.scale_divides)) {
       fail(source, ": quantization_config: expected ", dump_json(online_quantization()), ", found ",
            quote_json(json["quantization_config"]));
     }
+    if (stored != nullptr) *stored = found;
     config.quantization = Quantization::ternary;
   }
-  config.mlp = read_mlp(reader);
-  reader.refuse_unknown();
+  if (config.is_transformer()) {
+    config.transformer = read_transformer(reader, config.model_type);
+  } else {
+    reader.ignore("architectures");
+    config.mlp = read_mlp(reader);
+    reader.refuse_unknown();
+  }
   try {
     config.validate();
   } catch (const Error& e) {

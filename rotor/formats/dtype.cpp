@@ -49,17 +49,4 @@ std::optional<DType> dtype_from_name(const std::string& name) {
   return std::nullopt;
 }
 
-float f16_to_float(uint16_t bits) {
-  const float sign = (bits & 0x8000) != 0 ? -1.0F : 1.0F;
-  const int exponent = bits >> 10 & 31;
-  const int mantissa = bits & 1023;
-  if (exponent == 31) return mantissa == 0 ? sign * INFINITY : NAN;
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
-  return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
-}
-
-float bf16_to_float(uint16_t bits) {
-  return std::bit_cast<float>(uint32_t{bits} << 16);
-}
-
 }  // namespace rotor

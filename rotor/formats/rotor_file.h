@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
 #include "rotor/core/tensor_table.h"
 #include "rotor/formats/safetensors.h"
@@ -43,6 +44,15 @@ struct TernaryMatrix {
   std::span<const uint8_t> tiles;  // tile_bytes(rows, cols) bytes, aligned to 64
 };
 
+/// A dense matrix in a file (token embedding, head), [rows, cols], row-major.
+struct DenseMatrix {
+  int64_t rows = 0;
+  int64_t cols = 0;
+  DenseType type = DenseType::f32;
+  const uint8_t* data = nullptr;      // aligned to 64
+  std::span<const float> row_scales;  // of q8: [rows]
+};
+
 class RotorFile {
  public:
   /// Checks version, header checksum, alignment, and name, type and shape of every tensor; reads no weights.
@@ -55,6 +65,10 @@ class RotorFile {
 
   /// A `linear` tensor of a ternary model. Throws Error if the scale is not a finite number above 0.
   TernaryMatrix ternary(const std::string& name) const;
+  /// A token embedding or head.
+  DenseMatrix dense(const std::string& name) const;
+  /// What embeddings and heads are kept as; f32 in a model that has none.
+  DenseType dense_type() const { return dense_type_; }
   /// A float32 tensor where it lies (norms, biases, the matrices of a float twin).
   std::span<const float> floats(const std::string& name) const;
 
@@ -70,33 +84,39 @@ class RotorFile {
  private:
   static void check_version(const SafetensorsFile& file);
   void check_header_checksum() const;
+  DenseType read_dense_type() const;
   void check_tensors() const;
   void check_tensor(const TensorDeclaration& expected) const;
   const std::string& metadata(const std::string& key) const;
 
   SafetensorsFile container_;
   ModelConfig config_;
+  DenseType dense_type_ = DenseType::f32;
   std::map<std::string, std::vector<int64_t>> ternary_shapes_;
 };
 
 /// Writes a .rotor file: tensors in the order of tensor_table(config), each once.
 class RotorWriter {
  public:
-  RotorWriter(const std::string& path, const ModelConfig& config);
+  /// `dense`: what embeddings and heads are kept as.
+  RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense = DenseType::f32);
 
   /// The next tensor, a `linear` one of a ternary model: its tiles and its scale.
   /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is
   /// not above 0.
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
-  /// The next tensor, any other one.
+  /// The next tensor, any other one; embeddings and heads are converted.
   void write_floats(const std::string& name, std::span<const float> values);
   /// Writes checksums and header, and renames the file into place.
   void commit();
 
  private:
   void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
+  void write_dense(const TensorSpec& spec, std::span<const float> values);
+  const TensorSpec& spec(const std::string& name) const;
 
   std::string path_;
+  DenseType dense_;
   std::vector<TensorSpec> table_;
   std::vector<TensorDeclaration> layout_;
   SafetensorsWriter writer_;
@@ -104,6 +124,6 @@ class RotorWriter {
 };
 
 /// The tensors that a .rotor file of `config` holds, in file order, without padding.
-std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config);
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseType dense = DenseType::f32);
 
 }  // namespace rotor

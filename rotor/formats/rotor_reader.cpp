@@ -18,7 +18,23 @@ RotorFile::RotorFile(const std::string& path) : container_(path, check_version) 
   for (const TensorSpec& spec : tensor_table(config_)) {
     if (is_ternary(config_, spec)) ternary_shapes_[spec.name] = spec.shape;
   }
+  if (config_.is_transformer()) dense_type_ = read_dense_type();
   check_tensors();
+}
+
+DenseType RotorFile::read_dense_type() const {
+  const TensorInfo& tensor = container_.at("model.embed_tokens.weight");
+  switch (tensor.dtype) {
+    case DType::f32:
+      return DenseType::f32;
+    case DType::f16:
+      return DenseType::f16;
+    case DType::i8:
+      return DenseType::q8;
+    default:
+      fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or I8, found ",
+           dtype_name(tensor.dtype));
+  }
 }
 
 const std::string& RotorFile::metadata(const std::string& key) const {
@@ -88,7 +104,7 @@ void RotorFile::check_tensors() const {
          metadata(rotor_key::kScaleMeaning), "\"");
   }
   std::set<std::string> known;
-  for (const TensorDeclaration& tensor : rotor_tensors(config_)) {
+  for (const TensorDeclaration& tensor : rotor_tensors(config_, dense_type_)) {
     check_tensor(tensor);
     known.insert(tensor.name);
   }
@@ -117,6 +133,14 @@ TernaryMatrix RotorFile::ternary(const std::string& name) const {
     fail(path(), ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ",
          matrix.scale);
   }
+  return matrix;
+}
+
+DenseMatrix RotorFile::dense(const std::string& name) const {
+  const TensorInfo& tensor = container_.at(name);
+  if (tensor.shape.size() != 2) fail(path(), ": tensor \"", name, "\" is no matrix");
+  DenseMatrix matrix{tensor.shape[0], tensor.shape[1], dense_type_, container_.bytes(tensor).data(), {}};
+  if (dense_type_ == DenseType::q8) matrix.row_scales = floats(scale_name(name));
   return matrix;
 }
 

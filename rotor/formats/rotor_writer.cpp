@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "rotor/core/error.h"
 #include "rotor/core/tiles.h"
@@ -14,11 +15,11 @@ namespace rotor {
 namespace {
 
 /// rotor_tensors() with padding tensors between them.
-std::vector<TensorDeclaration> padded_layout(const ModelConfig& config) {
+std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseType dense) {
   std::vector<TensorDeclaration> layout;
   size_t position = 0;
   size_t paddings = 0;
-  for (TensorDeclaration& tensor : rotor_tensors(config)) {
+  for (TensorDeclaration& tensor : rotor_tensors(config, dense)) {
     if (const size_t over = position % kRotorTensorAlignment; over != 0) {
       const size_t gap = kRotorTensorAlignment - over;
       layout.push_back({cat(kPaddingPrefix, paddings++), DType::u8, {static_cast<int64_t>(gap)}});
@@ -49,11 +50,20 @@ std::span<const uint8_t> as_bytes(std::span<const float> values) {
   return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
 }
 
+DType stored_dtype(DenseType dense) {
+  return dense == DenseType::f32 ? DType::f32 : dense == DenseType::f16 ? DType::f16 : DType::i8;
+}
+
 }  // namespace
 
-std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config) {
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseType dense) {
   std::vector<TensorDeclaration> tensors;
   for (const TensorSpec& spec : tensor_table(config)) {
+    if (spec.role == TensorRole::embedding) {
+      tensors.push_back({spec.name, stored_dtype(dense), spec.shape});
+      if (dense == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
+      continue;
+    }
     if (!is_ternary(config, spec)) {
       tensors.push_back({spec.name, DType::f32, spec.shape});
       continue;
@@ -66,10 +76,11 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config) {
   return tensors;
 }
 
-RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config)
+RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense)
     : path_(path),
+      dense_(dense),
       table_(tensor_table(config)),
-      layout_(padded_layout(config)),
+      layout_(padded_layout(config, dense)),
       writer_(path, initial_metadata(config, layout_), layout_, kRotorDataMultiple) {
   config.validate();
 }
@@ -89,13 +100,42 @@ void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t>
   ++next_;
 }
 
-void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {
-  const auto spec =
+const TensorSpec& RotorWriter::spec(const std::string& name) const {
+  const auto found =
       std::find_if(table_.begin(), table_.end(), [&](const TensorSpec& entry) { return entry.name == name; });
-  if (spec == table_.end() || spec->role != TensorRole::linear)
-    fail(path_, ": no linear tensor \"", name, "\"");
-  const auto rows = static_cast<size_t>(spec->shape[0]);
-  const auto cols = static_cast<size_t>(spec->shape[1]);
+  if (found == table_.end()) fail(path_, ": no tensor \"", name, "\" in this model");
+  return *found;
+}
+
+void RotorWriter::write_dense(const TensorSpec& entry, std::span<const float> values) {
+  if (dense_ == DenseType::f32) return write_tensor(entry.name, as_bytes(values));
+  if (dense_ == DenseType::f16) {
+    const auto large =
+        std::find_if(values.begin(), values.end(), [](float v) { return std::fabs(v) > 65504.0F; });
+    if (large != values.end()) {
+      fail(path_, ": tensor \"", entry.name, "\": value ", large - values.begin(), " is ", *large,
+           ", more than float16 holds: keep the head as f32");
+    }
+    std::vector<uint16_t> halves(values.size());
+    std::transform(values.begin(), values.end(), halves.begin(), float_to_f16);
+    return write_tensor(entry.name, {reinterpret_cast<const uint8_t*>(halves.data()), halves.size() * 2});
+  }
+  const auto rows = static_cast<size_t>(entry.shape[0]);
+  const size_t cols = values.size() / rows;
+  std::vector<int8_t> codes(values.size());
+  std::vector<float> scales(rows);
+  for (size_t r = 0; r < rows; ++r) {
+    scales[r] = quantize_q8(values.subspan(r * cols, cols), std::span(codes).subspan(r * cols, cols));
+  }
+  write_tensor(entry.name, {reinterpret_cast<const uint8_t*>(codes.data()), codes.size()});
+  write_tensor(scale_name(entry.name), as_bytes(scales));
+}
+
+void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {
+  const TensorSpec& entry = spec(name);
+  if (entry.role != TensorRole::linear) fail(path_, ": no linear tensor \"", name, "\"");
+  const auto rows = static_cast<size_t>(entry.shape[0]);
+  const auto cols = static_cast<size_t>(entry.shape[1]);
   if (tiles.size() != tile_bytes(rows, cols)) {
     fail(path_, ": tensor \"", name, "\": expected ", tile_bytes(rows, cols), " bytes of planes, got ",
          tiles.size());
@@ -117,7 +157,14 @@ void RotorWriter::write_floats(const std::string& name, std::span<const float> v
     fail(path_, ": tensor \"", name, "\": value ", bad - values.begin(), ": expected a finite number, found ",
          *bad);
   }
-  write_tensor(name, as_bytes(values));
+  const TensorSpec& entry = spec(name);
+  if (entry.role != TensorRole::embedding) return write_tensor(name, as_bytes(values));
+  int64_t expected = 1;
+  for (const int64_t size : entry.shape) expected *= size;
+  if (std::cmp_not_equal(values.size(), expected)) {
+    fail(path_, ": tensor \"", name, "\": expected ", expected, " values, got ", values.size());
+  }
+  write_dense(entry, values);
 }
 
 void RotorWriter::commit() {

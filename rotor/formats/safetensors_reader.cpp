@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/safetensors.h"

@@ -125,7 +125,7 @@ void forward(benchmark::State& state, Kernels k, Activation activation) {
     return values;
   });
   const std::string path = directory + "/m.rotor";
-  exporting::export_rotor(Checkpoint(directory), path, [](const auto&) {});
+  exporting::export_rotor(Checkpoint(directory), path, {}, [](const auto&) {});
   {
     const RotorFile file(path);
     const runtime::Mlp model(file);

@@ -21,7 +21,7 @@ TEST(ExportRotor, PacksEveryMatrixAndKeepsTheRest) {
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());
   const Checkpoint checkpoint(dir.file("c"));
   std::vector<ExportedTensor> report;
-  export_rotor(checkpoint, dir.file("m.rotor"),
+  export_rotor(checkpoint, dir.file("m.rotor"), {},
                [&](const ExportedTensor& tensor) { report.push_back(tensor); });
   const RotorFile file(dir.file("m.rotor"));
   EXPECT_TRUE(file.verify().empty());
@@ -49,7 +49,7 @@ TEST(ExportRotor, FloatTwinStaysFloat) {
   const TempDir dir;
   test::write_random_checkpoint(dir.file("c"), test::small_mlp(Activation::relu, Quantization::none));
   const Checkpoint checkpoint(dir.file("c"));
-  export_rotor(checkpoint, dir.file("m.rotor"),
+  export_rotor(checkpoint, dir.file("m.rotor"), {},
                [](const ExportedTensor& tensor) { EXPECT_FALSE(tensor.ternary); });
   const RotorFile file(dir.file("m.rotor"));
   EXPECT_TRUE(file.verify().empty());
@@ -69,7 +69,7 @@ TEST(ExportRotor, NotFiniteWeightsAreRefusedAndNothingIsWritten) {
     return values;
   });
   const Checkpoint checkpoint(dir.file("c"));
-  test::expect_error([&] { export_rotor(checkpoint, dir.file("m.rotor"), [](const auto&) {}); },
+  test::expect_error([&] { export_rotor(checkpoint, dir.file("m.rotor"), {}, [](const auto&) {}); },
                      {"model.safetensors", "layers.1.linear.weight", "weight 3", "finite"});
   EXPECT_FALSE(std::filesystem::exists(dir.file("m.rotor")));
 }

@@ -6,6 +6,7 @@
 
 #include "export/convert.h"
 #include "rotor/formats/checkpoint.h"
+#include "tests/support/golden.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
@@ -35,6 +36,35 @@ std::string kind_name(const std::pair<Activation, Quantization>& kind) {
   return std::string(name(kind.first)) + "_" + name(kind.second);
 }
 
+ModelConfig small_transformer(const std::string& model_type, Quantization quantization) {
+  ModelConfig config;
+  config.model_type = model_type;
+  config.quantization = quantization;
+  TransformerConfig& t = config.transformer;
+  t.vocab_size = 101;
+  t.hidden_size = 40;
+  t.intermediate_size = 72;
+  t.num_hidden_layers = 3;
+  t.num_attention_heads = 4;
+  t.num_key_value_heads = 2;
+  t.head_dim = 10;
+  t.max_position_embeddings = 64;
+  if (model_type == "llama") {
+    t.hidden_act = Activation::silu;
+    t.tie_word_embeddings = false;
+    t.rope_theta = 10000.0;
+  }
+  return config;
+}
+
+void write_golden_transformer(const std::string& directory, const std::string& variant) {
+  namespace fs = std::filesystem;
+  fs::create_directories(directory);
+  const std::string suffix = variant == "online" ? "-bf16" : "";
+  fs::copy_file(golden_path("bitnet-tiny/config" + suffix + ".json"), directory + "/config.json");
+  fs::copy_file(golden_path("bitnet-tiny/model" + suffix + ".safetensors"), directory + "/model.safetensors");
+}
+
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed) {
   std::filesystem::create_directories(directory);
   Random random(seed);
@@ -50,10 +80,10 @@ void write_random_checkpoint(const std::string& directory, const ModelConfig& co
   });
 }
 
-void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed) {
+void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed, DenseType head) {
   const TempDir directory;
   write_random_checkpoint(directory.file("checkpoint"), config, seed);
-  exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path, [](const auto&) {});
+  exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path, {.head = head}, [](const auto&) {});
 }
 
 std::string idx_bytes(const std::vector<uint32_t>& shape, const std::vector<uint8_t>& data) {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
 #include "rotor/formats/idx.h"
 
@@ -20,11 +21,20 @@ std::vector<std::pair<Activation, Quantization>> mlp_kinds();
 /// "relu_ternary".
 std::string kind_name(const std::pair<Activation, Quantization>& kind);
 
+/// A ternary language model with odd sizes: 3 layers, width 40, 4 heads over 2, vocabulary of 101.
+/// `model_type`: bitnet or llama (untied head).
+ModelConfig small_transformer(const std::string& model_type = "bitnet",
+                              Quantization quantization = Quantization::ternary);
+
+/// Makes `directory` a checkpoint of tests/golden/bitnet-tiny: variant "packed" or "online".
+void write_golden_transformer(const std::string& directory, const std::string& variant);
+
 /// Writes a checkpoint with random weights of `config` into `directory`, which is created.
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed = 1);
 
 /// Writes a .rotor file of random weights (a checkpoint beside it, exported).
-void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed = 1);
+void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed = 1,
+                        DenseType head = DenseType::f32);
 
 /// Writes the four IDX files of a learnable data set: images of `side` x `side` pixels in 10 classes, each a
 /// blurred prototype with noise.

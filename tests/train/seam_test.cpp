@@ -23,7 +23,7 @@ TEST_P(SeamTest, PackedModelGivesTheSameClasses) {
   torch::manual_seed(5);
   TernaryMlp module(test::small_mlp(GetParam().first, GetParam().second));
   save_parameters(*module, module->config(), dir.path());
-  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), {}, [](const auto&) {});
   const RotorFile file(dir.file("m.rotor"));
   const runtime::Classifier packed(file);
   const auto backend = runtime::make_backend();
@@ -42,7 +42,7 @@ TEST(Seam, DetectsADifferentModel) {
   ModelConfig config = test::small_mlp();
   TernaryMlp module(config);
   save_parameters(*module, config, dir.path());
-  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), {}, [](const auto&) {});
   const RotorFile file(dir.file("m.rotor"));
   const runtime::Classifier packed(file);
   const auto backend = runtime::make_backend();
@@ -66,7 +66,7 @@ TEST(Seam, DetectsAScaleThatIsOff) {
   const IdxDataset data = load_idx(dir.path(), IdxSplit::test);
   TernaryMlp module(test::small_mlp(Activation::relu, Quantization::ternary, false));
   save_parameters(*module, module->config(), dir.path());
-  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), [](const auto&) {});
+  exporting::export_rotor(Checkpoint(dir.path()), dir.file("m.rotor"), {}, [](const auto&) {});
   const RotorFile file(dir.file("m.rotor"));
   const runtime::Classifier packed(file);
   const auto backend = runtime::make_backend();
