@@ -1,12 +1,13 @@
-// Kernels for AVX2. This file is compiled with -mavx2, so it calls no inline function or template of a shared
-// header: the linker could keep this file's copy of it for the whole program. A test checks that the object
-// defines no weak function.
+// Kernels for AVX2 on planes and int8; those on floats are avx2_dense.cpp. This file is compiled with -mavx2
+// -mf16c, so it calls no inline function or template of a shared header: the linker could keep this file's
+// copy of it for the whole program. A test checks that the object defines no weak function.
 //
 // Matrix products join the two planes in registers into 2-bit fields that hold value + 1 (0, 1 or 2),
 // multiply-add them as unsigned bytes by signed activations, and subtract the sum of the activations once per
 // vector.
 #include <immintrin.h>
 
+#include "rotor/kernels/avx2_dense.h"
 #include "rotor/kernels/kernel_set.h"
 
 namespace rotor::kernels {
@@ -20,7 +21,7 @@ constexpr size_t kRows = 16;
 constexpr size_t kTilesPer16Bits = 7;
 
 bool supported() {
-  return __builtin_cpu_supports("avx2") != 0;
+  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0;
 }
 
 __m256i load(const void* p) {
@@ -407,21 +408,6 @@ void matvec_ternary(const uint8_t* tiles, size_t row_tiles, size_t column_tiles,
   }
 }
 
-void matvec_float(const float* matrix, size_t rows, size_t cols, const float* x, float* y) {
-  for (size_t r = 0; r < rows; ++r) {
-    const float* row = matrix + r * cols;
-    __m256 sums = _mm256_setzero_ps();
-    size_t c = 0;
-    for (; c + 8 <= cols; c += 8) {
-      sums = _mm256_add_ps(sums, _mm256_mul_ps(_mm256_loadu_ps(row + c), _mm256_loadu_ps(x + c)));
-    }
-    float s[8];
-    _mm256_storeu_ps(s, sums);
-    for (; c < cols; ++c) s[c % 8] += row[c] * x[c];
-    y[r] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-  }
-}
-
 }  // namespace
 
 extern const KernelSet kAvx2 = {
@@ -436,7 +422,12 @@ extern const KernelSet kAvx2 = {
     .matvec_int8 = matvec_int8,
     .matmul_int8 = matmul_int8,
     .matvec_ternary = matvec_ternary,
-    .matvec_float = matvec_float,
+    .matvec_float = avx2::matvec_float,
+    .matvec_f16 = avx2::matvec_f16,
+    .matvec_q8 = avx2::matvec_q8,
+    .weighted_sum_float = avx2::weighted_sum_float,
+    .weighted_sum_f16 = avx2::weighted_sum_f16,
+    .weighted_sum_q8 = avx2::weighted_sum_q8,
 };
 
 }  // namespace rotor::kernels

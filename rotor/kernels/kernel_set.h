@@ -54,6 +54,18 @@ struct KernelSet {
   /// pairwise
   /// ((0+4) + (2+6)) + ((1+5) + (3+7)).
   void (*matvec_float)(const float* matrix, size_t rows, size_t cols, const float* x, float* y);
+  /// The same for a matrix in binary16, and for one in int8: y[r] = (sum_c codes[r, c] * x[c]) *
+  /// row_scales[r].
+  void (*matvec_f16)(const uint16_t* matrix, size_t rows, size_t cols, const float* x, float* y);
+  void (*matvec_q8)(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const float* x,
+                    float* y);
+
+  /// y[c] = sum_r weights[r] * matrix[r, c], rows in order, from 0. `y` overlaps nothing.
+  void (*weighted_sum_float)(const float* matrix, size_t rows, size_t cols, const float* weights, float* y);
+  /// The same for binary16, and for int8 with weights[r] * row_scales[r] in place of weights[r].
+  void (*weighted_sum_f16)(const uint16_t* matrix, size_t rows, size_t cols, const float* weights, float* y);
+  void (*weighted_sum_q8)(const int8_t* codes, const float* row_scales, size_t rows, size_t cols,
+                          const float* weights, float* y);
 };
 
 }  // namespace rotor::kernels

@@ -1,10 +1,12 @@
 // The reference kernels: plain C++, the same on every machine. Others are tested against these.
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
 #include <span>
 #include <vector>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/planes.h"
 #include "rotor/core/quantize.h"
 #include "rotor/core/tiles.h"
@@ -132,13 +134,49 @@ void matvec_ternary(const uint8_t* tiles, size_t row_tile_count, size_t column_t
   }
 }
 
-void matvec_float(const float* matrix, size_t rows, size_t cols, const float* x, float* y) {
+float as_float(float value) {
+  return value;
+}
+float as_float(uint16_t half) {
+  return f16_to_float(half);
+}
+float as_float(int8_t code) {
+  return static_cast<float>(code);
+}
+
+template <class T>
+float dot(const T* row, size_t cols, const float* x) {
   constexpr size_t kLanes = 8;
-  for (size_t r = 0; r < rows; ++r) {
-    std::array<float, kLanes> s{};
-    for (size_t c = 0; c < cols; ++c) s[c % kLanes] += matrix[r * cols + c] * x[c];
-    y[r] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-  }
+  std::array<float, kLanes> s{};
+  for (size_t c = 0; c < cols; ++c) s[c % kLanes] += as_float(row[c]) * x[c];
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
+template <class T>
+void matvec(const T* matrix, size_t rows, size_t cols, const float* x, float* y) {
+  for (size_t r = 0; r < rows; ++r) y[r] = dot(matrix + r * cols, cols, x);
+}
+
+void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const float* x,
+               float* y) {
+  for (size_t r = 0; r < rows; ++r) y[r] = dot(codes + r * cols, cols, x) * row_scales[r];
+}
+
+template <class T>
+void add_row(const T* row, size_t cols, float weight, float* y) {
+  for (size_t c = 0; c < cols; ++c) y[c] += weight * as_float(row[c]);
+}
+
+template <class T>
+void weighted_sum(const T* matrix, size_t rows, size_t cols, const float* weights, float* y) {
+  std::fill_n(y, cols, 0.0F);
+  for (size_t r = 0; r < rows; ++r) add_row(matrix + r * cols, cols, weights[r], y);
+}
+
+void weighted_sum_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols,
+                     const float* weights, float* y) {
+  std::fill_n(y, cols, 0.0F);
+  for (size_t r = 0; r < rows; ++r) add_row(codes + r * cols, cols, weights[r] * row_scales[r], y);
 }
 
 }  // namespace
@@ -155,7 +193,12 @@ extern const KernelSet kScalar = {
     .matvec_int8 = matvec_int8,
     .matmul_int8 = matmul_int8,
     .matvec_ternary = matvec_ternary,
-    .matvec_float = matvec_float,
+    .matvec_float = matvec<float>,
+    .matvec_f16 = matvec<uint16_t>,
+    .matvec_q8 = matvec_q8,
+    .weighted_sum_float = weighted_sum<float>,
+    .weighted_sum_f16 = weighted_sum<uint16_t>,
+    .weighted_sum_q8 = weighted_sum_q8,
 };
 
 }  // namespace rotor::kernels

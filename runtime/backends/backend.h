@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
+#include "rotor/core/rope.h"
 #include "rotor/formats/rotor_file.h"
 
 namespace rotor::runtime {
@@ -20,15 +22,29 @@ struct Tensor {
   std::shared_ptr<void> storage;  ///< what it is, only the backend knows
 };
 
-/// Weights of a linear layer, used where they lie in the model file: planes and a scale, or a float matrix.
+/// Weights of a linear layer, used where they lie in the model file: planes and a scale, or a dense matrix.
 struct LinearWeights {
-  int64_t rows = 0;              ///< outputs
-  int64_t cols = 0;              ///< inputs
-  TernaryMatrix ternary;         ///< unless activation_quantization is none
-  std::span<const float> dense;  ///< [rows, cols] if it is
-  std::span<const float> bias;   ///< empty, or [rows]
+  int64_t rows = 0;             ///< outputs
+  int64_t cols = 0;             ///< inputs
+  TernaryMatrix ternary;        ///< no tiles if the layer is dense
+  DenseMatrix dense;            ///< no data if it is ternary
+  std::span<const float> bias;  ///< empty, or [rows]
+  /// What the input of a ternary layer becomes; none: it stays float, which is slow and only for comparisons.
   ActivationQuantization activation_quantization = ActivationQuantization::none;
   float ternary_threshold = 0.0F;  ///< of ActivationQuantization::ternary_threshold
+
+  bool is_ternary() const { return !ternary.tiles.empty(); }
+};
+
+/// Keys and values of the tokens so far, in a backend's memory. Copies share the memory.
+using KvType = DenseType;
+struct KvCache {
+  int64_t layers = 0;
+  int64_t heads = 0;     ///< key/value heads
+  int64_t capacity = 0;  ///< tokens
+  int64_t head_dim = 0;
+  KvType type = KvType::f32;
+  std::shared_ptr<void> storage;  ///< what it is, only the backend knows
 };
 
 class Backend {
@@ -39,6 +55,8 @@ class Backend {
   virtual std::string name() const = 0;
   /// Name of the kernels in use, e.g. "avx2".
   virtual std::string kernels() const = 0;
+  /// How many threads compute an op together.
+  virtual int64_t threads() const { return 1; }
 
   /// Memory for [rows, cols] floats, unspecified at first; it lives as long as a copy of the Tensor does.
   /// Throws Error or std::bad_alloc if there is none. A Tensor belongs to the backend that made it.
@@ -47,6 +65,10 @@ class Backend {
   virtual void upload(std::span<const float> values, const Tensor& tensor) = 0;
   virtual void download(const Tensor& tensor, std::span<float> values) = 0;
 
+  /// y[i] = row ids[i] of `table`; y [ids, D].
+  virtual void embed(const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) = 0;
+  /// y = rows first.. of x; as many as y has.
+  virtual void copy_rows(const Tensor& x, int64_t first, const Tensor& y) = 0;
   /// y[b, r] = sum_c weight[r, c] * quantized(x[b, c]) + bias[r]; x [B, cols], y [B, rows].
   /// Ternary by int8: y = sum / x_scale * weight_scale (SPECS.md section 1); ternary by ternary: y = sum *
   /// weight_scale.
@@ -56,13 +78,32 @@ class Backend {
   /// relu: y = max(x, 0); relu2: its square; sign: +1 where x > threshold, -1 where x < -threshold, else 0. y
   /// may be x.
   virtual void activation(const Tensor& x, Activation kind, float threshold, const Tensor& y) = 0;
+  /// y = kind(gate) * up, element by element; silu: x / (1 + exp(-x)). y may be gate or up.
+  virtual void gate(const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) = 0;
+  /// y += x.
+  virtual void add(const Tensor& x, const Tensor& y) = 0;
+
+  /// Rotates, in place, each head of x [T, heads * head_dim] by its token's position, `position` for row 0
+  /// (core/rope.h).
+  virtual void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) = 0;
+  /// Memory for a KvCache of that shape, which is given without storage.
+  virtual KvCache allocate_kv_cache(const KvCache& shape) = 0;
+  /// Keeps k and v [T, heads * head_dim] of `layer` for tokens position, position + 1, ...
+  virtual void append_kv(const KvCache& cache, int64_t layer, int64_t position, const Tensor& k,
+                         const Tensor& v) = 0;
+  /// Causal attention of q [T, query heads * head_dim], row i at position + i, over the tokens in the cache
+  /// up to itself; query head j uses key/value head j / (query heads / cache.heads); scores are scaled by
+  /// 1/sqrt(head_dim). y like q.
+  virtual void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
+                         const Tensor& y) = 0;
 };
 
 /// The names of all registered backends, in order of preference.
 std::vector<std::string> backend_names();
 
 /// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty, or the first that runs here.
+/// `threads`: how many compute an op together, on a backend that has threads; 0: one a core.
 /// Throws Error listing the names if there is none of that name, or saying why it cannot run.
-std::unique_ptr<Backend> make_backend(const std::string& name = "");
+std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1);
 
 }  // namespace rotor::runtime

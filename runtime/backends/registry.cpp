@@ -11,7 +11,7 @@ namespace {
 
 struct Entry {
   const char* name;
-  std::unique_ptr<Backend> (*make)();
+  std::unique_ptr<Backend> (*make)(int64_t threads);
 };
 
 constexpr std::array kBackends = {
@@ -26,17 +26,17 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& name) {
+std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads) {
   std::string wanted = name;
   std::string source = "--backend";
   if (const char* forced = std::getenv("ROTOR_BACKEND"); wanted.empty() && forced != nullptr) {
     wanted = forced;
     source = "ROTOR_BACKEND";
   }
-  if (wanted.empty()) return kBackends.front().make();
+  if (wanted.empty()) return kBackends.front().make(threads);
   std::string names;
   for (const Entry& entry : kBackends) {
-    if (wanted == entry.name) return entry.make();
+    if (wanted == entry.name) return entry.make(threads);
     names += cat(names.empty() ? "" : ", ", entry.name);
   }
   fail(source, ": expected one of ", names, ", found \"", wanted, "\"");

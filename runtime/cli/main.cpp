@@ -8,6 +8,6 @@ int main(int argc, char** argv) {
       argc, argv, "rotor", "rotor runs packed ternary neural networks.",
       {{"classify", "accuracy and speed of a classifier on a data set", classify},
        {"tokenize", "text to token ids, and back", tokenize},
-                                    {"info", "what is in a model file", info},
+       {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});
 }

@@ -20,7 +20,12 @@ Mlp::Mlp(const RotorFile& file) : config_(file.config()) {
     if (config_.quantization == Quantization::ternary) {
       layer.linear.ternary = file.ternary(prefix + "linear.weight");
     } else {
-      layer.linear.dense = file.floats(prefix + "linear.weight");
+      const auto weights = file.floats(prefix + "linear.weight");
+      layer.linear.dense = {layer.linear.rows,
+                            layer.linear.cols,
+                            DenseType::f32,
+                            reinterpret_cast<const uint8_t*>(weights.data()),
+                            {}};
     }
     if (mlp.bias) layer.linear.bias = file.floats(prefix + "linear.bias");
     if (mlp.norm == Norm::rms && i + 1 < mlp.num_layers()) layer.norm = file.floats(prefix + "norm.weight");

@@ -1,6 +1,7 @@
 // Shape checks in front of the backends.
 #include "runtime/ops/ops.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -35,6 +36,46 @@ void rms_norm(Backend& backend, const Tensor& x, std::span<const float> gain, fl
 void activation(Backend& backend, const Tensor& x, Activation kind, float threshold, const Tensor& y) {
   require(same_shape(x, y), "activation: shapes of x and y");
   backend.activation(x, kind, threshold, y);
+}
+
+void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) {
+  require(same_shape(gate, up) && same_shape(gate, y), "gate: shapes of gate, up and y");
+  backend.gate(gate, up, kind, y);
+}
+
+void add(Backend& backend, const Tensor& x, const Tensor& y) {
+  require(same_shape(x, y), "add: shapes of x and y");
+  backend.add(x, y);
+}
+
+void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) {
+  require(std::cmp_equal(ids.size(), y.rows) && table.cols == y.cols, "embed: shapes of ids, table and y");
+  const bool in_range =
+      std::all_of(ids.begin(), ids.end(), [&](int32_t id) { return id >= 0 && id < table.rows; });
+  require(in_range, "embed: ids below the vocabulary's size");
+  backend.embed(table, ids, y);
+}
+
+void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y) {
+  require(x.cols == y.cols && first >= 0 && first + y.rows <= x.rows, "copy_rows: shapes of x and y");
+  backend.copy_rows(x, first, y);
+}
+
+void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) {
+  require(x.cols % head_dim == 0, "rope: whole heads");
+  require(std::cmp_greater_equal(table.cos.size(), (position + x.rows) * (head_dim / 2)),
+          "rope: table too short");
+  backend.rope(x, head_dim, table, position);
+}
+
+void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const KvCache& cache,
+               int64_t layer, int64_t position, const Tensor& y) {
+  require(same_shape(k, v) && k.cols == cache.heads * cache.head_dim && k.rows == q.rows,
+          "attention: shapes of k, v");
+  require(same_shape(q, y) && q.cols % k.cols == 0, "attention: shapes of q and y");
+  require(layer < cache.layers && position + q.rows <= cache.capacity, "attention: room in the cache");
+  backend.append_kv(cache, layer, position, k, v);
+  backend.attention(q, cache, layer, position, y);
 }
 
 }  // namespace rotor::runtime::ops

@@ -15,4 +15,24 @@ void rms_norm(Backend& backend, const Tensor& x, std::span<const float> gain, fl
 /// y = activation(x), element by element; x and y [B, D]; `threshold` is for sign. In place if y is x.
 void activation(Backend& backend, const Tensor& x, Activation kind, float threshold, const Tensor& y);
 
+/// y = gate(gate) * up; all [B, D]. In place if y is gate or up.
+void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y);
+
+/// y += x; both [B, D].
+void add(Backend& backend, const Tensor& x, const Tensor& y);
+
+/// y [ids, D] = rows of the table [V, D]; ids are below V.
+void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y);
+
+/// y [B, D] = rows first .. first + B - 1 of x.
+void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y);
+
+/// Rotates the heads of x [T, H * head_dim] in place; the table reaches to position + T.
+void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position);
+
+/// Attends with q [T, H * head_dim] at `position` over the cache, to which k and v [T, K * head_dim] are
+/// added first. y [T, H * head_dim].
+void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const KvCache& cache,
+               int64_t layer, int64_t position, const Tensor& y);
+
 }  // namespace rotor::runtime::ops

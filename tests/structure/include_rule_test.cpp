@@ -26,7 +26,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/ops", {"rotor/core", "runtime/backends", "runtime/ops"}},
     {"runtime/model", {"rotor/core", "rotor/formats", "runtime/backends", "runtime/ops", "runtime/model"}},
     {"runtime/engine",
-     {"rotor/core", "rotor/formats", "runtime/backends", "runtime/model", "runtime/engine"}},
+     {"rotor/core", "rotor/formats", "rotor/text", "runtime/backends", "runtime/model", "runtime/engine"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
 

@@ -1,0 +1,82 @@
+// Rounds of work: the caller raises the round number, every thread computes its part, the caller waits for
+// all.
+#include "runtime/backends/cpu/thread_pool.h"
+
+#include <algorithm>
+
+namespace rotor::runtime {
+namespace {
+
+constexpr int kSpins = 20000;  // some tens of microseconds
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+int64_t thread_count(int64_t threads) {
+  return threads > 0 ? threads : std::max<int64_t>(1, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int64_t threads) {
+  const int64_t count = thread_count(threads);
+  for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { worker(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(sleep_);
+    stopping_ = true;
+    round_.fetch_add(1);
+  }
+  wake_.notify_all();
+  for (std::thread& thread : workers_) thread.join();
+}
+
+void ThreadPool::run_part(int64_t index) const {
+  const int64_t grains = (count_ + grain_ - 1) / grain_;
+  const int64_t begin = grains * index / threads() * grain_;
+  const int64_t end = std::min(grains * (index + 1) / threads() * grain_, count_);
+  if (begin < end) (*work_)(begin, end);
+}
+
+void ThreadPool::parallel_for(int64_t count, int64_t grain, const Work& work) {
+  if (count <= 0) return;
+  if (workers_.empty() || count <= grain) return work(0, count);
+  const std::lock_guard turn(callers_);
+  work_ = &work;
+  count_ = count;
+  grain_ = grain;
+  pending_.store(static_cast<int64_t>(workers_.size()));
+  round_.fetch_add(1);
+  if (sleeping_.load() > 0) {
+    { const std::lock_guard lock(sleep_); }  // whoever counted as sleeping waits on wake_ now
+    wake_.notify_all();
+  }
+  run_part(0);
+  for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+    spins < kSpins ? pause() : std::this_thread::yield();
+  }
+}
+
+void ThreadPool::worker(int64_t index) {
+  uint64_t seen = 0;
+  while (true) {
+    for (int spins = 0; round_.load() == seen && spins < kSpins; ++spins) pause();
+    if (round_.load() == seen) {
+      std::unique_lock lock(sleep_);
+      sleeping_.fetch_add(1);
+      wake_.wait(lock, [&] { return round_.load() != seen; });
+      sleeping_.fetch_sub(1);
+    }
+    ++seen;
+    if (stopping_) return;
+    run_part(index);
+    pending_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace rotor::runtime

@@ -1,0 +1,49 @@
+// Threads that compute one op together. They wait by spinning for a moment, then sleep: ops of a token follow
+// one another within microseconds, and waking a thread costs more than that.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace rotor::runtime {
+
+class ThreadPool {
+ public:
+  /// `threads`: together with the caller's; 0: one a core.
+  explicit ThreadPool(int64_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int64_t threads() const { return static_cast<int64_t>(workers_.size()) + 1; }
+
+  /// Calls work(begin, end) for parts that together are 0..count, cut at multiples of `grain`, each in one
+  /// thread, and returns when all are done. Callers in different threads take turns. `work` must not throw.
+  using Work = std::function<void(int64_t begin, int64_t end)>;
+  void parallel_for(int64_t count, int64_t grain, const Work& work);
+
+ private:
+  void worker(int64_t index);
+  void run_part(int64_t index) const;
+
+  std::vector<std::thread> workers_;
+  std::mutex callers_;  // held by whoever uses the pool
+
+  const Work* work_ = nullptr;
+  int64_t count_ = 0;
+  int64_t grain_ = 1;
+  std::atomic<int64_t> pending_ = 0;  // workers that have not finished this round
+
+  std::atomic<uint64_t> round_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::atomic<int64_t> sleeping_ = 0;
+  std::mutex sleep_;
+  std::condition_variable wake_;
+};
+
+}  // namespace rotor::runtime

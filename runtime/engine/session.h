@@ -1,0 +1,66 @@
+// One conversation with a language model: its KV cache and how far it has got. The model itself is immutable
+// and shared; a session is used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "rotor/text/tokenizer.h"
+#include "runtime/backends/backend.h"
+#include "runtime/model/transformer.h"
+
+namespace rotor::runtime {
+
+struct SessionOptions {
+  int64_t context = 0;      ///< tokens that the cache holds; 0: as many as the model was made for
+  KvType kv = KvType::f16;  ///< what keys and values are kept as
+  int64_t batch = 128;      ///< tokens of a prompt that are computed at once
+};
+
+class Session {
+ public:
+  /// `model` and `backend` must outlive the session. Throws Error if the context is longer than the model's.
+  Session(const Transformer& model, Backend& backend, const SessionOptions& options);
+
+  int64_t vocab_size() const { return model_.config().transformer.vocab_size; }
+  /// Tokens in the cache, and how many fit.
+  int64_t position() const { return position_; }
+  int64_t context() const { return context_; }
+
+  /// Feeds tokens, at least one, behind those in the cache. Returns the logits [vocab_size] behind the last
+  /// of them, valid until the next call. Throws Error, and takes none of them, if an id is out of range or if
+  /// they do not fit.
+  std::span<const float> feed(std::span<const text::TokenId> tokens);
+
+  /// The same, with the logits behind every token: called with the token's index in `tokens`, in order.
+  using OnLogits = std::function<void(int64_t index, std::span<const float> logits)>;
+  void feed_all(std::span<const text::TokenId> tokens, const OnLogits& on_logits);
+
+  /// Shows the hidden states of what is fed from now on, by batches of tokens (model/transformer.h).
+  void observe(Transformer::Observer observer) { observer_ = std::move(observer); }
+
+  /// Forgets what lies at `position` and behind it.
+  void rewind(int64_t position);
+
+ private:
+  const Transformer& model_;
+  Backend& backend_;
+  void check_tokens(std::span<const text::TokenId> tokens) const;
+  /// Hidden states behind the final norm of the next `ids`, at most a batch of them.
+  Tensor advance(std::span<const text::TokenId> ids);
+
+  int64_t context_;
+  int64_t position_ = 0;
+  Transformer::Workspace workspace_;
+  KvCache cache_;
+  Transformer::Observer observer_;
+  Tensor last_hidden_;   // [1, hidden_size]
+  Tensor logits_;        // [1, vocab_size]
+  Tensor batch_logits_;  // [rows, vocab_size], made by feed_all()
+  std::vector<float> values_;
+};
+
+}  // namespace rotor::runtime

@@ -1,0 +1,166 @@
+// Block: norm -> q, k, v -> rotary embedding -> attention -> (sub-norm) -> o, added; norm -> gate, up ->
+// act(gate) * up
+// -> (sub-norm) -> down, added. Reference: transformers, modeling_bitnet.py and modeling_llama.py.
+#include "runtime/model/transformer.h"
+
+#include "rotor/core/error.h"
+#include "runtime/ops/ops.h"
+
+namespace rotor::runtime {
+namespace {
+
+/// The first rows of a tensor of the workspace.
+Tensor first_rows(Tensor tensor, int64_t rows) {
+  tensor.rows = rows;
+  return tensor;
+}
+
+Transformer::Workspace first_rows(const Transformer::Workspace& all, int64_t rows) {
+  Transformer::Workspace part;
+  part.batch = rows;
+  part.rope = all.rope;
+  part.hidden = first_rows(all.hidden, rows);
+  part.normed = first_rows(all.normed, rows);
+  part.query = first_rows(all.query, rows);
+  part.key = first_rows(all.key, rows);
+  part.value = first_rows(all.value, rows);
+  part.context = first_rows(all.context, rows);
+  part.gate = first_rows(all.gate, rows);
+  part.up = first_rows(all.up, rows);
+  part.final_hidden = first_rows(all.final_hidden, rows);
+  return part;
+}
+
+}  // namespace
+
+Transformer::Transformer(const RotorFile& file, bool float_activations) : config_(file.config()) {
+  if (!config_.is_transformer()) {
+    fail(file.path(), ": expected a language model (model_type bitnet or llama), found ", config_.model_type);
+  }
+  const TransformerConfig& t = config_.transformer;
+  embedding_ = file.dense("model.embed_tokens.weight");
+  for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
+    const std::string prefix = cat("model.layers.", i, ".");
+    const auto matrix = [&](const std::string& name) {
+      return linear(file, prefix + name, float_activations);
+    };
+    const auto gain = [&](const std::string& name) { return file.floats(prefix + name + ".weight"); };
+    Layer layer;
+    layer.input_norm = gain("input_layernorm");
+    layer.query = matrix("self_attn.q_proj");
+    layer.key = matrix("self_attn.k_proj");
+    layer.value = matrix("self_attn.v_proj");
+    layer.output = matrix("self_attn.o_proj");
+    layer.post_attention_norm = gain("post_attention_layernorm");
+    layer.gate = matrix("mlp.gate_proj");
+    layer.up = matrix("mlp.up_proj");
+    layer.down = matrix("mlp.down_proj");
+    if (config_.has_sub_norms()) {
+      layer.attention_sub_norm = gain("self_attn.attn_sub_norm");
+      layer.ffn_sub_norm = gain("mlp.ffn_sub_norm");
+    }
+    layers_.push_back(layer);
+  }
+  final_norm_ = file.floats("model.norm.weight");
+  if (t.ternary_head) {
+    head_ = linear(file, "lm_head", float_activations);
+  } else {
+    head_.rows = t.vocab_size;
+    head_.cols = t.hidden_size;
+    head_.dense = file.dense(head_name(t));
+  }
+}
+
+LinearWeights Transformer::linear(const RotorFile& file, const std::string& name,
+                                  bool float_activations) const {
+  LinearWeights weights;
+  if (config_.quantization == Quantization::ternary) {
+    weights.ternary = file.ternary(name + ".weight");
+    weights.rows = weights.ternary.rows;
+    weights.cols = weights.ternary.cols;
+    weights.activation_quantization =
+        float_activations ? ActivationQuantization::none : config_.activation_quantization();
+    return weights;
+  }
+  const auto floats = file.floats(name + ".weight");
+  const auto& shape = file.container().at(name + ".weight").shape;
+  weights.rows = shape[0];
+  weights.cols = shape[1];
+  weights.dense = {shape[0], shape[1], DenseType::f32, reinterpret_cast<const uint8_t*>(floats.data()), {}};
+  return weights;
+}
+
+Transformer::Workspace Transformer::make_workspace(Backend& backend, int64_t batch, int64_t context) const {
+  const TransformerConfig& t = config_.transformer;
+  Workspace workspace;
+  workspace.batch = batch;
+  workspace.rope = std::make_shared<RopeTable>(rope_table(t.head_dim, t.rope_theta, context));
+  workspace.hidden = backend.allocate(batch, t.hidden_size);
+  workspace.normed = backend.allocate(batch, t.hidden_size);
+  workspace.query = backend.allocate(batch, t.query_size());
+  workspace.key = backend.allocate(batch, t.key_value_size());
+  workspace.value = backend.allocate(batch, t.key_value_size());
+  workspace.context = backend.allocate(batch, t.query_size());
+  workspace.gate = backend.allocate(batch, t.intermediate_size);
+  workspace.up = backend.allocate(batch, t.intermediate_size);
+  workspace.final_hidden = backend.allocate(batch, t.hidden_size);
+  return workspace;
+}
+
+KvCache Transformer::make_cache(Backend& backend, int64_t context, KvType type) const {
+  const TransformerConfig& t = config_.transformer;
+  return backend.allocate_kv_cache({.layers = t.num_hidden_layers,
+                                    .heads = t.num_key_value_heads,
+                                    .capacity = context,
+                                    .head_dim = t.head_dim,
+                                    .type = type,
+                                    .storage = nullptr});
+}
+
+void Transformer::norm(Backend& backend, const Tensor& x, std::span<const float> gain,
+                       const Tensor& y) const {
+  ops::rms_norm(backend, x, gain, static_cast<float>(config_.transformer.rms_norm_eps), y);
+}
+
+void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache& cache, int64_t index,
+                            int64_t position) const {
+  const Layer& layer = layers_[static_cast<size_t>(index)];
+  norm(backend, w.hidden, layer.input_norm, w.normed);
+  ops::linear(backend, w.normed, layer.query, w.query);
+  ops::linear(backend, w.normed, layer.key, w.key);
+  ops::linear(backend, w.normed, layer.value, w.value);
+  ops::rope(backend, w.query, cache.head_dim, *w.rope, position);
+  ops::rope(backend, w.key, cache.head_dim, *w.rope, position);
+  ops::attention(backend, w.query, w.key, w.value, cache, index, position, w.context);
+  if (!layer.attention_sub_norm.empty()) norm(backend, w.context, layer.attention_sub_norm, w.context);
+  ops::linear(backend, w.context, layer.output, w.normed);
+  ops::add(backend, w.normed, w.hidden);
+
+  norm(backend, w.hidden, layer.post_attention_norm, w.normed);
+  ops::linear(backend, w.normed, layer.gate, w.gate);
+  ops::linear(backend, w.normed, layer.up, w.up);
+  ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
+  if (!layer.ffn_sub_norm.empty()) norm(backend, w.gate, layer.ffn_sub_norm, w.gate);
+  ops::linear(backend, w.gate, layer.down, w.normed);
+  ops::add(backend, w.normed, w.hidden);
+}
+
+Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
+                            std::span<const int32_t> ids, int64_t position, const Observer& observer) const {
+  const Workspace part = first_rows(workspace, static_cast<int64_t>(ids.size()));
+  ops::embed(backend, embedding_, ids, part.hidden);
+  if (observer) observer(0, part.hidden);
+  for (int64_t i = 0; i < config_.transformer.num_hidden_layers; ++i) {
+    run_layer(backend, part, cache, i, position);
+    if (observer) observer(i + 1, part.hidden);
+  }
+  norm(backend, part.hidden, final_norm_, part.final_hidden);
+  if (observer) observer(config_.transformer.num_hidden_layers + 1, part.final_hidden);
+  return part.final_hidden;
+}
+
+void Transformer::head(Backend& backend, const Tensor& hidden, const Tensor& logits) const {
+  ops::linear(backend, hidden, head_, logits);
+}
+
+}  // namespace rotor::runtime

@@ -1,0 +1,67 @@
+// The decoder-only transformer of TransformerConfig (BitNet b1.58 and Llama): its forward pass, written once
+// on ops. The module that trained it is train/models/transformer.h; the seam tests hold one against the
+// other. How a conversation proceeds is engine/session.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "runtime/backends/backend.h"
+
+namespace rotor::runtime {
+
+class Transformer {
+ public:
+  /// Called with hidden states [T, hidden_size]: 0 the embedding's output, i the output of layer i (from 1),
+  /// and num_hidden_layers + 1 behind the final norm.
+  using Observer = std::function<void(int64_t layer, const Tensor& hidden)>;
+
+  /// Memory for the activations of up to `batch` tokens; one a session.
+  struct Workspace {
+    int64_t batch = 0;
+    std::shared_ptr<const RopeTable> rope;
+    Tensor hidden, normed, query, key, value, context, gate, up, final_hidden;
+  };
+
+  /// Views `file`, which must outlive this object. Throws Error if it holds no transformer.
+  /// `float_activations` leaves the inputs of ternary layers unquantized: slow, to tell rounding from errors.
+  explicit Transformer(const RotorFile& file, bool float_activations = false);
+
+  const ModelConfig& config() const { return config_; }
+
+  /// For positions below `context`.
+  Workspace make_workspace(Backend& backend, int64_t batch, int64_t context) const;
+  KvCache make_cache(Backend& backend, int64_t context, KvType type) const;
+
+  /// Runs `ids`, at most workspace.batch of them, at position, position + 1, ... behind what is in the cache,
+  /// and adds them to it. Returns the hidden states behind the final norm, [T, hidden_size], which lie in the
+  /// workspace. What is computed for a token does not depend on how tokens are grouped into calls.
+  Tensor forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
+                 std::span<const int32_t> ids, int64_t position, const Observer& observer = {}) const;
+
+  /// logits [T, vocab_size] of hidden states [T, hidden_size] that forward() gave.
+  void head(Backend& backend, const Tensor& hidden, const Tensor& logits) const;
+
+ private:
+  struct Layer {
+    std::span<const float> input_norm, attention_sub_norm, post_attention_norm,
+        ffn_sub_norm;  // sub-norms: or empty
+    LinearWeights query, key, value, output, gate, up, down;
+  };
+
+  LinearWeights linear(const RotorFile& file, const std::string& name, bool float_activations) const;
+  void norm(Backend& backend, const Tensor& x, std::span<const float> gain, const Tensor& y) const;
+  void run_layer(Backend& backend, const Workspace& workspace, const KvCache& cache, int64_t index,
+                 int64_t position) const;
+
+  ModelConfig config_;
+  DenseMatrix embedding_;
+  std::vector<Layer> layers_;
+  std::span<const float> final_norm_;
+  LinearWeights head_;
+};
+
+}  // namespace rotor::runtime
