@@ -199,7 +199,7 @@ TEST(RotorWriterTest, RefusesWhatVerifyWouldFind) {
                {"weight_scale", "above 0"});
   expect_error([&] { writer.write_ternary("layers.0.linear.weight", std::span(tiles).first(5), 1.0F); },
                {"expected 768"});
-  expect_error([&] { writer.write_ternary("layers.9.linear.weight", tiles, 1.0F); }, {"no linear tensor"});
+  expect_error([&] { writer.write_ternary("layers.9.linear.weight", tiles, 1.0F); }, {"no tensor"});
   tiles[5] = tiles[64 + 5] = 4;  // row 1, column 4*2+1
   expect_error([&] { writer.write_ternary("layers.0.linear.weight", tiles, 1.0F); },
                {"row 1, column 9", "(1,1)"});
