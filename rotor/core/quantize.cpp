@@ -36,7 +36,10 @@ double mean_abs(std::span<const float> weights) {
   return weights.empty() ? 0.0 : sums[0] / static_cast<double>(weights.size());
 }
 
-TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes) {
+namespace {
+
+template <class Code>
+TernaryScale quantize_absmean_to(std::span<const float> weights, std::span<Code> codes) {
   assert(codes.size() == weights.size());
   const double mean = mean_abs(weights);
   if (!std::isfinite(mean)) fail_not_finite(weights);
@@ -45,9 +48,19 @@ TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> 
   // or more.
   for (size_t i = 0; i < weights.size(); ++i) {
     const float scaled = weights[i] * inverse_scale;
-    codes[i] = static_cast<int8_t>((scaled > 0.5F) - (scaled < -0.5F));
+    codes[i] = static_cast<Code>((scaled > 0.5F) - (scaled < -0.5F));
   }
   return {inverse_scale, 1.0F / inverse_scale};
+}
+
+}  // namespace
+
+TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes) {
+  return quantize_absmean_to(weights, codes);
+}
+
+TernaryScale quantize_absmean(std::span<const float> weights, std::span<float> codes) {
+  return quantize_absmean_to(weights, codes);
 }
 
 ThresholdScale quantize_threshold(std::span<const float> weights, float threshold, std::span<int8_t> codes) {

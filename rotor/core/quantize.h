@@ -26,6 +26,8 @@ struct TernaryScale {
 /// Absmean quantizer (BitNet b1.58, arXiv 2402.17764, eq. 1-3): codes = clamp(round_half_to_even(w * s), -1,
 /// 1). `codes`: as many as `weights`. Throws Error if a weight is NaN or infinite, naming its position.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes);
+/// The same, with codes -1.0, 0.0 and +1.0: what training multiplies with.
+TernaryScale quantize_absmean(std::span<const float> weights, std::span<float> codes);
 
 /// Threshold quantizer (ternary weight networks, arXiv 1605.04711): code = sign(w) where |w| > threshold,
 /// else 0. scale = mean of |w| over the codes that are not 0 (0 if none). Throws Error for a weight that is

@@ -11,7 +11,7 @@
 #include "rotor/core/quantize.h"
 #include "tests/support/golden.h"
 #include "tests/support/temp_dir.h"
-#include "train/models/ternary_mlp.h"
+#include "train/models/norm.h"
 
 namespace rotor::train {
 namespace {

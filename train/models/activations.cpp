@@ -38,6 +38,8 @@ torch::Tensor activate(const torch::Tensor& x, Activation kind, double threshold
       return squared_relu(x);
     case Activation::sign:
       return ternary_sign(x, threshold);
+    case Activation::silu:
+      return torch::silu(x);
   }
   return x;
 }

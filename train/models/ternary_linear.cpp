@@ -4,68 +4,66 @@
 #include <cmath>
 
 #include "rotor/core/error.h"
-#include "rotor/core/quantize.h"
 
 namespace rotor::train {
 namespace {
 
 constexpr int64_t kMaxExactInputs = (int64_t{1} << 24) / 127;
 
+/// Products with `codes`, as the options of the layer say. The latent weights only receive gradients: codes
+/// and scales were made from them.
 struct TernaryLinearFunction : torch::autograd::Function<TernaryLinearFunction> {
-  /// input [B, in], weight [out, in] -> [B, out]
+  /// input [N, in], codes [out, in], row_scales [out]; the latents' rows together are codes' rows; unused
+  /// ones are undefined. -> [N, out] float32
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
-                               const torch::Tensor& weight, bool int8_activations) {
-    const QuantizedWeight w = quantize_weight(weight);
+                               const torch::Tensor& codes, const torch::Tensor& row_scales,
+                               const torch::Tensor& latent0, const torch::Tensor& latent1,
+                               const torch::Tensor& latent2, bool int8_activations,
+                               torch::ScalarType compute) {
     context->saved_data["int8"] = int8_activations;
-    if (!int8_activations) {
-      context->save_for_backward({input, w.codes, w.scale});
-      return torch::matmul(input, w.codes.t()) * w.scale;
+    std::vector<int64_t> rows;
+    for (const torch::Tensor* latent : {&latent0, &latent1, &latent2}) {
+      rows.push_back(latent->size(0));
     }
-    const QuantizedActivation x = quantize_activation(input);
-    context->save_for_backward({x.codes, w.codes, w.scale, x.scale});
-    return torch::matmul(x.codes, w.codes.t()) / x.scale * w.scale;
+    context->saved_data["rows"] = rows;
+    const torch::Tensor w = codes.to(compute);
+    if (!int8_activations) {
+      const torch::Tensor x = input.to(compute);
+      context->save_for_backward({x, w, row_scales});
+      return torch::matmul(x, w.t()).to(torch::kFloat32).mul_(row_scales);
+    }
+    const QuantizedActivation quantized = quantize_activation(input);
+    const torch::Tensor x = quantized.codes.to(compute);
+    context->save_for_backward({x, w, row_scales, quantized.scale});
+    return torch::matmul(x, w.t()).to(torch::kFloat32).div_(quantized.scale).mul_(row_scales);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto saved = context->get_saved_variables();
+    const torch::Tensor& x = saved[0];
+    const torch::Tensor& codes = saved[1];
     const torch::Tensor gradient = gradients[0];
     const bool int8_activations = context->saved_data["int8"].toBool();
-    torch::Tensor grad_input;
-    torch::Tensor grad_weight;
-    if (context->needs_input_grad(0)) grad_input = torch::matmul(gradient, saved[1]) * saved[2];
-    if (context->needs_input_grad(1)) {
-      const torch::Tensor x = int8_activations ? saved[0] / saved[3] : saved[0];
-      grad_weight = torch::matmul(gradient.t(), x);
+    torch::autograd::variable_list result(8);
+    if (context->needs_input_grad(0)) {
+      result[0] = torch::matmul((gradient * saved[2]).to(codes.scalar_type()), codes).to(torch::kFloat32);
     }
-    return {grad_input, grad_weight, torch::Tensor()};
+    // The scale of a token divides its gradient rather than its codes: a matrix of the smaller of the two
+    // widths.
+    const torch::Tensor scaled = (int8_activations ? gradient / saved[3] : gradient).to(x.scalar_type());
+    const torch::Tensor grad_weights = torch::matmul(scaled.t(), x).to(torch::kFloat32);
+    int64_t first = 0;
+    const auto rows = context->saved_data["rows"].toIntVector();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i] > 0) result[3 + i] = grad_weights.narrow(0, first, rows[i]);
+      first += rows[i];
+    }
+    return result;
   }
 };
 
 }  // namespace
-
-QuantizedWeight quantize_weight(const torch::Tensor& weight) {
-  const torch::NoGradGuard no_grad;
-  if (weight.is_cpu() && weight.scalar_type() == torch::kFloat32) {
-    const torch::Tensor latent = weight.detach().contiguous();
-    torch::Tensor codes = torch::empty(latent.sizes(), torch::kInt8);
-    const auto count = static_cast<size_t>(latent.numel());
-    const TernaryScale scale =
-        quantize_absmean({latent.data_ptr<float>(), count}, {codes.data_ptr<int8_t>(), count});
-    return {codes.to(torch::kFloat32), torch::full({}, scale.scale, torch::kFloat32)};
-  }
-  const torch::Tensor mean = weight.detach().abs().mean(torch::kFloat64).to(torch::kFloat32);
-  const torch::Tensor inverse_scale = mean.clamp_min(kQuantizerEpsilon).reciprocal();
-  const torch::Tensor codes = (weight.detach().to(torch::kFloat32) * inverse_scale).round().clamp(-1, 1);
-  return {codes, inverse_scale.reciprocal()};
-}
-
-QuantizedActivation quantize_activation(const torch::Tensor& input) {
-  const torch::NoGradGuard no_grad;
-  const torch::Tensor x = input.detach().to(torch::kFloat32);
-  const torch::Tensor scale = 127.0F / x.abs().amax(-1, /*keepdim=*/true).clamp_min(kQuantizerEpsilon);
-  return {(x * scale).round().clamp(-128, 127), scale};
-}
 
 TernaryLinearImpl::TernaryLinearImpl(const TernaryLinearOptions& options_in) : options(options_in) {
   if (options.quantization() == Quantization::ternary && options.in_features() > kMaxExactInputs) {
@@ -89,13 +87,71 @@ void TernaryLinearImpl::pretty_print(std::ostream& stream) const {
 }
 
 torch::Tensor TernaryLinearImpl::forward(const torch::Tensor& input) {
-  if (options.quantization() == Quantization::none) return torch::nn::functional::linear(input, weight, bias);
-  const bool int8_activations = options.activation_quantization() == ActivationQuantization::int8_absmax;
-  const torch::Tensor flat = input.reshape({-1, options.in_features()});
-  torch::Tensor output = TernaryLinearFunction::apply(flat, weight, int8_activations);
-  if (bias.defined()) output = output + bias;
+  LinearGroup group({TernaryLinear(std::dynamic_pointer_cast<TernaryLinearImpl>(shared_from_this()))});
+  const torch::Tensor output = group.forward(input);
+  return bias.defined() ? output + bias : output;
+}
+
+void TernaryLinearImpl::freeze(std::span<const int8_t> codes, float scale) {
+  const torch::NoGradGuard no_grad;
+  if (static_cast<int64_t>(codes.size()) != weight.numel()) {
+    fail("TernaryLinear: expected ", weight.numel(), " codes, found ", codes.size());
+  }
+  // from_blob does not write to what it is given.
+  weight.copy_(torch::from_blob(const_cast<int8_t*>(codes.data()), weight.sizes(), torch::kInt8));
+  weight.set_requires_grad(false);
+  frozen_scale_ = torch::full({}, scale, weight.options().requires_grad(false));
+}
+
+torch::Tensor TernaryLinearImpl::quantize_to(const torch::Tensor& codes) const {
+  if (!frozen_scale_.defined()) return quantize_weight_to(weight, codes);
+  codes.copy_(weight);
+  return frozen_scale_;
+}
+
+torch::Tensor LinearGroup::forward(const torch::Tensor& input) {
+  const TernaryLinearOptions& options = layers_.front()->options;
+  if (options.quantization() == Quantization::ternary) return forward_ternary(input);
+  std::vector<torch::Tensor> outputs;
+  for (const TernaryLinear& layer : layers_) {
+    const torch::Tensor w = layer->weight.to(options.compute());
+    outputs.push_back(torch::nn::functional::linear(input.to(options.compute()), w).to(torch::kFloat32));
+  }
+  return outputs.size() == 1 ? outputs[0] : torch::cat(outputs, -1);
+}
+
+void LinearGroup::refresh_codes() {
+  std::vector<std::pair<void*, int64_t>> versions;
+  int64_t rows = 0;
+  for (const TernaryLinear& layer : layers_) {
+    versions.emplace_back(layer->weight.data_ptr(), layer->weight._version());
+    rows += layer->weight.size(0);
+  }
+  if (versions == versions_) return;
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor& first_weight = layers_.front()->weight;
+  // New memory each time: an earlier pass may still hold the old codes for its backward.
+  const auto float_options = torch::TensorOptions().device(first_weight.device()).dtype(torch::kFloat32);
+  codes_ = torch::empty({rows, first_weight.size(1)}, float_options);
+  row_scales_ = torch::empty({rows}, float_options);
+  int64_t first = 0;
+  for (const TernaryLinear& layer : layers_) {
+    const int64_t count = layer->weight.size(0);
+    row_scales_.narrow(0, first, count).copy_(layer->quantize_to(codes_.narrow(0, first, count)));
+    first += count;
+  }
+  versions_ = std::move(versions);
+}
+
+torch::Tensor LinearGroup::forward_ternary(const torch::Tensor& input) {
+  refresh_codes();
+  const TernaryLinearOptions& options = layers_.front()->options;
+  const auto latent = [&](size_t i) { return i < layers_.size() ? layers_[i]->weight : torch::empty({0}); };
+  const torch::Tensor output = TernaryLinearFunction::apply(
+      input.reshape({-1, options.in_features()}), codes_, row_scales_, latent(0), latent(1), latent(2),
+      options.activation_quantization() == ActivationQuantization::int8_absmax, options.compute());
   std::vector<int64_t> shape = input.sizes().vec();
-  shape.back() = options.out_features();
+  shape.back() = codes_.size(0);
   return output.reshape(shape);
 }
 

@@ -5,7 +5,11 @@
 
 #include <torch/torch.h>
 
+#include <span>
+#include <vector>
+
 #include "rotor/core/model_config.h"
+#include "train/models/quantizers.h"
 
 namespace rotor::train {
 
@@ -19,8 +23,11 @@ struct TernaryLinearOptions {
   /// `none` makes an ordinary linear layer: the float twin.
   TORCH_ARG(Quantization, quantization) = Quantization::ternary;
   /// What happens to the input of a ternary layer. `ternary_threshold`: it is ternary already (TernarySign
-  /// made it).
+  /// made it); `none`: it stays float.
   TORCH_ARG(ActivationQuantization, activation_quantization) = ActivationQuantization::int8_absmax;
+  /// What products are computed in: kFloat32, or kBFloat16 (int8 codes and trits are exact in it; sums are
+  /// rounded).
+  TORCH_ARG(torch::ScalarType, compute) = torch::kFloat32;
 };
 
 /// Input [..., in_features], output [..., out_features].
@@ -41,26 +48,41 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
   void pretty_print(std::ostream& stream) const override;
   torch::Tensor forward(const torch::Tensor& input);
 
+  /// Makes the layer compute with codes [out, in] and a scale as they were published, without latent weights:
+  /// it can run but no longer learn.
+  void freeze(std::span<const int8_t> codes, float scale);
+  /// Codes into `codes`, float32 [out, in]; returns the scale.
+  torch::Tensor quantize_to(const torch::Tensor& codes) const;
+
   TernaryLinearOptions options;
   torch::Tensor weight;  ///< latent, float32 [out, in]
   torch::Tensor bias;    ///< float32 [out]; undefined without bias
+
+ private:
+  torch::Tensor frozen_scale_;
 };
 TORCH_MODULE(TernaryLinear);
 
-/// Ternary codes of a latent matrix as float32 values -1, 0, +1, and weight_scale as a float32 scalar tensor.
-/// On the CPU this is rotor/core's quantizer; on a GPU the same formula, whose mean may differ in its last
-/// bit.
-struct QuantizedWeight {
-  torch::Tensor codes;
-  torch::Tensor scale;
-};
-QuantizedWeight quantize_weight(const torch::Tensor& weight);
+/// Layers without bias that read the same input (q, k and v; gate and up): it is quantized once and
+/// multiplied by all their codes at once. Codes are kept until a weight changes, so that micro-batches of a
+/// step share them.
+class LinearGroup {
+ public:
+  LinearGroup() = default;
+  /// Layers of equal options but for out_features; at most three.
+  explicit LinearGroup(std::vector<TernaryLinear> layers) : layers_(std::move(layers)) {}
 
-/// int8 codes of activations [..., D] as whole float32 values, and the scale of each row [..., 1].
-struct QuantizedActivation {
-  torch::Tensor codes;
-  torch::Tensor scale;
+  /// Input [..., in] to the outputs of all layers side by side: [..., sum of out_features].
+  torch::Tensor forward(const torch::Tensor& input);
+
+ private:
+  torch::Tensor forward_ternary(const torch::Tensor& input);
+  void refresh_codes();
+
+  std::vector<TernaryLinear> layers_;
+  torch::Tensor codes_;                              // float32 [sum of out_features, in]
+  torch::Tensor row_scales_;                         // [sum of out_features]
+  std::vector<std::pair<void*, int64_t>> versions_;  // of the weights that codes_ belongs to
 };
-QuantizedActivation quantize_activation(const torch::Tensor& input);
 
 }  // namespace rotor::train

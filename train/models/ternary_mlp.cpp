@@ -1,7 +1,6 @@
-// Construction, forward pass, and the way to and from checkpoints.
+// Construction and forward pass.
 #include "train/models/ternary_mlp.h"
 
-#include "rotor/core/error.h"
 #include "train/models/activations.h"
 
 namespace rotor::train {
@@ -53,28 +52,6 @@ torch::Tensor TernaryMlpImpl::forward_observed(const torch::Tensor& images, cons
     x = torch::dropout(x, mlp.dropout, is_training());
   }
   return x;
-}
-
-void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint) {
-  const torch::NoGradGuard no_grad;
-  for (const auto& parameter : module.named_parameters()) {
-    std::vector<float> values = checkpoint.tensor(parameter.key());
-    if (parameter->numel() != static_cast<int64_t>(values.size())) {
-      fail(checkpoint.directory(), ": tensor \"", parameter.key(), "\": expected ", parameter->numel(),
-           " values, found ", values.size());
-    }
-    parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
-  }
-}
-
-void save_parameters(const torch::nn::Module& module, const ModelConfig& config,
-                     const std::string& directory) {
-  const auto parameters = module.named_parameters();
-  torch::Tensor held;  // keeps the values alive while they are written
-  write_checkpoint(directory, config, [&](const TensorSpec& spec) -> std::span<const float> {
-    held = parameters[spec.name].detach().to(torch::kCPU, torch::kFloat32).contiguous();
-    return {held.data_ptr<float>(), static_cast<size_t>(held.numel())};
-  });
 }
 
 }  // namespace rotor::train

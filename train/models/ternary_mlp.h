@@ -6,34 +6,13 @@
 #include <torch/torch.h>
 
 #include <functional>
-#include <span>
-#include <string>
 #include <vector>
 
-#include "rotor/formats/checkpoint.h"
+#include "rotor/core/model_config.h"
+#include "train/models/norm.h"
 #include "train/models/ternary_linear.h"
 
 namespace rotor::train {
-
-/// x / sqrt(mean(x^2) + eps) * weight over the last dimension (Zhang and Sennrich, arXiv 1910.07467, eq. 4).
-class RmsNormImpl : public torch::nn::Cloneable<RmsNormImpl> {
- public:
-  RmsNormImpl(int64_t size, double eps) : size_(size), eps_(eps) { RmsNormImpl::reset(); }
-  void reset() override { weight = register_parameter("weight", torch::ones({size_})); }
-  void pretty_print(std::ostream& stream) const override {
-    stream << "rotor::train::RmsNorm(" << size_ << ", eps=" << eps_ << ")";
-  }
-  torch::Tensor forward(const torch::Tensor& x) {
-    return x * torch::rsqrt(x.square().mean(-1, /*keepdim=*/true) + eps_) * weight;
-  }
-
-  torch::Tensor weight;  ///< [size]
-
- private:
-  int64_t size_;
-  double eps_;
-};
-TORCH_MODULE(RmsNorm);
 
 class TernaryMlpImpl : public torch::nn::Module {
  public:
@@ -56,12 +35,5 @@ class TernaryMlpImpl : public torch::nn::Module {
   std::vector<RmsNorm> norms_;  // null holders where there is none
 };
 TORCH_MODULE(TernaryMlp);
-
-/// Copies a checkpoint's tensors into the module's parameters. Throws Error if names or shapes differ.
-void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint);
-
-/// Writes a module's parameters as a checkpoint of `config` into an existing directory.
-void save_parameters(const torch::nn::Module& module, const ModelConfig& config,
-                     const std::string& directory);
 
 }  // namespace rotor::train
