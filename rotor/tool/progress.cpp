@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdarg>
 #include <cstdio>
 
 namespace rotor::tool {
@@ -13,13 +14,6 @@ namespace {
 
 constexpr int kBarWidth = 20;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
-
-template <class... Args>
-std::string format(const char* pattern, Args... args) {
-  std::array<char, 128> text{};
-  std::snprintf(text.data(), text.size(), pattern, args...);
-  return text.data();
-}
 
 }  // namespace
 
@@ -59,6 +53,15 @@ void Progress::finish(const std::string& text) {
   bar_is_drawn_ = false;
   std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(),
                terminal_ ? "\x1b[K" : "");
+}
+
+std::string format(const char* pattern, ...) {
+  std::array<char, 256> text{};
+  va_list arguments;
+  va_start(arguments, pattern);
+  std::vsnprintf(text.data(), text.size(), pattern, arguments);
+  va_end(arguments);
+  return text.data();
 }
 
 std::string count_text(int64_t count, const std::string& noun) {

@@ -34,6 +34,9 @@ class Progress {
   std::chrono::steady_clock::time_point drawn_;
 };
 
+/// printf into a string of at most 255 characters.
+[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...);
+
 /// "1 thread", "2 threads".
 std::string count_text(int64_t count, const std::string& noun);
 /// "1:05", "2:03:04".

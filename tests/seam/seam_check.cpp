@@ -3,6 +3,7 @@
 
 #include "rotor/tool/options.h"
 #include "tests/seam/seam.h"
+#include "train/models/parameters.h"
 
 namespace {
 

@@ -7,6 +7,7 @@
 #include "tests/seam/seam.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
+#include "train/models/parameters.h"
 
 namespace rotor::train {
 namespace {

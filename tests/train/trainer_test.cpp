@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/checkpoint.h"
 #include "rotor/formats/json.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"

@@ -1,11 +1,13 @@
 // rotor-train eval: a checkpoint against the test split of a config's data.
 #include <cstdio>
 
+#include "rotor/core/error.h"
+#include "rotor/formats/checkpoint.h"
 #include "rotor/formats/json.h"
 #include "rotor/tool/options.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
-#include "train/trainer/trainer.h"
+#include "train/trainer/task.h"
 
 namespace rotor::train::cli {
 namespace {
@@ -17,8 +19,9 @@ constexpr const char* kExamples =
 }  // namespace
 
 int eval(int argc, char** argv) {
-  cxxopts::Options options("rotor-train eval",
-                           "Loss and accuracy of a checkpoint over the whole test split.");
+  cxxopts::Options options(
+      "rotor-train eval",
+      "Loss, accuracy and perplexity of a checkpoint over the whole test or validation split.");
   options.add_options()("config", "YAML file: data and device", cxxopts::value<std::string>())(
       "checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
       "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())(
@@ -27,29 +30,29 @@ int eval(int argc, char** argv) {
   if (!parsed) return 0;
   if (parsed->count("checkpoint") == 0)
     throw tool::UsageError("expected --checkpoint DIR; see rotor-train eval --help");
-  const TrainConfig config =
-      load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
+  TrainConfig config = load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
   use_fast_blas();
   set_threads(config.threads);
-  const torch::Device device = make_device(config.device);
-  const Checkpoint checkpoint((*parsed)["checkpoint"].as<std::string>());
-  TernaryMlp model(checkpoint.config());
-  load_parameters(*model, checkpoint);
-  model->to(device);
-  IdxDataset data = load_idx(config.data.path, IdxSplit::test);
-  const MlpConfig& mlp = checkpoint.config().mlp;
-  check_idx(data, config.data.path, mlp.layer_sizes.front(), mlp.num_classes());
-  const Evaluation result = evaluate(model, ImageDataset(std::move(data)), device);
+  const auto directory = (*parsed)["checkpoint"].as<std::string>();
+  const ModelConfig model = Checkpoint(directory).config();
+  if (model.is_transformer() != config.model.is_transformer()) {
+    fail(directory, ": the checkpoint's model is a ", model.model_type, ", the config's a ",
+         config.model.model_type);
+  }
+  config.model = model;
+  if (model.is_transformer()) config.tokenizer.path = directory;
+  const std::unique_ptr<Task> task = make_task(config, make_device(config.device));
+  task->load(directory);
+  const Evaluation result = task->evaluate();
   if (parsed->count("json") != 0) {
-    std::printf("%s\n", dump_json({{"loss", result.loss},
-                                   {"accuracy", result.accuracy()},
-                                   {"correct", result.correct},
-                                   {"images", result.total}},
-                                  2)
-                            .c_str());
+    Json json = {{"loss", result.loss}, {"accuracy", result.accuracy()}, {"correct", result.correct}};
+    json[task->unit()] = result.total;
+    if (model.is_transformer()) json["perplexity"] = result.perplexity();
+    std::printf("%s\n", dump_json(json, 2).c_str());
   } else {
-    std::printf("loss %.4f, accuracy %.2f %% (%lld of %lld)\n", result.loss, 100 * result.accuracy(),
-                static_cast<long long>(result.correct), static_cast<long long>(result.total));
+    std::printf("%s (%lld of %lld %s)\n", task->describe(result).c_str(),
+                static_cast<long long>(result.correct), static_cast<long long>(result.total),
+                task->unit().c_str());
   }
   return 0;
 }

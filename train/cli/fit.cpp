@@ -40,9 +40,9 @@ int fit(int argc, char** argv) {
                  config.output_dir.c_str());
     return tool::kInterruptedStatus;
   }
-  std::fprintf(stderr, "done: test accuracy %.2f %% (best %.2f %%), checkpoint %s/checkpoint\n",
-               100 * trainer.last_evaluation().accuracy(), 100 * trainer.best_accuracy(),
-               config.output_dir.c_str());
+  std::fprintf(stderr, "done: %s (best: %s), checkpoint %s/checkpoint\n",
+               trainer.task().describe(trainer.last_evaluation()).c_str(),
+               trainer.task().describe(trainer.best_evaluation()).c_str(), config.output_dir.c_str());
   return 0;
 }
 

@@ -87,6 +87,13 @@ ConfigDocument::ConfigDocument(const std::string& path, const std::vector<std::s
   for (const std::string& override : overrides) apply_override(override);
 }
 
+ConfigDocument ConfigDocument::from_text(const std::string& text, const std::string& source) {
+  ConfigDocument document;
+  document.path_ = source;
+  document.root_ = parse_yaml(text, source);
+  return document;
+}
+
 void ConfigDocument::apply_override(const std::string& text) {
   const size_t equals = text.find('=');
   const std::string source = "--set " + text;

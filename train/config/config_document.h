@@ -19,6 +19,9 @@ class ConfigDocument {
   /// Throws Error if the file cannot be read or is not YAML, or if an override is not KEY.PATH=VALUE.
   ConfigDocument(const std::string& path, const std::vector<std::string>& overrides);
 
+  /// The same of YAML text; `source` names it in errors.
+  static ConfigDocument from_text(const std::string& text, const std::string& source);
+
   const YAML::Node& root() const { return root_; }
   const std::string& path() const { return path_; }
 
@@ -26,6 +29,7 @@ class ConfigDocument {
   std::string location(const std::string& key_path, const YAML::Node& node) const;
 
  private:
+  ConfigDocument() = default;
   void apply_override(const std::string& text);
 
   std::string path_;

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "rotor/core/error.h"
-#include "rotor/formats/json.h"
 #include "train/config/config_document.h"
 
 namespace rotor::train {
@@ -17,7 +16,7 @@ constexpr int64_t kMany = std::numeric_limits<int64_t>::max();
 constexpr double kLarge = std::numeric_limits<double>::max();
 
 const std::vector<std::string> kOptimizers = {"adam", "adamw", "sgd"};
-const std::vector<std::string> kSchedules = {"constant", "linear", "cosine"};
+const std::vector<std::string> kSchedules = {"constant", "linear", "cosine", "two_stage"};
 
 size_t index_of(const std::vector<std::string>& names, const std::string& name) {
   return static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin());
@@ -33,10 +32,9 @@ Enum enum_value(ConfigSection& section, const std::string& key, Enum fallback) {
   }
 }
 
-ModelConfig read_model(ConfigSection section) {
-  ModelConfig model;
-  model.model_type = section.choice("type", std::nullopt, {"mlp"});
-  model.quantization = enum_value(section, "quantization", Quantization::ternary);
+constexpr int64_t kMaxExactInputs = (int64_t{1} << 24) / 127;  // train/models/ternary_linear.h
+
+void read_mlp(ConfigSection& section, ModelConfig& model) {
   MlpConfig& mlp = model.mlp;
   mlp.layer_sizes = section.integers("layer_sizes", std::nullopt, 1, int64_t{1} << 23);
   mlp.activation = enum_value(section, "activation", mlp.activation);
@@ -47,7 +45,6 @@ ModelConfig read_model(ConfigSection section) {
   mlp.sign_threshold = section.number("sign_threshold", mlp.sign_threshold, 0.0, 1e6);
   mlp.class_names = section.texts("class_names", mlp.class_names);
   section.done();
-  constexpr int64_t kMaxExactInputs = (int64_t{1} << 24) / 127;  // train/models/ternary_linear.h
   const int64_t widest =
       mlp.layer_sizes.empty() ? 0 : *std::max_element(mlp.layer_sizes.begin(), mlp.layer_sizes.end());
   if (model.quantization == Quantization::ternary && widest > kMaxExactInputs) {
@@ -59,17 +56,61 @@ ModelConfig read_model(ConfigSection section) {
     section.fail_at("class_names",
                     cat("expected ", mlp.num_classes(), " names, found ", mlp.class_names.size()));
   }
+}
+
+void read_transformer(ConfigSection& section, ModelConfig& model, int64_t block_size) {
+  const bool bitnet = model.model_type == "bitnet";
+  constexpr int64_t kWide = int64_t{1} << 23;
+  TransformerConfig& t = model.transformer;
+  // The tokenizer decides, unless the config asks for room.
+  t.vocab_size = section.integer("vocab_size", 0, 0, int64_t{1} << 24);
+  t.hidden_size = section.integer("hidden_size", std::nullopt, 1, kWide);
+  t.intermediate_size = section.integer("intermediate_size", std::nullopt, 1, kWide);
+  t.num_hidden_layers = section.integer("num_hidden_layers", std::nullopt, 1, 1024);
+  t.num_attention_heads = section.integer("num_attention_heads", std::nullopt, 1, 65536);
+  t.num_key_value_heads = section.integer("num_key_value_heads", t.num_attention_heads, 1, 65536);
+  t.head_dim = section.integer("head_dim", t.hidden_size / t.num_attention_heads, 1, 65536);
+  t.hidden_act = enum_value(section, "hidden_act", bitnet ? Activation::relu2 : Activation::silu);
+  t.max_position_embeddings = section.integer("max_position_embeddings", block_size, 1, int64_t{1} << 24);
+  t.rms_norm_eps = section.number("rms_norm_eps", 1e-5, 1e-30, 0.1);
+  t.rope_theta = section.number("rope_theta", bitnet ? 500000.0 : 10000.0, 1.0, 1e12);
+  t.tie_word_embeddings = section.boolean("tie_word_embeddings", true);
+  t.ternary_head = section.choice("lm_head", "none", {"none", "ternary"}) == "ternary";
+  t.initializer_range = section.number("initializer_range", 0.02, 1e-9, 1e3);
+  section.done();
+  if (t.max_position_embeddings < block_size) {
+    section.fail_at("max_position_embeddings", cat("expected at least data.block_size (", block_size,
+                                                   "), found ", t.max_position_embeddings));
+  }
+  const int64_t widest = std::max({t.hidden_size, t.intermediate_size, t.query_size()});
+  if (model.quantization == Quantization::ternary && widest > kMaxExactInputs) {
+    section.fail_at("intermediate_size", cat("layers of a ternary model have at most ", kMaxExactInputs,
+                                             " inputs, found ", widest));
+  }
+}
+
+ModelConfig read_model(ConfigSection section, int64_t block_size) {
+  ModelConfig model;
+  model.model_type = section.choice("type", std::nullopt, {"bitnet", "llama", "mlp"});
+  model.quantization = enum_value(section, "quantization", Quantization::ternary);
+  if (model.is_transformer()) {
+    read_transformer(section, model, block_size);
+  } else {
+    read_mlp(section, model);
+  }
   try {
-    model.validate();
+    ModelConfig complete = model;
+    if (model.is_transformer() && model.transformer.vocab_size == 0) complete.transformer.vocab_size = 1;
+    complete.validate();
   } catch (const Error& e) {
     section.fail_at("type", e.what());
   }
   return model;
 }
 
-DataConfig read_data(ConfigSection section) {
-  DataConfig data;
-  data.type = section.choice("type", std::nullopt, {"idx"});
+ImageDataConfig read_images(ConfigSection section) {
+  ImageDataConfig data;
+  section.choice("type", std::nullopt, {"idx"});
   data.path = section.text("path", std::nullopt);
   if (section.has("mean") || section.has("std")) {
     data.mean = section.number("mean", std::nullopt, 0.0, 1.0);
@@ -82,6 +123,38 @@ DataConfig read_data(ConfigSection section) {
   return data;
 }
 
+TextDataConfig read_text(ConfigSection section) {
+  TextDataConfig data;
+  data.type = section.choice("type", std::nullopt, {"text", "jsonl"});
+  data.path = section.text("path", std::nullopt);
+  data.text_field = section.text("text_field", data.text_field);
+  data.validation_path = section.text("validation_path", data.validation_path);
+  data.validation_fraction = section.number("validation_fraction", data.validation_fraction, 0.0, 0.9);
+  data.block_size = section.integer("block_size", data.block_size, 1, int64_t{1} << 24);
+  data.window = section.choice("window", data.window, {"random", "sequential"});
+  data.cache_dir = section.text("cache_dir", data.cache_dir);
+  section.done();
+  return data;
+}
+
+TokenizerConfig read_tokenizer(ConfigSection section) {
+  TokenizerConfig tokenizer;
+  section.choice("type", "sentencepiece", {"sentencepiece", "byte_level_bpe"});
+  tokenizer.path = section.text("path", tokenizer.path);
+  tokenizer.model_type = section.choice("model_type", tokenizer.model_type, {"unigram", "bpe", "char"});
+  tokenizer.vocab_size = section.integer("vocab_size", tokenizer.vocab_size, 0, int64_t{1} << 24);
+  tokenizer.byte_fallback = section.boolean("byte_fallback", tokenizer.byte_fallback);
+  if (section.has("character_coverage")) {
+    tokenizer.character_coverage = section.number("character_coverage", std::nullopt, 0.98, 1.0);
+  }
+  section.number("character_coverage", 1.0, 0.98, 1.0);
+  section.done();
+  if (tokenizer.path.empty() && tokenizer.vocab_size == 0 && tokenizer.model_type != "char") {
+    section.fail_at("vocab_size", "expected a number of tokens, or tokenizer.path: FILE for one that exists");
+  }
+  return tokenizer;
+}
+
 void read_train(ConfigSection section, TrainConfig& config) {
   if (section.has("steps") == section.has("epochs"))
     section.fail_at("epochs", "expected one of epochs and steps");
@@ -90,6 +163,14 @@ void read_train(ConfigSection section, TrainConfig& config) {
   section.integer("epochs", 1, 1, kMany);
   section.integer("steps", 1, 1, kMany);
   config.batch_size = section.integer("batch_size", config.batch_size, 1, 1'000'000);
+  config.accumulation = section.integer("accumulation", config.accumulation, 1, config.batch_size);
+  if (config.batch_size % config.accumulation != 0) {
+    section.fail_at("accumulation", cat("expected a divisor of batch_size (", config.batch_size, "), found ",
+                                        config.accumulation));
+  }
+  config.dtype = section.choice("dtype", config.dtype, {"float32", "bfloat16"});
+  config.activation_checkpointing =
+      section.boolean("activation_checkpointing", config.activation_checkpointing);
   config.keep_checkpoints = section.integer("keep_checkpoints", config.keep_checkpoints, 0, kMany);
   OptimizerConfig& optimizer = config.optimizer;
   optimizer.kind =
@@ -98,6 +179,7 @@ void read_train(ConfigSection section, TrainConfig& config) {
   optimizer.betas = section.numbers("betas", optimizer.betas, 0.0, 0.999999999);
   if (optimizer.betas.size() != 2)
     section.fail_at("betas", cat("expected two numbers, found ", optimizer.betas.size()));
+  optimizer.eps = section.number("eps", optimizer.eps, 0.0, 1.0);
   optimizer.momentum = section.number("momentum", optimizer.momentum, 0.0, 0.999999999);
   optimizer.weight_decay = section.number("weight_decay", optimizer.weight_decay, 0.0, 1e3);
   optimizer.schedule =
@@ -105,69 +187,21 @@ void read_train(ConfigSection section, TrainConfig& config) {
   optimizer.warmup_steps = section.integer("warmup_steps", optimizer.warmup_steps, 0, kMany);
   optimizer.final_learning_rate =
       section.number("final_learning_rate", optimizer.final_learning_rate, 0.0, 1e3);
+  optimizer.second_learning_rate =
+      section.number("second_learning_rate", optimizer.second_learning_rate, 0.0, 1e3);
   optimizer.clip_norm = section.number("clip_norm", optimizer.clip_norm, 0.0, kLarge);
   section.done();
 }
 
-/// The shortest text that reads back as the same number.
-std::string number_text(double value) {
-  return dump_json(Json(value));
+void read_sample(ConfigSection section, SampleConfig& sample) {
+  sample.every = section.integer("every", sample.every, -1, kMany);
+  sample.prompt = section.text("prompt", sample.prompt);
+  sample.tokens = section.integer("tokens", sample.tokens, 1, 100'000);
+  sample.temperature = section.number("temperature", sample.temperature, 0.0, 100.0);
+  section.done();
 }
 
-std::vector<std::string> number_texts(const std::vector<double>& values) {
-  std::vector<std::string> texts;
-  for (const double value : values) texts.push_back(number_text(value));
-  return texts;
-}
-
-void emit_model(YAML::Emitter& out, const ModelConfig& model) {
-  const MlpConfig& mlp = model.mlp;
-  out << YAML::Key << "model" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "type" << YAML::Value << model.model_type;
-  out << YAML::Key << "quantization" << YAML::Value << name(model.quantization);
-  out << YAML::Key << "layer_sizes" << YAML::Value << YAML::Flow << mlp.layer_sizes;
-  out << YAML::Key << "activation" << YAML::Value << name(mlp.activation);
-  out << YAML::Key << "norm" << YAML::Value << name(mlp.norm);
-  out << YAML::Key << "norm_eps" << YAML::Value << number_text(mlp.norm_eps);
-  out << YAML::Key << "bias" << YAML::Value << mlp.bias;
-  out << YAML::Key << "dropout" << YAML::Value << number_text(mlp.dropout);
-  out << YAML::Key << "sign_threshold" << YAML::Value << number_text(mlp.sign_threshold);
-  out << YAML::Key << "class_names" << YAML::Value << YAML::Flow << mlp.class_names;
-  out << YAML::EndMap;
-}
-
-void emit_data(YAML::Emitter& out, const DataConfig& data) {
-  out << YAML::Key << "data" << YAML::Value << YAML::BeginMap;
-  out << YAML::Key << "type" << YAML::Value << data.type;
-  out << YAML::Key << "path" << YAML::Value << data.path;
-  if (data.mean) out << YAML::Key << "mean" << YAML::Value << number_text(*data.mean);
-  if (data.std) out << YAML::Key << "std" << YAML::Value << number_text(*data.std);
-  out << YAML::EndMap;
-}
-
-void emit_train(YAML::Emitter& out, const TrainConfig& config) {
-  const OptimizerConfig& optimizer = config.optimizer;
-  out << YAML::Key << "train" << YAML::Value << YAML::BeginMap;
-  if (config.epochs) out << YAML::Key << "epochs" << YAML::Value << *config.epochs;
-  if (config.steps) out << YAML::Key << "steps" << YAML::Value << *config.steps;
-  out << YAML::Key << "batch_size" << YAML::Value << config.batch_size;
-  out << YAML::Key << "optimizer" << YAML::Value << kOptimizers[static_cast<size_t>(optimizer.kind)];
-  out << YAML::Key << "learning_rate" << YAML::Value << number_text(optimizer.learning_rate);
-  out << YAML::Key << "betas" << YAML::Value << YAML::Flow << number_texts(optimizer.betas);
-  out << YAML::Key << "momentum" << YAML::Value << number_text(optimizer.momentum);
-  out << YAML::Key << "weight_decay" << YAML::Value << number_text(optimizer.weight_decay);
-  out << YAML::Key << "schedule" << YAML::Value << kSchedules[static_cast<size_t>(optimizer.schedule)];
-  out << YAML::Key << "warmup_steps" << YAML::Value << optimizer.warmup_steps;
-  out << YAML::Key << "final_learning_rate" << YAML::Value << number_text(optimizer.final_learning_rate);
-  out << YAML::Key << "clip_norm" << YAML::Value << number_text(optimizer.clip_norm);
-  out << YAML::Key << "keep_checkpoints" << YAML::Value << config.keep_checkpoints;
-  out << YAML::EndMap;
-}
-
-}  // namespace
-
-TrainConfig load_train_config(const std::string& path, const std::vector<std::string>& overrides) {
-  const ConfigDocument document(path, overrides);
+TrainConfig read_config(const ConfigDocument& document) {
   ConfigSection root(document);
   TrainConfig config;
   config.output_dir = root.text("output_dir", std::nullopt);
@@ -175,47 +209,45 @@ TrainConfig load_train_config(const std::string& path, const std::vector<std::st
   config.seed = static_cast<uint64_t>(root.integer("seed", 1, 0, kMany));
   config.device = root.choice("device", "cpu", {"cpu", "cuda"});
   config.threads = root.integer("threads", 0, 0, 4096);
-  config.model = read_model(root.section("model"));
-  config.data = read_data(root.section("data"));
+  // A model with images has no tokenizer; asking for `model.type` first decides what the other sections are.
+  const bool transformer = root.section("model").text("type", std::nullopt) != "mlp";
+  if (transformer) config.text = read_text(root.section("data"));
+  config.model = read_model(root.section("model"), config.text.block_size);
+  if (transformer) {
+    config.tokenizer = read_tokenizer(root.section("tokenizer"));
+    read_sample(root.section("sample"), config.sample);
+  } else {
+    config.images = read_images(root.section("data"));
+  }
   read_train(root.section("train"), config);
+  if (transformer && !config.steps)
+    root.section("train").fail_at("epochs", "language models count train.steps");
+  for (const char* key : {"accumulation", "activation_checkpointing"}) {
+    if (!transformer && root.section("train").has(key))
+      root.section("train").fail_at(key, "is for language models");
+  }
   ConfigSection eval = root.section("eval");
-  config.eval_every = eval.integer("every", config.eval_every, 0, kMany);
+  config.eval_every = eval.integer("every", transformer ? 500 : config.eval_every, 0, kMany);
+  if (transformer) config.eval_windows = eval.integer("windows", config.eval_windows, 0, kMany);
   eval.done();
   ConfigSection log = root.section("log");
-  config.log_every = log.integer("every", config.log_every, 1, kMany);
+  config.log_every = log.integer("every", transformer ? 10 : config.log_every, 1, kMany);
+  config.telemetry_every =
+      log.integer("telemetry_every", std::max(config.telemetry_every, config.log_every), 0, kMany);
+  config.tensorboard = log.boolean("tensorboard", config.tensorboard);
   log.done();
   root.done();
   return config;
 }
 
-std::string to_yaml(const TrainConfig& config) {
-  YAML::Emitter out;
-  out.SetBoolFormat(YAML::TrueFalseBool);
-  out << YAML::BeginMap;
-  out << YAML::Key << "output_dir" << YAML::Value << config.output_dir;
-  out << YAML::Key << "seed" << YAML::Value << config.seed;
-  out << YAML::Key << "device" << YAML::Value << config.device;
-  out << YAML::Key << "threads" << YAML::Value << config.threads;
-  emit_model(out, config.model);
-  emit_data(out, config.data);
-  emit_train(out, config);
-  out << YAML::Key << "eval" << YAML::Value << YAML::BeginMap << YAML::Key << "every" << YAML::Value
-      << config.eval_every << YAML::EndMap;
-  out << YAML::Key << "log" << YAML::Value << YAML::BeginMap << YAML::Key << "every" << YAML::Value
-      << config.log_every << YAML::EndMap;
-  out << YAML::EndMap;
-  return std::string(out.c_str()) + "\n";
+}  // namespace
+
+TrainConfig load_train_config(const std::string& path, const std::vector<std::string>& overrides) {
+  return read_config(ConfigDocument(path, overrides));
 }
 
-std::string resume_key(const TrainConfig& config) {
-  const TrainConfig defaults;
-  TrainConfig key = config;
-  key.output_dir = defaults.output_dir;
-  key.threads = defaults.threads;
-  key.data.path = defaults.data.path;
-  key.keep_checkpoints = defaults.keep_checkpoints;
-  key.log_every = defaults.log_every;
-  return to_yaml(key);
+TrainConfig parse_train_config(const std::string& text, const std::string& source) {
+  return read_config(ConfigDocument::from_text(text, source));
 }
 
 }  // namespace rotor::train

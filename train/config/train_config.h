@@ -9,29 +9,48 @@
 #include <vector>
 
 #include "rotor/core/model_config.h"
+#include "train/data/text_config.h"
 
 namespace rotor::train {
 
-struct DataConfig {
-  std::string type = "idx";
+struct ImageDataConfig {
   std::string path;            ///< folder of the IDX files
   std::optional<double> mean;  ///< of the pixels as p/255; measured on the training images if absent
   std::optional<double> std;   ///< likewise
 };
 
+/// The tokenizer of a language model: a file, or a SentencePiece model to be trained on the run's text.
+struct TokenizerConfig {
+  std::string path;  ///< tokenizer.json, tokenizer.model, or a folder with one; empty: train one
+  std::string model_type = "unigram";  ///< unigram | bpe | char
+  int64_t vocab_size = 0;              ///< required but for char, where 0 takes every character
+  bool byte_fallback = true;
+  std::optional<double> character_coverage;
+};
+
 enum class OptimizerKind { adam, adamw, sgd };
-enum class ScheduleKind { constant, linear, cosine };
+enum class ScheduleKind { constant, linear, cosine, two_stage };
 
 struct OptimizerConfig {
   OptimizerKind kind = OptimizerKind::adamw;
   double learning_rate = 1e-3;
   std::vector<double> betas = {0.9, 0.999};  ///< of adam and adamw
+  double eps = 1e-8;                         ///< likewise
   double momentum = 0.9;                     ///< of sgd
-  double weight_decay = 0.0;                 ///< on the matrices of linear layers; never on norms and biases
+  double weight_decay = 0.0;  ///< on the matrices of linear layers; never on norms, biases, embeddings
   ScheduleKind schedule = ScheduleKind::cosine;
-  int64_t warmup_steps = 0;          ///< linear, from 0
-  double final_learning_rate = 0.0;  ///< where linear and cosine end
-  double clip_norm = 1.0;            ///< 0: gradients are not clipped
+  int64_t warmup_steps = 0;           ///< linear, from 0
+  double final_learning_rate = 0.0;   ///< where linear, cosine and two_stage end
+  double second_learning_rate = 0.0;  ///< of two_stage: peak of its second half; 0: 2/3 of learning_rate
+  double clip_norm = 1.0;             ///< 0: gradients are not clipped
+};
+
+/// Text that the model writes now and then while it is trained.
+struct SampleConfig {
+  int64_t every = 0;  ///< steps; 0: at each evaluation; -1: never
+  std::string prompt;
+  int64_t tokens = 64;
+  double temperature = 0.8;
 };
 
 struct TrainConfig {
@@ -40,24 +59,35 @@ struct TrainConfig {
   std::string device = "cpu";
   int64_t threads = 0;  ///< of LibTorch; 0: all cores
   ModelConfig model;
-  DataConfig data;
+  ImageDataConfig images;     ///< if the model is an mlp
+  TextDataConfig text;        ///< if it is a transformer
+  TokenizerConfig tokenizer;  ///< likewise
   OptimizerConfig optimizer;
-  std::optional<int64_t> epochs;  ///< one of epochs and steps is set
+  std::optional<int64_t> epochs;  ///< one of epochs and steps is set; language models count steps
   std::optional<int64_t> steps;
   int64_t batch_size = 128;
-  int64_t keep_checkpoints = 2;  ///< besides the last and the best
-  int64_t eval_every = 0;        ///< steps; 0: at the end of each epoch
-  int64_t log_every = 100;       ///< steps between lines of metrics.jsonl
+  int64_t accumulation = 1;               ///< parts that a batch is computed in, to save memory
+  std::string dtype = "float32";          ///< float32 | bfloat16: what products are computed in
+  bool activation_checkpointing = false;  ///< transformers: less memory, a third more work
+  int64_t keep_checkpoints = 2;           ///< besides the last and the best
+  int64_t eval_every = 0;                 ///< steps; 0: at the end of each epoch
+  int64_t eval_windows = 0;               ///< transformers: validation windows an evaluation; 0: all
+  int64_t log_every = 100;                ///< steps between lines of metrics.jsonl
+  int64_t telemetry_every = 100;          ///< steps between counts of ternary weights; 0: none
+  bool tensorboard = true;                ///< write event files as well
+  SampleConfig sample;
 };
 
 /// Reads and checks a config file. Throws Error naming file, line, key, expected and found.
 TrainConfig load_train_config(const std::string& path, const std::vector<std::string>& overrides);
+/// The same for the text of one; `source` names it in errors.
+TrainConfig parse_train_config(const std::string& text, const std::string& source);
 
 /// The config with every default written out, as YAML. load_train_config of it gives the same config.
 std::string to_yaml(const TrainConfig& config);
 
-/// The lines that decide what a run computes: to_yaml without output_dir, threads, logging and the like. A
-/// run may only be resumed with the same ones.
-std::string resume_key(const TrainConfig& config);
+/// The keys that decide what a run computes and that differ, as `key: was A, is B`, one a line; empty if a
+/// run of `saved` may go on with `current`. Folders, threads, logging and the like may change.
+std::string resume_differences(const TrainConfig& saved, const TrainConfig& current);
 
 }  // namespace rotor::train

@@ -1,4 +1,4 @@
-// The evaluation loop.
+// The evaluation loops.
 #include "train/trainer/evaluate.h"
 
 #include <algorithm>
@@ -30,6 +30,33 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
   result.total = data.size();
   for (size_t i = 0; i < result.predictions.size(); ++i) {
     if (result.predictions[i] == data.raw().labels[i]) ++result.correct;
+  }
+  result.loss = result.total == 0 ? 0.0 : loss_sum / static_cast<double>(result.total);
+  model->train(was_training);
+  return result;
+}
+
+Evaluation evaluate(Transformer& model, const TextDataset& data, torch::Device device,
+                    const WindowRange& range) {
+  const torch::NoGradGuard no_grad;
+  const bool was_training = model->is_training();
+  model->eval();
+  int64_t windows = data.num_windows(range.block_size);
+  if (range.max_windows > 0) windows = std::min(windows, range.max_windows);
+  Evaluation result;
+  double loss_sum = 0.0;
+  for (int64_t first = 0; first < std::max<int64_t>(windows, 1); first += range.batch_size) {
+    const int64_t count = std::min(range.batch_size, std::max<int64_t>(windows, 1) - first);
+    const TokenBatch batch = data.windows(first, count, range.block_size);
+    const torch::Tensor segments = batch.segments.defined() ? batch.segments.to(device) : torch::Tensor();
+    const torch::Tensor targets = batch.targets.to(device).reshape({-1});
+    torch::Tensor logits = model->forward(batch.inputs.to(device), segments);
+    logits = logits.reshape({-1, logits.size(-1)});
+    loss_sum += torch::nn::functional::cross_entropy(
+                    logits, targets, torch::nn::functional::CrossEntropyFuncOptions().reduction(torch::kSum))
+                    .item<double>();
+    result.correct += logits.argmax(-1).eq(targets).sum().item<int64_t>();
+    result.total += targets.ne(kNoTarget).sum().item<int64_t>();
   }
   result.loss = result.total == 0 ? 0.0 : loss_sum / static_cast<double>(result.total);
   model->train(was_training);

@@ -1,29 +1,43 @@
-// Loss and accuracy of a classifier over a whole data set.
+// Loss and top-1 accuracy over a whole split.
 #pragma once
 
 #include <torch/torch.h>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "train/data/image_dataset.h"
+#include "train/data/text_dataset.h"
 #include "train/models/ternary_mlp.h"
+#include "train/models/transformer.h"
 
 namespace rotor::train {
 
 struct Evaluation {
-  double loss = 0.0;  ///< mean cross-entropy in nats
-  int64_t correct = 0;
-  int64_t total = 0;
-  std::vector<int64_t> predictions;
+  double loss = 0.0;                 ///< mean cross entropy, nats
+  int64_t correct = 0;               ///< best guesses that are right
+  int64_t total = 0;                 ///< images, or tokens that were predicted
+  std::vector<int64_t> predictions;  ///< of a classifier: one class an image
 
   double accuracy() const {
     return total == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(total);
   }
+  double perplexity() const { return std::exp(loss); }
 };
 
-/// Evaluates in evaluation mode and leaves the module in the mode it was in.
+/// The classifier over all of `data`; its training mode is put back afterwards.
 Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device,
-                    int64_t batch_size = 500);
+                    int64_t batch_size = 1000);
+
+struct WindowRange {
+  int64_t block_size = 256;
+  int64_t batch_size = 16;
+  int64_t max_windows = 0;  ///< 0: all
+};
+
+/// The language model over non-overlapping full windows, in order, each from an empty context.
+Evaluation evaluate(Transformer& model, const TextDataset& data, torch::Device device,
+                    const WindowRange& range);
 
 }  // namespace rotor::train

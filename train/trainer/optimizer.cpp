@@ -9,8 +9,10 @@ std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Modu
                                                            const Options& options, double weight_decay) {
   std::vector<torch::Tensor> matrices;
   std::vector<torch::Tensor> vectors;
-  for (const torch::Tensor& parameter : module.parameters()) {
-    (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
+  for (const auto& parameter : module.named_parameters()) {
+    if (!parameter->requires_grad()) continue;
+    const bool decays = parameter->dim() >= 2 && parameter.key().find("embed_tokens") == std::string::npos;
+    (decays ? matrices : vectors).push_back(parameter.value());
   }
   Options decayed = options;
   decayed.weight_decay(weight_decay);
@@ -35,9 +37,11 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
   const auto betas = std::make_tuple(config.betas[0], config.betas[1]);
   switch (config.kind) {
     case OptimizerKind::adam:
-      return make<Adam>(module, AdamOptions(config.learning_rate).betas(betas), config.weight_decay);
+      return make<Adam>(module, AdamOptions(config.learning_rate).betas(betas).eps(config.eps),
+                        config.weight_decay);
     case OptimizerKind::adamw:
-      return make<AdamW>(module, AdamWOptions(config.learning_rate).betas(betas), config.weight_decay);
+      return make<AdamW>(module, AdamWOptions(config.learning_rate).betas(betas).eps(config.eps),
+                         config.weight_decay);
     case OptimizerKind::sgd:
       return make<SGD>(module, SGDOptions(config.learning_rate).momentum(config.momentum),
                        config.weight_decay);
@@ -47,6 +51,22 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
 
 void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate) {
   for (auto& group : optimizer.param_groups()) group.options().set_lr(learning_rate);
+}
+
+void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay) {
+  using namespace torch::optim;
+  OptimizerOptions& options = optimizer.param_groups().front().options();
+  switch (kind) {
+    case OptimizerKind::adam:
+      static_cast<AdamOptions&>(options).weight_decay(weight_decay);
+      break;
+    case OptimizerKind::adamw:
+      static_cast<AdamWOptions&>(options).weight_decay(weight_decay);
+      break;
+    case OptimizerKind::sgd:
+      static_cast<SGDOptions&>(options).weight_decay(weight_decay);
+      break;
+  }
 }
 
 }  // namespace rotor::train

@@ -9,10 +9,14 @@
 
 namespace rotor::train {
 
-/// Parameters with two or more dimensions are decayed, vectors (norms, biases) are not.
+/// Matrices of linear layers are decayed; vectors (norms, biases) and embeddings are not, nor is a head that
+/// is the embedding. Frozen parameters are left out.
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
                                                         const OptimizerConfig& config);
 
 void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate);
+
+/// Of the matrices, in an optimizer that make_optimizer made.
+void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay);
 
 }  // namespace rotor::train

@@ -1,18 +1,19 @@
-// Trains a classifier as a TrainConfig says: epochs, evaluation, checkpoints, interrupt and resume. A resumed
-// run computes what an unbroken one does, to the bit (same build, threads and device): shuffling depends on
-// seed and epoch, dropout on seed and step, and all else is in the checkpoint.
+// Trains what a TrainConfig says: steps, evaluation, logging, checkpoints, interrupt and resume. What is
+// trained is a Task (task.h). A resumed run computes what an unbroken one does, to the bit (same build,
+// threads and device): data and randomness depend on seed and step, and all else is in the checkpoint.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <memory>
+#include <optional>
 
 #include "rotor/tool/progress.h"
 #include "train/config/train_config.h"
-#include "train/data/image_dataset.h"
-#include "train/models/ternary_mlp.h"
-#include "train/trainer/evaluate.h"
+#include "train/trainer/divergence.h"
+#include "train/trainer/metrics.h"
 #include "train/trainer/run_directory.h"
+#include "train/trainer/task.h"
 
 namespace rotor::train {
 
@@ -29,59 +30,53 @@ class Trainer {
   Trainer(TrainConfig config, StartMode start);
 
   /// Trains to the end, or until an interrupt was noted; writes a checkpoint either way. True if it reached
-  /// the end.
+  /// the end. Throws Error if training diverges; the last good checkpoint stays.
   bool run();
 
   const Evaluation& last_evaluation() const { return last_evaluation_; }
-  double best_accuracy() const { return best_accuracy_; }
+  const Evaluation& best_evaluation() const { return best_evaluation_; }
+  const Task& task() const { return *task_; }
 
  private:
-  /// Sums over the current epoch so far.
-  struct EpochTotals {
+  /// Sums since the epoch began, or, without epochs, since the last line of the log.
+  struct Totals {
     double loss = 0.0;
     int64_t correct = 0;
     int64_t seen = 0;
   };
 
-  void load_data();
   void start_from(StartMode start);
   void save_checkpoint(bool is_best);
   void load_checkpoint(const std::string& directory);
-  void train_step(std::span<const int64_t> indices);
+  void train_step();
   void evaluate_now();
-  bool evaluation_is_due() const;
-  void log_step(double learning_rate, double images_per_second);
-  /// Runs the rest of the current epoch. False if it was interrupted.
-  bool run_epoch();
-
-  int64_t steps_per_epoch() const {
-    return (train_data_->size() + config_.batch_size - 1) / config_.batch_size;
-  }
-  int64_t epoch() const { return step_ / steps_per_epoch(); }
+  /// The step at which the current round ends: the next evaluation or the end of the epoch.
+  int64_t round_end() const;
+  void after_step(tool::Progress& progress, int64_t round_start);
+  void log_step();
+  std::string round_label(int64_t end) const;
+  std::string where_the_last_good_is() const;
+  /// Runs to round_end(). False if it was interrupted.
+  bool run_round();
 
   TrainConfig config_;
   torch::Device device_;
   RunDirectory directory_;
-  std::unique_ptr<ImageDataset> train_data_;
-  std::unique_ptr<ImageDataset> test_data_;
-  std::vector<float> pixel_table_;
-  std::string data_checksum_;  // of the training images and labels
-  TernaryMlp model_ = nullptr;
+  std::unique_ptr<Task> task_;
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  std::optional<Metrics> metrics_;
+  Divergence divergence_;
 
   int64_t total_steps_ = 0;
   int64_t step_ = 0;  // steps done
-  EpochTotals totals_;
-  double best_accuracy_ = -1.0;
-  int64_t best_step_ = 0;
+  Totals totals_;
+  double gradient_norm_ = 0.0;
+  double rate_ = 0.0;  // images or tokens a second
+  std::string progress_text_;
+  std::optional<int64_t> best_step_;
+  Evaluation best_evaluation_;
   Evaluation last_evaluation_;
   int64_t evaluated_step_ = -1;
 };
-
-/// The device of that name. Throws Error if this LibTorch or machine has no CUDA.
-torch::Device make_device(const std::string& name);
-
-/// Uses that many threads, or all cores for 0.
-void set_threads(int64_t threads);
 
 }  // namespace rotor::train

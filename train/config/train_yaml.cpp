@@ -1,0 +1,264 @@
+// Configs back to YAML, and the comparison of two.
+#include <map>
+#include <sstream>
+
+#include <yaml-cpp/yaml.h>
+
+#include "rotor/formats/json.h"
+#include "train/config/train_config.h"
+
+namespace rotor::train {
+namespace {
+
+/// Writes maps of keys and values.
+class Writer {
+ public:
+  Writer() { out_.SetBoolFormat(YAML::TrueFalseBool); }
+
+  void begin() { out_ << YAML::BeginMap; }
+  void begin(const char* key) { out_ << YAML::Key << key << YAML::Value << YAML::BeginMap; }
+  void end() { out_ << YAML::EndMap; }
+  /// Numbers as the shortest text that reads back as the same one.
+  void write(const char* key, double value) { out_ << YAML::Key << key << YAML::Value << number(value); }
+  void write(const char* key, const std::string& value) {
+    // A string that reads as nothing or as a number would not come back as it was.
+    out_ << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << value << YAML::Auto;
+  }
+  void word(const char* key, const std::string& value) { out_ << YAML::Key << key << YAML::Value << value; }
+  void write(const char* key, int64_t value) { out_ << YAML::Key << key << YAML::Value << value; }
+  void write(const char* key, uint64_t value) { out_ << YAML::Key << key << YAML::Value << value; }
+  void write(const char* key, bool value) { out_ << YAML::Key << key << YAML::Value << value; }
+  template <class T>
+  void write(const char* key, const std::optional<T>& value) {
+    if (value) write(key, *value);
+  }
+  template <class T>
+  void write(const char* key, const std::vector<T>& values) {
+    out_ << YAML::Key << key << YAML::Value << YAML::Flow << YAML::BeginSeq;
+    for (const T& value : values) {
+      if constexpr (std::is_same_v<T, double>) {
+        out_ << number(value);
+      } else {
+        out_ << value;
+      }
+    }
+    out_ << YAML::EndSeq;
+  }
+  std::string text() const { return std::string(out_.c_str()) + "\n"; }
+
+ private:
+  static std::string number(double value) { return dump_json(Json(value)); }
+  YAML::Emitter out_;
+};
+
+const char* optimizer_name(OptimizerKind kind) {
+  return kind == OptimizerKind::adam ? "adam" : kind == OptimizerKind::adamw ? "adamw" : "sgd";
+}
+
+const char* schedule_name(ScheduleKind kind) {
+  switch (kind) {
+    case ScheduleKind::constant:
+      return "constant";
+    case ScheduleKind::linear:
+      return "linear";
+    case ScheduleKind::cosine:
+      return "cosine";
+    case ScheduleKind::two_stage:
+      return "two_stage";
+  }
+  return "?";
+}
+
+void write_mlp(Writer& out, const MlpConfig& mlp) {
+  out.write("layer_sizes", mlp.layer_sizes);
+  out.word("activation", name(mlp.activation));
+  out.word("norm", name(mlp.norm));
+  out.write("norm_eps", mlp.norm_eps);
+  out.write("bias", mlp.bias);
+  out.write("dropout", mlp.dropout);
+  out.write("sign_threshold", mlp.sign_threshold);
+  out.write("class_names", mlp.class_names);
+}
+
+void write_transformer(Writer& out, const TransformerConfig& t) {
+  if (t.vocab_size > 0) out.write("vocab_size", t.vocab_size);
+  out.write("hidden_size", t.hidden_size);
+  out.write("intermediate_size", t.intermediate_size);
+  out.write("num_hidden_layers", t.num_hidden_layers);
+  out.write("num_attention_heads", t.num_attention_heads);
+  out.write("num_key_value_heads", t.num_key_value_heads);
+  out.write("head_dim", t.head_dim);
+  out.word("hidden_act", name(t.hidden_act));
+  out.write("max_position_embeddings", t.max_position_embeddings);
+  out.write("rms_norm_eps", t.rms_norm_eps);
+  out.write("rope_theta", t.rope_theta);
+  out.write("tie_word_embeddings", t.tie_word_embeddings);
+  out.word("lm_head", t.ternary_head ? "ternary" : "none");
+  out.write("initializer_range", t.initializer_range);
+}
+
+void write_model(Writer& out, const ModelConfig& model) {
+  out.begin("model");
+  out.word("type", model.model_type);
+  out.word("quantization", name(model.quantization));
+  if (model.is_transformer()) {
+    write_transformer(out, model.transformer);
+  } else {
+    write_mlp(out, model.mlp);
+  }
+  out.end();
+}
+
+void write_text(Writer& out, const TextDataConfig& data) {
+  out.begin("data");
+  out.word("type", data.type);
+  out.write("path", data.path);
+  out.write("text_field", data.text_field);
+  out.write("validation_path", data.validation_path);
+  out.write("validation_fraction", data.validation_fraction);
+  out.write("block_size", data.block_size);
+  out.word("window", data.window);
+  out.write("cache_dir", data.cache_dir);
+  out.end();
+}
+
+void write_images(Writer& out, const ImageDataConfig& data) {
+  out.begin("data");
+  out.word("type", "idx");
+  out.write("path", data.path);
+  out.write("mean", data.mean);
+  out.write("std", data.std);
+  out.end();
+}
+
+void write_tokenizer(Writer& out, const TokenizerConfig& tokenizer) {
+  out.begin("tokenizer");
+  out.write("path", tokenizer.path);
+  out.word("model_type", tokenizer.model_type);
+  out.write("vocab_size", tokenizer.vocab_size);
+  out.write("byte_fallback", tokenizer.byte_fallback);
+  out.write("character_coverage", tokenizer.character_coverage);
+  out.end();
+}
+
+void write_train(Writer& out, const TrainConfig& config) {
+  const OptimizerConfig& optimizer = config.optimizer;
+  out.begin("train");
+  out.write("epochs", config.epochs);
+  out.write("steps", config.steps);
+  out.write("batch_size", config.batch_size);
+  if (config.model.is_transformer()) {
+    out.write("accumulation", config.accumulation);
+    out.word("dtype", config.dtype);
+    out.write("activation_checkpointing", config.activation_checkpointing);
+  }
+  out.word("optimizer", optimizer_name(optimizer.kind));
+  out.write("learning_rate", optimizer.learning_rate);
+  out.write("betas", optimizer.betas);
+  out.write("eps", optimizer.eps);
+  out.write("momentum", optimizer.momentum);
+  out.write("weight_decay", optimizer.weight_decay);
+  out.word("schedule", schedule_name(optimizer.schedule));
+  out.write("warmup_steps", optimizer.warmup_steps);
+  out.write("final_learning_rate", optimizer.final_learning_rate);
+  out.write("second_learning_rate", optimizer.second_learning_rate);
+  out.write("clip_norm", optimizer.clip_norm);
+  out.write("keep_checkpoints", config.keep_checkpoints);
+  out.end();
+}
+
+void write_sample(Writer& out, const SampleConfig& sample) {
+  out.begin("sample");
+  out.write("every", sample.every);
+  out.write("prompt", sample.prompt);
+  out.write("tokens", sample.tokens);
+  out.write("temperature", sample.temperature);
+  out.end();
+}
+
+/// What a run computes depends on: the rest at its defaults.
+TrainConfig essence(const TrainConfig& config) {
+  const TrainConfig defaults;
+  TrainConfig key = config;
+  key.output_dir = defaults.output_dir;
+  key.threads = defaults.threads;
+  key.images.path = defaults.images.path;
+  key.text.path = defaults.text.path;
+  key.text.validation_path = defaults.text.validation_path;
+  key.text.cache_dir = defaults.text.cache_dir;
+  key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
+  key.keep_checkpoints = defaults.keep_checkpoints;
+  key.log_every = defaults.log_every;
+  key.telemetry_every = defaults.telemetry_every;
+  key.tensorboard = defaults.tensorboard;
+  key.sample = defaults.sample;
+  return key;
+}
+
+void flatten(const YAML::Node& node, const std::string& path, std::map<std::string, std::string>& out) {
+  if (node.IsMap()) {
+    for (const auto& entry : node) {
+      flatten(entry.second, (path.empty() ? "" : path + ".") + entry.first.as<std::string>(), out);
+    }
+    return;
+  }
+  YAML::Emitter emitter;
+  emitter << YAML::Flow << node;
+  out[path] = emitter.c_str();
+}
+
+}  // namespace
+
+std::string to_yaml(const TrainConfig& config) {
+  Writer out;
+  out.begin();
+  out.write("output_dir", config.output_dir);
+  out.write("seed", config.seed);
+  out.word("device", config.device);
+  out.write("threads", config.threads);
+  write_model(out, config.model);
+  if (config.model.is_transformer()) {
+    write_tokenizer(out, config.tokenizer);
+    write_text(out, config.text);
+  } else {
+    write_images(out, config.images);
+  }
+  write_train(out, config);
+  out.begin("eval");
+  out.write("every", config.eval_every);
+  if (config.model.is_transformer()) out.write("windows", config.eval_windows);
+  out.end();
+  out.begin("log");
+  out.write("every", config.log_every);
+  out.write("telemetry_every", config.telemetry_every);
+  out.write("tensorboard", config.tensorboard);
+  out.end();
+  if (config.model.is_transformer()) write_sample(out, config.sample);
+  out.end();
+  return out.text();
+}
+
+std::string resume_differences(const TrainConfig& saved, const TrainConfig& current) {
+  std::map<std::string, std::string> was;
+  std::map<std::string, std::string> is;
+  flatten(YAML::Load(to_yaml(essence(saved))), "", was);
+  flatten(YAML::Load(to_yaml(essence(current))), "", is);
+  std::ostringstream text;
+  const auto line = [&](const std::string& key, const std::string& before, const std::string& now) {
+    text << (text.tellp() > 0 ? "\n" : "") << key << ": was " << before << ", is " << now;
+  };
+  for (const auto& [key, value] : was) {
+    const auto found = is.find(key);
+    if (found == is.end()) {
+      line(key, value, "absent");
+    } else if (found->second != value) {
+      line(key, value, found->second);
+    }
+  }
+  for (const auto& [key, value] : is) {
+    if (!was.contains(key)) line(key, "absent", value);
+  }
+  return text.str();
+}
+
+}  // namespace rotor::train

@@ -1,0 +1,21 @@
+// Text that a model writes while it is trained. It recomputes the whole context for each token: for a look at
+// what was learnt; fast generation is runtime/engine.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <string>
+
+#include "rotor/text/tokenizer.h"
+#include "train/config/train_config.h"
+#include "train/models/transformer.h"
+
+namespace rotor::train {
+
+/// Continues config.prompt (or the begin-of-text token, or a new line) by config.tokens tokens, drawn with
+/// config.temperature (0: the likeliest). A pure function of the model and `seed`. The prompt is part of the
+/// result.
+std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
+                        int64_t block_size, uint64_t seed, torch::Device device);
+
+}  // namespace rotor::train

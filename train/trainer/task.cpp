@@ -1,0 +1,32 @@
+// The kinds of tasks, one line each, and the device they run on.
+#include "train/trainer/task.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "rotor/core/error.h"
+#include "train/trainer/classifier_task.h"
+#include "train/trainer/language_task.h"
+
+namespace rotor::train {
+
+std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device) {
+  if (config.model.is_transformer()) return std::make_unique<LanguageTask>(config, device);
+  return std::make_unique<ClassifierTask>(config, device);
+}
+
+torch::Device make_device(const std::string& name) {
+  if (name == "cuda" && !torch::cuda::is_available()) {
+    fail(
+        "device: cuda: this LibTorch or machine has no usable CUDA; use device: cpu, or build with a CUDA "
+        "LibTorch");
+  }
+  return torch::Device(name);
+}
+
+void set_threads(int64_t threads) {
+  const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  at::set_num_threads(static_cast<int>(threads == 0 ? cores : threads));
+}
+
+}  // namespace rotor::train

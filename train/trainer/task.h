@@ -1,0 +1,64 @@
+// What is trained, seen from the training loop: a model, its data, its loss. One class a kind of task
+// (classifier_task.h, language_task.h); the loop itself is trainer.h.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "train/config/train_config.h"
+#include "train/trainer/evaluate.h"
+
+namespace rotor::train {
+
+/// The loss of a part of a batch.
+struct PartLoss {
+  torch::Tensor mean;   ///< over `count`, with gradients
+  int64_t count = 0;    ///< images, or tokens with a target
+  int64_t correct = 0;  ///< best guesses that are right
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  virtual torch::nn::Module& module() = 0;
+  virtual const ModelConfig& model_config() const = 0;
+  /// "60000 training and 10000 test images": for people.
+  virtual std::string description() const = 0;
+  /// What `count` counts: "images" or "tokens".
+  virtual std::string unit() const = 0;
+  /// Changes if the training data do.
+  virtual std::string data_checksum() const = 0;
+  /// Steps after which the data were seen once and figures start anew; 0 if there are no epochs.
+  virtual int64_t steps_per_epoch() const = 0;
+
+  /// Loss of part `part` of the batch of step `step`: a pure function of these and of the model, but for
+  /// dropout.
+  virtual PartLoss loss(int64_t step, int64_t part) = 0;
+  /// Over the validation split.
+  virtual Evaluation evaluate() = 0;
+  /// Whether `a` is the better model.
+  virtual bool is_better(const Evaluation& a, const Evaluation& b) const = 0;
+  /// "test loss 0.3589  accuracy 89.62 %".
+  virtual std::string describe(const Evaluation& evaluation) const = 0;
+  /// What the model writes at this step; "" for a task without text.
+  virtual std::string sample(int64_t /*step*/) { return ""; }
+  /// Writes model and what belongs to it (tokenizer) into a checkpoint directory.
+  virtual void save(const std::string& directory) = 0;
+  virtual void load(const std::string& directory) = 0;
+};
+
+/// The task of `config`, which receives what the data decide (pixel statistics, vocabulary). Files of the run
+/// go to config.output_dir. Throws Error for bad data.
+std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device);
+
+/// The device of that name. Throws Error if this LibTorch or machine has no CUDA.
+torch::Device make_device(const std::string& name);
+
+/// Uses that many threads, or all cores for 0.
+void set_threads(int64_t threads);
+
+}  // namespace rotor::train
