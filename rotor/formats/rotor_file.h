@@ -11,6 +11,7 @@
 #include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
 #include "rotor/core/tensor_table.h"
+#include "rotor/formats/attachments.h"
 #include "rotor/formats/safetensors.h"
 
 namespace rotor {
@@ -69,6 +70,8 @@ class RotorFile {
   DenseMatrix dense(const std::string& name) const;
   /// What embeddings and heads are kept as; f32 in a model that has none.
   DenseType dense_type() const { return dense_type_; }
+  /// Kind of tokenizer, chat template, ids of special tokens, as far as the file holds them.
+  TextMetadata text() const { return text_metadata(path(), container_.metadata()); }
   /// A float32 tensor where it lies (norms, biases, the matrices of a float twin).
   std::span<const float> floats(const std::string& name) const;
 
@@ -98,8 +101,10 @@ class RotorFile {
 /// Writes a .rotor file: tensors in the order of tensor_table(config), each once.
 class RotorWriter {
  public:
-  /// `dense`: what embeddings and heads are kept as.
-  RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense = DenseType::f32);
+  /// `dense`: what embeddings and heads are kept as. Throws Error for `attachments` that do not belong
+  /// together.
+  RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense = DenseType::f32,
+              RotorAttachments attachments = {});
 
   /// The next tensor, a `linear` one of a ternary model: its tiles and its scale.
   /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is
@@ -107,7 +112,7 @@ class RotorWriter {
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
   /// The next tensor, any other one; embeddings and heads are converted.
   void write_floats(const std::string& name, std::span<const float> values);
-  /// Writes checksums and header, and renames the file into place.
+  /// Writes attachments, checksums and header, and renames the file into place.
   void commit();
 
  private:
@@ -117,6 +122,7 @@ class RotorWriter {
 
   std::string path_;
   DenseType dense_;
+  RotorAttachments attachments_;
   std::vector<TensorSpec> table_;
   std::vector<TensorDeclaration> layout_;
   SafetensorsWriter writer_;

@@ -108,6 +108,12 @@ void RotorFile::check_tensors() const {
     check_tensor(tensor);
     known.insert(tensor.name);
   }
+  const auto attached = tokenizer_tensors(container_);
+  check_attachments(path(), container_.metadata(), attached);
+  for (const TensorDeclaration& tensor : attached) {
+    check_tensor(tensor);
+    known.insert(tensor.name);
+  }
   for (const TensorInfo& tensor : container_.tensors()) {
     metadata(rotor_key::kChecksumPrefix + tensor.name);
     if (known.contains(tensor.name)) continue;

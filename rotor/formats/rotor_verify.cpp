@@ -64,6 +64,7 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
       }
     }
   }
+  for (const std::string& fault : find_tokenizer_faults(container_, faults.left())) faults.add(fault);
   for (const TensorInfo& tensor : container_.tensors()) {
     if (tensor.dtype == DType::f32) verify_floats(*this, tensor, faults);
     const auto bytes = container_.bytes(tensor);

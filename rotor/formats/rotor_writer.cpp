@@ -14,12 +14,15 @@
 namespace rotor {
 namespace {
 
-/// rotor_tensors() with padding tensors between them.
-std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseType dense) {
+/// rotor_tensors() and the attached ones, with padding tensors between them.
+std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseType dense,
+                                             const RotorAttachments& attachments) {
+  std::vector<TensorDeclaration> tensors = rotor_tensors(config, dense);
+  tensors.insert(tensors.end(), attachments.tensors.begin(), attachments.tensors.end());
   std::vector<TensorDeclaration> layout;
   size_t position = 0;
   size_t paddings = 0;
-  for (TensorDeclaration& tensor : rotor_tensors(config, dense)) {
+  for (TensorDeclaration& tensor : tensors) {
     if (const size_t over = position % kRotorTensorAlignment; over != 0) {
       const size_t gap = kRotorTensorAlignment - over;
       layout.push_back({cat(kPaddingPrefix, paddings++), DType::u8, {static_cast<int64_t>(gap)}});
@@ -31,7 +34,17 @@ std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseTyp
   return layout;
 }
 
-Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDeclaration>& layout) {
+/// The attachments, once they are known to belong together and to overwrite nothing of the model.
+RotorAttachments checked(const std::string& path, RotorAttachments attachments) {
+  for (const auto& [key, value] : attachments.metadata) {
+    if (!is_text_metadata(key)) fail(path, ": metadata \"", key, "\" cannot be attached");
+  }
+  check_attachments(path, attachments.metadata, {attachments.tensors.begin(), attachments.tensors.end()});
+  return attachments;
+}
+
+Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDeclaration>& layout,
+                          const RotorAttachments& attachments) {
   Metadata metadata = {{rotor_key::kFormatVersion, cat(kRotorFormatVersion)},
                        {rotor_key::kConfig, model_config_to_json(config)},
                        {rotor_key::kActivationQuantization, name(config.activation_quantization())},
@@ -43,6 +56,7 @@ Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDec
   for (const TensorSpec& spec : tensor_table(config)) {
     if (is_ternary(config, spec)) metadata[rotor_key::kShapePrefix + spec.name] = shape_text(spec.shape);
   }
+  metadata.insert(attachments.metadata.begin(), attachments.metadata.end());
   return metadata;
 }
 
@@ -76,12 +90,14 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseTyp
   return tensors;
 }
 
-RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense)
+RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense,
+                         RotorAttachments attachments)
     : path_(path),
       dense_(dense),
+      attachments_(checked(path, std::move(attachments))),
       table_(tensor_table(config)),
-      layout_(padded_layout(config, dense)),
-      writer_(path, initial_metadata(config, layout_), layout_, kRotorDataMultiple) {
+      layout_(padded_layout(config, dense, attachments_)),
+      writer_(path, initial_metadata(config, layout_, attachments_), layout_, kRotorDataMultiple) {
   config.validate();
 }
 
@@ -168,6 +184,7 @@ void RotorWriter::write_floats(const std::string& name, std::span<const float> v
 }
 
 void RotorWriter::commit() {
+  for (const AttachedTensor& tensor : attachments_.tensors) write_tensor(tensor.name, tensor.data);
   const std::string header = writer_.header();
   writer_.set_metadata(rotor_key::kHeaderChecksum,
                        checksum({reinterpret_cast<const uint8_t*>(header.data()), header.size()}));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 #include <queue>
 
@@ -13,9 +14,10 @@ namespace rotor::text {
 namespace {
 
 constexpr size_t kShortPiece = 32;
+constexpr uint32_t kNone = BpeTables::kNone;
 
-uint64_t pair_key(TokenId left, TokenId right) {
-  return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+std::string metadata_of(const RotorFile& file, const char* key) {
+  return file.container().metadata().at(key);  // RotorFile has checked that it is there
 }
 
 }  // namespace
@@ -23,89 +25,166 @@ uint64_t pair_key(TokenId left, TokenId right) {
 const char* const kLlama3SplitPattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-ByteLevelBpe::ByteLevelBpe(BpeDefinition definition)
-    : splitter_(definition.split_pattern),
-      tokens_(std::move(definition.tokens)),
-      ignore_merges_(definition.ignore_merges),
-      specials_(std::move(definition.specials)) {
-  std::vector<bool> is_special(tokens_.size());
-  for (const auto& [name, id] : specials_) {
-    if (id < 0 || id >= vocab_size()) fail("special token ", name, ": id ", id, " is out of range");
-    is_special[static_cast<size_t>(id)] = true;
-  }
-  id_of_.reserve(tokens_.size());
-  for (size_t id = 0; id < tokens_.size(); ++id) {
-    if (!is_special[id] && !tokens_[id].empty()) id_of_.emplace(tokens_[id], static_cast<TokenId>(id));
-  }
-  byte_ids_.resize(256);
-  for (int byte = 0; byte < 256; ++byte) {
-    const auto it = id_of_.find(std::string(1, static_cast<char>(byte)));
-    if (it == id_of_.end()) fail("byte-level BPE: the single byte ", byte, " is no token");
-    byte_ids_[static_cast<size_t>(byte)] = it->second;
-  }
-  if (definition.merges.empty()) {
-    derive_merges();
-  } else {
-    merges_.reserve(definition.merges.size());
-    int32_t rank = 0;
-    for (const auto& merge : definition.merges) add_merge(merge.left, merge.right, {rank++, merge.result});
-  }
-  std::sort(specials_.begin(), specials_.end(),
-            [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
-}
+/// Tables built from a definition.
+struct ByteLevelBpe::Memory {
+  std::vector<uint8_t> token_bytes;
+  std::vector<uint32_t> token_offsets;
+  std::vector<uint32_t> token_index;
+  std::vector<uint32_t> merges;
+  std::vector<uint32_t> byte_ids;
+  std::vector<uint32_t> special_ids;
 
-void ByteLevelBpe::derive_merges() {
-  merges_.reserve(3 * tokens_.size());
-  for (const auto& [bytes, id] : id_of_) {
-    const std::string_view whole = bytes;
-    for (size_t cut = 1; cut < whole.size(); ++cut) {
-      const auto left = id_of_.find(whole.substr(0, cut));
-      const auto right = id_of_.find(whole.substr(cut));
-      if (left != id_of_.end() && right != id_of_.end()) add_merge(left->second, right->second, {id, id});
+  explicit Memory(const BpeDefinition& definition) {
+    place_tokens(definition);
+    token_index = build_token_index(view());
+    for (int byte = 0; byte < 256; ++byte) {
+      byte_ids.push_back(view().find_token(std::string(1, static_cast<char>(byte))));
+      if (byte_ids.back() == kNone) fail("byte-level BPE: the single byte ", byte, " is no token");
+    }
+    merges = build_merge_table(definition.merges.empty() ? derived_merges() : given_merges(definition));
+  }
+
+  BpeTables view() const { return {token_bytes, token_offsets, token_index, merges, byte_ids, special_ids}; }
+
+ private:
+  void place_tokens(const BpeDefinition& definition) {
+    const size_t count = definition.tokens.size();
+    if (count >= BpeTables::kMaxTokens) {
+      fail("byte-level BPE: expected less than ", BpeTables::kMaxTokens, " tokens, found ", count);
+    }
+    std::vector<std::string_view> tokens(definition.tokens.begin(), definition.tokens.end());
+    auto specials = definition.specials;
+    std::stable_sort(specials.begin(), specials.end(),
+                     [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+    for (const auto& [name, id] : specials) {
+      if (id < 0 || static_cast<size_t>(id) >= count) {
+        fail("special token ", name, ": id ", id, " is out of range");
+      }
+      if (name.empty() || tokens[static_cast<size_t>(id)] != name) {
+        fail("special token \"", name, "\": the bytes of its id ", id, " are \"",
+             tokens[static_cast<size_t>(id)], "\"");
+      }
+      special_ids.push_back(static_cast<uint32_t>(id));
+    }
+    token_offsets.push_back(0);
+    for (const std::string_view token : tokens) {
+      token_bytes.insert(token_bytes.end(), token.begin(), token.end());
+      if (token_bytes.size() >= kNone) fail("byte-level BPE: the tokens take 4 GiB or more");
+      token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
     }
   }
-}
 
-void ByteLevelBpe::add_merge(TokenId left, TokenId right, MergeRule rule) {
-  for (const TokenId id : {left, right, rule.result}) {
-    if (id < 0 || id >= vocab_size())
-      fail("byte-level BPE: merge ", rule.rank, ": id ", id, " is out of range");
+  std::vector<BpeMerge> given_merges(const BpeDefinition& definition) const {
+    const BpeTables tables = view();
+    std::vector<BpeMerge> result;
+    result.reserve(definition.merges.size());
+    for (const auto& merge : definition.merges) {
+      const auto rank = static_cast<uint32_t>(result.size());
+      for (const TokenId id : {merge.left, merge.right, merge.result}) {
+        if (id < 0 || static_cast<size_t>(id) >= tables.num_tokens())
+          fail("byte-level BPE: merge ", rank, ": id ", id, " is out of range");
+      }
+      const BpeMerge entry{static_cast<uint32_t>(merge.left), static_cast<uint32_t>(merge.right), rank,
+                           static_cast<uint32_t>(merge.result)};
+      const std::string_view whole = tables.token(entry.result);
+      const std::string_view left = tables.token(entry.left);
+      if (!whole.starts_with(left) || whole.substr(left.size()) != tables.token(entry.right)) {
+        fail("byte-level BPE: merge ", rank, ": tokens ", entry.left, " and ", entry.right,
+             " do not make token ", entry.result);
+      }
+      result.push_back(entry);
+    }
+    return result;
   }
-  merges_.emplace(pair_key(left, right), rule);
+
+  std::vector<BpeMerge> derived_merges() const {
+    const BpeTables tables = view();
+    std::vector<BpeMerge> result;
+    for (uint32_t id = 0; id < tables.num_tokens(); ++id) {
+      const std::string_view whole = tables.token(id);
+      if (whole.size() < 2 || tables.find_token(whole) != id) continue;
+      for (size_t cut = 1; cut < whole.size(); ++cut) {
+        const uint32_t left = tables.find_token(whole.substr(0, cut));
+        const uint32_t right = left == kNone ? kNone : tables.find_token(whole.substr(cut));
+        if (right != kNone) result.push_back({left, right, id, id});
+      }
+    }
+    return result;
+  }
+};
+
+ByteLevelBpe::ByteLevelBpe(const BpeDefinition& definition)
+    : memory_(std::make_unique<Memory>(definition)),
+      tables_(memory_->view()),
+      split_pattern_(definition.split_pattern),
+      ignore_merges_(definition.ignore_merges),
+      splitter_(split_pattern_) {
+  take_ids();
 }
 
-const ByteLevelBpe::MergeRule* ByteLevelBpe::find_merge(TokenId left, TokenId right) const {
-  const auto it = merges_.find(pair_key(left, right));
-  return it == merges_.end() ? nullptr : &it->second;
+ByteLevelBpe::ByteLevelBpe(std::shared_ptr<const RotorFile> file)
+    : file_(std::move(file)),
+      tables_(bpe_tables(file_->container())),
+      split_pattern_(metadata_of(*file_, rotor_key::kSplitPattern)),
+      ignore_merges_(metadata_of(*file_, rotor_key::kIgnoreMerges) == "true"),
+      splitter_(split_pattern_) {
+  take_ids();
+  check_intact();
+}
+
+ByteLevelBpe::~ByteLevelBpe() = default;
+
+/// Copies the ids that are not checked at each use.
+void ByteLevelBpe::take_ids() {
+  std::copy(tables_.byte_ids.begin(), tables_.byte_ids.end(), byte_ids_.begin());
+  special_ids_.assign(tables_.special_ids.begin(), tables_.special_ids.end());
+  const auto check = [&](const char* tensor, uint32_t id) {
+    if (id >= tables_.num_tokens())
+      fail("tensor \"", tensor, "\": expected ids of 0 to ", vocab_size() - 1, ", found ", id);
+  };
+  for (const uint32_t id : byte_ids_) check(kBpeTensors[4], id);
+  for (const uint32_t id : special_ids_) check(kBpeTensors[5], id);
+}
+
+void ByteLevelBpe::check_intact() const {
+  if (file_ != nullptr) file_->check_intact();
+}
+
+std::optional<TokenId> ByteLevelBpe::special(std::string_view name) const {
+  for (const uint32_t id : special_ids_) {
+    if (tables_.token(id) == name) return static_cast<TokenId>(id);
+  }
+  return std::nullopt;
 }
 
 std::vector<TokenId> ByteLevelBpe::encode(std::string_view text, SpecialTokens special) const {
   std::vector<TokenId> ids;
-  if (special == SpecialTokens::as_text || specials_.empty()) {
-    encode_plain(text, ids);
-    return ids;
-  }
   std::array<bool, 256> starts_special{};
-  for (const auto& [name, id] : specials_) {
-    if (!name.empty()) starts_special[static_cast<uint8_t>(name[0])] = true;
+  if (special == SpecialTokens::parse) {
+    for (const uint32_t id : special_ids_) {
+      const std::string_view name = tables_.token(id);
+      if (!name.empty()) starts_special[static_cast<uint8_t>(name[0])] = true;
+    }
   }
   size_t plain_begin = 0;
-  for (size_t i = 0; i < text.size();) {
+  for (size_t i = 0; i < text.size() && special == SpecialTokens::parse;) {
     const auto match = !starts_special[static_cast<uint8_t>(text[i])]
-                           ? specials_.end()
-                           : std::find_if(specials_.begin(), specials_.end(), [&](const auto& entry) {
-                               return !entry.first.empty() && text.substr(i).starts_with(entry.first);
+                           ? special_ids_.end()
+                           : std::find_if(special_ids_.begin(), special_ids_.end(), [&](uint32_t id) {
+                               const std::string_view name = tables_.token(id);
+                               return !name.empty() && text.substr(i).starts_with(name);
                              });
-    if (match == specials_.end()) {
+    if (match == special_ids_.end()) {
       ++i;
       continue;
     }
     encode_plain(text.substr(plain_begin, i - plain_begin), ids);
-    ids.push_back(match->second);
-    i += match->first.size();
+    ids.push_back(static_cast<TokenId>(*match));
+    i += tables_.token(*match).size();
     plain_begin = i;
   }
   encode_plain(text.substr(plain_begin), ids);
+  check_intact();
   return ids;
 }
 
@@ -114,63 +193,75 @@ void ByteLevelBpe::encode_plain(std::string_view text, std::vector<TokenId>& ids
 }
 
 void ByteLevelBpe::encode_piece(std::string_view piece, std::vector<TokenId>& ids) const {
-  if (ignore_merges_ || piece.size() == 1) {
-    if (const auto it = id_of_.find(piece); it != id_of_.end()) {
-      ids.push_back(it->second);
+  if (piece.size() == 1) {
+    ids.push_back(static_cast<TokenId>(byte_ids_[static_cast<uint8_t>(piece[0])]));
+    return;
+  }
+  if (ignore_merges_) {
+    if (const uint32_t id = tables_.find_token(piece); id != kNone) {
+      // An id from the index is in range, or it would not have had the piece's bytes.
+      ids.push_back(static_cast<TokenId>(id));
       return;
     }
   }
-  std::vector<TokenId> parts;
-  parts.reserve(piece.size());
-  for (const char c : piece) parts.push_back(byte_ids_[static_cast<uint8_t>(c)]);
   if (piece.size() <= kShortPiece) {
-    merge_short(parts);
+    merge_short(piece, ids);
   } else {
-    merge_long(parts);
+    merge_long(piece, ids);
   }
-  ids.insert(ids.end(), parts.begin(), parts.end());
 }
 
-void ByteLevelBpe::merge_short(std::vector<TokenId>& parts) const {
-  while (parts.size() > 1) {
+void ByteLevelBpe::merge_short(std::string_view piece, std::vector<TokenId>& ids) const {
+  std::array<uint32_t, kShortPiece> parts;
+  std::array<BpeTables::Merge, kShortPiece> merges;  // of each part and the next one
+  size_t count = piece.size();
+  for (size_t i = 0; i < count; ++i) parts[i] = byte_ids_[static_cast<uint8_t>(piece[i])];
+  const auto look_up = [&](size_t i) {
+    merges[i] = i + 1 < count ? tables_.find_merge(parts[i], parts[i + 1]) : BpeTables::Merge{kNone, 0};
+  };
+  for (size_t i = 0; i < count; ++i) look_up(i);
+  while (count > 1) {
     size_t best = 0;
-    const MergeRule* best_rule = nullptr;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      const MergeRule* rule = find_merge(parts[i], parts[i + 1]);
-      if (rule != nullptr && (best_rule == nullptr || rule->rank < best_rule->rank)) {
-        best = i;
-        best_rule = rule;
-      }
+    for (size_t i = 1; i + 1 < count; ++i) {
+      if (merges[i].rank < merges[best].rank) best = i;
     }
-    if (best_rule == nullptr) return;
-    parts[best] = best_rule->result;
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    if (merges[best].rank == kNone) break;
+    parts[best] = merges[best].result;
+    --count;
+    for (size_t i = best + 1; i < count; ++i) {
+      parts[i] = parts[i + 1];
+      merges[i] = merges[i + 1];
+    }
+    look_up(best);
+    if (best > 0) look_up(best - 1);
   }
+  ids.insert(ids.end(), parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-void ByteLevelBpe::merge_long(std::vector<TokenId>& parts) const {
+void ByteLevelBpe::merge_long(std::string_view piece, std::vector<TokenId>& ids) const {
   struct Candidate {
-    int32_t rank;
-    uint32_t left, right;       // positions
-    TokenId left_id, right_id;  // when it was made: outdated if a neighbour was merged since
-    TokenId result;
+    uint32_t rank;
+    uint32_t left, right;        // positions
+    uint32_t left_id, right_id;  // when it was made: outdated if a neighbour was merged since
+    uint32_t result;
     bool operator>(const Candidate& other) const {
       return rank != other.rank ? rank > other.rank : left > other.left;
     }
   };
   constexpr uint32_t kEnd = std::numeric_limits<uint32_t>::max();
-  constexpr TokenId kMerged = -1;
-  const auto count = static_cast<uint32_t>(parts.size());
+  if (piece.size() >= kEnd) fail("byte-level BPE: a piece of ", piece.size(), " bytes is too long");
+  const auto count = static_cast<uint32_t>(piece.size());
+  std::vector<uint32_t> parts(count);  // kNone where merged into the part before
   std::vector<uint32_t> next(count);
   std::vector<uint32_t> previous(count);
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap;
   const auto offer = [&](uint32_t left, uint32_t right) {
     if (left == kEnd || right == kEnd) return;
-    if (const MergeRule* rule = find_merge(parts[left], parts[right])) {
-      heap.push({rule->rank, left, right, parts[left], parts[right], rule->result});
-    }
+    const auto merge = tables_.find_merge(parts[left], parts[right]);
+    if (merge.rank != kNone) heap.push({merge.rank, left, right, parts[left], parts[right], merge.result});
   };
   for (uint32_t i = 0; i < count; ++i) {
+    parts[i] = byte_ids_[static_cast<uint8_t>(piece[i])];
     next[i] = i + 1 < count ? i + 1 : kEnd;
     previous[i] = i > 0 ? i - 1 : kEnd;
   }
@@ -182,24 +273,50 @@ void ByteLevelBpe::merge_long(std::vector<TokenId>& parts) const {
         next[best.left] != best.right)
       continue;
     parts[best.left] = best.result;
-    parts[best.right] = kMerged;
+    parts[best.right] = kNone;
     next[best.left] = next[best.right];
     if (next[best.left] != kEnd) previous[next[best.left]] = best.left;
     offer(previous[best.left], best.left);
     offer(best.left, next[best.left]);
   }
-  parts.erase(std::remove(parts.begin(), parts.end(), kMerged), parts.end());
+  std::copy_if(parts.begin(), parts.end(), std::back_inserter(ids), [](uint32_t id) { return id != kNone; });
 }
 
 std::string ByteLevelBpe::token_bytes(TokenId id, bool) const {
-  if (id < 0 || id >= vocab_size()) fail("token id: expected 0 to ", vocab_size() - 1, ", found ", id);
-  return tokens_[static_cast<size_t>(id)];
+  if (id < 0) fail("token id: expected 0 to ", vocab_size() - 1, ", found ", id);
+  return std::string(tables_.token(static_cast<uint32_t>(id)));
 }
 
 std::string ByteLevelBpe::decode(std::span<const TokenId> ids) const {
   std::string text;
   for (const TokenId id : ids) text += token_bytes(id, false);
+  check_intact();
   return text;
+}
+
+RotorAttachments ByteLevelBpe::attachments() const {
+  RotorAttachments result;
+  const auto attach = [&](size_t index, DType dtype, std::vector<int64_t> shape, const auto& values) {
+    const auto bytes = std::as_bytes(values);
+    const auto* begin = reinterpret_cast<const uint8_t*>(bytes.data());
+    result.tensors.push_back({{kBpeTensors[index], dtype, std::move(shape)}, {begin, begin + bytes.size()}});
+  };
+  const auto size = [](const auto& values, size_t entry) {
+    return static_cast<int64_t>(values.size() / entry);
+  };
+  attach(0, DType::u8, {size(tables_.token_bytes, 1)}, tables_.token_bytes);
+  attach(1, DType::u32, {size(tables_.token_offsets, 1)}, tables_.token_offsets);
+  attach(2, DType::u32, {size(tables_.token_index, 2), 2}, tables_.token_index);
+  attach(3, DType::u32, {size(tables_.merges, 4), 4}, tables_.merges);
+  attach(4, DType::u32, {size(tables_.byte_ids, 1)}, tables_.byte_ids);
+  attach(5, DType::u32, {size(tables_.special_ids, 1)}, tables_.special_ids);
+  result.metadata = {{rotor_key::kTokenizer, kind()},
+                     {rotor_key::kSplitPattern, split_pattern_},
+                     {rotor_key::kIgnoreMerges, ignore_merges_ ? "true" : "false"}};
+  if (const auto id = bos()) result.set_bos_token(*id);
+  if (const auto id = eos()) result.set_stop_tokens({*id});
+  check_intact();
+  return result;
 }
 
 }  // namespace rotor::text

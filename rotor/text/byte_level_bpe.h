@@ -3,11 +3,14 @@
 // Hugging Face tokenizers with ignore_merges.
 #pragma once
 
+#include <array>
+#include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "rotor/formats/bpe_tables.h"
+#include "rotor/formats/rotor_file.h"
 #include "rotor/text/splitter.h"
 #include "rotor/text/tokenizer.h"
 
@@ -23,7 +26,7 @@ struct BpeDefinition {
     TokenId left, right, result;
   };
   std::vector<Merge> merges;
-  std::vector<std::pair<std::string, TokenId>> specials;
+  std::vector<std::pair<std::string, TokenId>> specials;  ///< names, which are also the bytes of their ids
   bool ignore_merges = true;  ///< a piece that is a token is taken whole before any merge
 };
 
@@ -32,39 +35,45 @@ extern const char* const kLlama3SplitPattern;
 
 class ByteLevelBpe final : public Tokenizer {
  public:
-  /// Throws Error if one of the 256 single bytes is no token, or if a merge names an id that does not exist.
-  explicit ByteLevelBpe(BpeDefinition definition);
+  /// Throws Error if one of the 256 single bytes is no token, or for a merge whose ids do not exist or whose
+  /// result is not left and right.
+  explicit ByteLevelBpe(const BpeDefinition& definition);
+  /// Works on the tables of `file`, which holds a tokenizer of this kind, where they lie. Reads none but the
+  /// ids of bytes and special tokens. Throws Error if these are out of range. What else is damaged gives an
+  /// Error when it is met, or wrong ids, never a read outside the file: RotorFile::check() finds it all.
+  explicit ByteLevelBpe(std::shared_ptr<const RotorFile> file);
+  ~ByteLevelBpe() override;
 
-  int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
+  std::string kind() const override { return rotor_tokenizer::kByteLevelBpe; }
+  int64_t vocab_size() const override { return static_cast<int64_t>(tables_.num_tokens()); }
+  std::optional<TokenId> bos() const override { return special("<|begin_of_text|>"); }
+  std::optional<TokenId> eos() const override { return special("<|end_of_text|>"); }
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
+  RotorAttachments attachments() const override;
+
+  /// The id of a special token by its name.
+  std::optional<TokenId> special(std::string_view name) const;
 
  private:
-  struct MergeRule {
-    int32_t rank;
-    TokenId result;
-  };
-  struct StringHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
+  struct Memory;
 
-  void derive_merges();
-  void add_merge(TokenId left, TokenId right, MergeRule rule);
-  const MergeRule* find_merge(TokenId left, TokenId right) const;
+  void take_ids();
   void encode_plain(std::string_view text, std::vector<TokenId>& ids) const;
   void encode_piece(std::string_view piece, std::vector<TokenId>& ids) const;
-  void merge_short(std::vector<TokenId>& parts) const;
-  void merge_long(std::vector<TokenId>& parts) const;
+  void merge_short(std::string_view piece, std::vector<TokenId>& ids) const;
+  void merge_long(std::string_view piece, std::vector<TokenId>& ids) const;
+  void check_intact() const;
 
-  Splitter splitter_;
-  std::vector<std::string> tokens_;
+  std::unique_ptr<const Memory> memory_;   // the tables, or
+  std::shared_ptr<const RotorFile> file_;  // where they lie
+  BpeTables tables_;
+  std::string split_pattern_;
   bool ignore_merges_;
-  std::unordered_map<std::string, TokenId, StringHash, std::equal_to<>> id_of_;
-  std::unordered_map<uint64_t, MergeRule> merges_;
-  std::vector<TokenId> byte_ids_;                          // [256]
-  std::vector<std::pair<std::string, TokenId>> specials_;  // longest first
+  Splitter splitter_;
+  std::array<uint32_t, 256> byte_ids_{};
+  std::vector<uint32_t> special_ids_;  // longest first
 };
 
 }  // namespace rotor::text

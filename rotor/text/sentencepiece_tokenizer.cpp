@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/attachments.h"
 
 namespace rotor::text {
 namespace {
@@ -84,6 +85,7 @@ bool keeps_text_as_it_is(std::string_view model) {
 
 struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor library;
+  std::string serialized;
   bool adds_dummy_prefix = true;
   /// Whether a text may be cut in front of each run of spaces and the words tokenized one by one: no piece
   /// goes on from another character into a space, so no merge and no path crosses such a cut.
@@ -131,12 +133,42 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std
   processor_->library.Encode("a", &pieces).IgnoreError();
   processor_->adds_dummy_prefix = !pieces.empty() && pieces[0].starts_with(kSpaceSymbol);
   processor_->decide_cutting(model);
+  processor_->serialized = model;
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 int64_t SentencePieceTokenizer::vocab_size() const {
   return processor_->library.GetPieceSize();
+}
+
+std::string SentencePieceTokenizer::kind() const {
+  return rotor_tokenizer::kSentencePiece;
+}
+
+std::optional<TokenId> SentencePieceTokenizer::bos() const {
+  const int id = processor_->library.bos_id();
+  return id < 0 ? std::nullopt : std::optional<TokenId>(id);
+}
+
+std::optional<TokenId> SentencePieceTokenizer::eos() const {
+  const int id = processor_->library.eos_id();
+  return id < 0 ? std::nullopt : std::optional<TokenId>(id);
+}
+
+RotorAttachments SentencePieceTokenizer::attachments() const {
+  const std::string& model = processor_->serialized;
+  AttachedTensor tensor;
+  tensor.name = kSentencePieceTensor;
+  tensor.dtype = DType::u8;
+  tensor.shape = {static_cast<int64_t>(model.size())};
+  tensor.data.assign(model.begin(), model.end());
+  RotorAttachments result;
+  result.tensors.push_back(std::move(tensor));
+  result.metadata = {{rotor_key::kTokenizer, kind()}};
+  if (const auto id = bos()) result.set_bos_token(*id);
+  if (const auto id = eos()) result.set_stop_tokens({*id});
+  return result;
 }
 
 void SentencePieceTokenizer::check(TokenId id) const {

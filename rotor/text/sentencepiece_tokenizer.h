@@ -15,11 +15,15 @@ class SentencePieceTokenizer final : public Tokenizer {
   SentencePieceTokenizer(std::string_view model, const std::string& path);
   ~SentencePieceTokenizer() override;
 
+  std::string kind() const override;
   int64_t vocab_size() const override;
   /// SentencePiece never parses control tokens from text: both kinds of `special` are the same.
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
+  std::optional<TokenId> bos() const override;
+  std::optional<TokenId> eos() const override;
+  RotorAttachments attachments() const override;
 
  private:
   void check(TokenId id) const;

@@ -1,8 +1,13 @@
 // Tells the kind of a tokenizer file by its contents.
 #include "rotor/text/tokenizer.h"
 
+#include <cstring>
+#include <filesystem>
+
 #include "rotor/core/error.h"
+#include "rotor/formats/checksum.h"
 #include "rotor/formats/mapped_file.h"
+#include "rotor/formats/rotor_file.h"
 #include "rotor/text/bpe_loader.h"
 #include "rotor/text/sentencepiece_tokenizer.h"
 
@@ -19,11 +24,75 @@ bool looks_like_tiktoken(std::string_view contents) {
              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == std::string_view::npos;
 }
 
+/// A header length such that the data start at a multiple of kRotorDataMultiple, and the beginning of JSON.
+bool looks_like_rotor(std::string_view contents) {
+  uint64_t length = 0;
+  if (contents.size() <= sizeof(length)) return false;
+  std::memcpy(&length, contents.data(), sizeof(length));
+  return contents[sizeof(length)] == '{' && (sizeof(length) + length) % kRotorDataMultiple == 0;
+}
+
+std::string_view text_of(std::span<const uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::unique_ptr<Tokenizer> make_tokenizer(std::shared_ptr<const RotorFile> file) {
+  const std::string path = file->path();
+  const std::string kind = file->text().tokenizer;
+  if (kind.empty()) return nullptr;
+  try {
+    if (kind == rotor_tokenizer::kByteLevelBpe) return std::make_unique<ByteLevelBpe>(std::move(file));
+    const auto& container = file->container();
+    auto tokenizer = std::make_unique<SentencePieceTokenizer>(
+        text_of(container.bytes(container.at(kSentencePieceTensor))), path);
+    file->check_intact();
+    return tokenizer;
+  } catch (const Error& e) {
+    const std::string message = e.what();
+    if (message.starts_with(path)) throw;
+    fail(path, ": ", message);
+  }
+}
+
+std::string existing_tokenizer_file(const std::string& path) {
+  std::string file = tokenizer_file(path);
+  if (file.empty()) fail(path, ": expected tokenizer.json or tokenizer.model in this directory");
+  return file;
+}
+
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
+std::string tokenizer_file(const std::string& path) {
+  if (!std::filesystem::is_directory(path)) return path;
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (const auto file = std::filesystem::path(path) / name; std::filesystem::exists(file)) return file;
+  }
+  return "";
+}
+
+std::string tokenizer_hash(const std::string& path) {
+  const MappedFile file(existing_tokenizer_file(path));
+  if (looks_like_rotor(text_of(file.bytes()))) {
+    fail(path, ": expected tokenizer.json or tokenizer.model, found a .rotor file");
+  }
+  const std::string hash = checksum(file.bytes());
+  file.check_intact();
+  return hash;
+}
+
+std::unique_ptr<Tokenizer> tokenizer_of(const RotorFile& file) {
+  return make_tokenizer({&file, [](const RotorFile*) {}});
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory_or_file) {
+  const std::string path = existing_tokenizer_file(directory_or_file);
   const MappedFile file(path);
-  const std::string_view contents(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  const std::string_view contents = text_of(file.bytes());
+  if (looks_like_rotor(contents)) {
+    auto tokenizer = make_tokenizer(std::make_shared<RotorFile>(path));
+    if (tokenizer == nullptr) fail(path, ": this model file holds no tokenizer");
+    return tokenizer;
+  }
   const size_t start = contents.find_first_not_of(" \t\r\n");
   if (start == std::string_view::npos) fail(path, ": not a tokenizer: the file is empty");
   std::unique_ptr<Tokenizer> tokenizer;

@@ -4,10 +4,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace rotor {
+class RotorFile;
+struct RotorAttachments;
+}  // namespace rotor
 
 namespace rotor::text {
 
@@ -23,8 +29,13 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
+  /// "byte_level_bpe" or "sentencepiece".
+  virtual std::string kind() const = 0;
   /// Ids are 0 to vocab_size() - 1.
   virtual int64_t vocab_size() const = 0;
+  /// The tokens that begin and end a text, if there are such.
+  virtual std::optional<TokenId> bos() const = 0;
+  virtual std::optional<TokenId> eos() const = 0;
   /// Token ids of `text`, with no begin-of-text token added. `text` need not be valid UTF-8: bytes that are
   /// not are encoded as the kind of tokenizer does (byte-level BPE: as they are).
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
@@ -34,11 +45,26 @@ class Tokenizer {
   /// SentencePiece, which drops the leading space of a text). They may be part of a UTF-8 character: see
   /// StreamDecoder. Throws Error for an id out of range.
   virtual std::string token_bytes(TokenId id, bool first) const = 0;
+  /// What RotorWriter puts into a .rotor file, for tokenizer_of() to use there: tables, kind, and bos() and
+  /// eos() as begin-of-text and only stop token.
+  virtual RotorAttachments attachments() const = 0;
 };
 
 /// Loads a `tokenizer.json` of byte-level BPE, a tiktoken-style `tokenizer.model` (ranks in base64; with
-/// 128,000 of them Llama 3's special tokens follow), or a SentencePiece `tokenizer.model`. The kind is told
-/// by the contents. Throws Error naming the file and what is wrong with it.
+/// 128,000 of them Llama 3's special tokens follow), a SentencePiece `tokenizer.model`, or the tokenizer of a
+/// .rotor file. The kind is told by the contents. In a directory it takes tokenizer.json, or else
+/// tokenizer.model. Throws Error naming the file and what is wrong with it.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
+
+/// The tokenizer that `file` holds, which must outlive it; nullptr if there is none. Byte-level BPE works on
+/// tables where they lie in the file, SentencePiece is parsed.
+std::unique_ptr<Tokenizer> tokenizer_of(const RotorFile& file);
+
+/// The file that load_tokenizer() takes in a directory; "" if it has none. Any other path as it is.
+std::string tokenizer_file(const std::string& path);
+
+/// The checksum of a tokenizer's file (rotor/formats/checksum.h), by which data made with it are known;
+/// `path` as for load_tokenizer(), but no .rotor file.
+std::string tokenizer_hash(const std::string& path);
 
 }  // namespace rotor::text

@@ -14,6 +14,7 @@ namespace rotor::runtime::cli {
 namespace {
 
 constexpr const char* kExamples =
+    "  rotor tokenize model.rotor \"Hello, world\"               with the tokenizer in a model file\n"
     "  rotor tokenize tokenizer.json \"Hello, world\"            [9906,11,1917]\n"
     "  rotor tokenize tokenizer.model --special \"<|eot_id|>\"\n"
     "  rotor tokenize tokenizer.model --jsonl texts.jsonl       one array a line of {\"text\": ...}\n"
@@ -57,8 +58,9 @@ int tokenize(int argc, char** argv) {
       "rotor tokenize",
       "Prints the token ids of a text as a JSON array. The text is an argument, standard input, or\n"
       "the \"text\" of each line of a JSON-lines file. No begin-of-text token is added.");
-  options.add_options()("tokenizer", "tokenizer.json or tokenizer.model", cxxopts::value<std::string>())(
-      "text", "the text (default: standard input)", cxxopts::value<std::string>())(
+  options.add_options()("tokenizer", "model file, checkpoint directory, tokenizer.json or tokenizer.model",
+                        cxxopts::value<std::string>())("text", "the text (default: standard input)",
+                                                       cxxopts::value<std::string>())(
       "jsonl", "file with a line {\"text\": ...} a text", cxxopts::value<std::string>())(
       "decode", "print the text of a JSON array of ids", cxxopts::value<std::string>())(
       "special", "parse special tokens in the text");

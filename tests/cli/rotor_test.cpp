@@ -7,6 +7,7 @@
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor {
 namespace {
@@ -145,7 +146,10 @@ TEST_F(RotorCommand, TokenizePrintsIdsAndText) {
   expect_one_line_error(rotor({"tokenize", tokenizer, "--decode", "3"}), {"--decode"});
   test::write_bytes(dir_.file("texts"), "[1]\n");
   expect_one_line_error(rotor({"tokenize", tokenizer, "--jsonl", dir_.file("texts")}), {"texts:1", "text"});
-  expect_one_line_error(rotor({"tokenize", model_, "a"}), {"m.rotor"});
+  expect_one_line_error(rotor({"tokenize", model_, "a"}), {"m.rotor", "no tokenizer"});
+  test::write_model_with(dir_.file("t.rotor"), text::load_tokenizer(tokenizer)->attachments());
+  EXPECT_EQ(rotor({"tokenize", dir_.file("t.rotor"), "abc"}).out, "[256,99]\n");
+  EXPECT_EQ(rotor({"verify", dir_.file("t.rotor")}).status, 0);
   EXPECT_EQ(rotor({"tokenize"}).status, 2);
 }
 

@@ -4,65 +4,26 @@
 
 #include <gtest/gtest.h>
 #include <sentencepiece_processor.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "rotor/core/error.h"
-#include "rotor/formats/json.h"
+#include "rotor/formats/checksum.h"
 #include "rotor/text/bpe_loader.h"
 #include "rotor/text/stream_decoder.h"
 #include "tests/support/golden.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor::text {
 namespace {
 
 using test::expect_error;
+using test::expect_llama2;
+using test::expect_llama3;
+using test::small_bpe;
 using test::TempDir;
-
-std::string from_hex(const std::string& hex) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
-  return bytes;
-}
-
-std::vector<Json> golden_lines(const std::string& name) {
-  std::istringstream in(test::read_bytes(test::golden_path("tokenizers/" + name)));
-  std::vector<Json> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(parse_json(line, name));
-  return lines;
-}
-
-std::string stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
-  StreamDecoder decoder(tokenizer);
-  std::string text;
-  for (const TokenId id : ids) {
-    const std::string piece = decoder.push(id);
-    EXPECT_EQ(valid_utf8_prefix(piece), piece.size()) << "half a character was given out";
-    text += piece;
-  }
-  return text + decoder.finish();
-}
-
-void expect_llama3(const Tokenizer& tokenizer) {
-  EXPECT_EQ(tokenizer.vocab_size(), 128256);
-  const auto lines = golden_lines("llama3.jsonl");
-  ASSERT_EQ(lines.size(), 60U);
-  for (const Json& line : lines) {
-    SCOPED_TRACE(line["id"]);
-    const std::string text = from_hex(line["utf8_hex"]);
-    const auto ids = line["ids"].get<std::vector<TokenId>>();
-    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::parse), ids);
-    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::as_text),
-              line["ids_special_as_text"].get<std::vector<TokenId>>());
-    EXPECT_EQ(tokenizer.decode(ids), text);
-    EXPECT_EQ(stream(tokenizer, ids), text);
-  }
-}
 
 TEST(Llama3Tokenizer, TiktokenFileAgreesWithGolden) {
   const std::string path = test::shared_path("data/tokenizers/llama3-tokenizer.model");
@@ -87,32 +48,16 @@ TEST(Llama3Tokenizer, TiktokenFileAgreesWithGolden) {
 }
 
 TEST(Llama3Tokenizer, TokenizerJsonAgreesWithGolden) {
-  const std::string path = test::shared_path("data/tokenizers/llama3-tokenizer.json.gz");
-  if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 3's tokenizer is not on this machine";
-  const gzFile file = gzopen(path.c_str(), "rb");
-  std::string contents(10'000'000, '\0');
-  contents.resize(static_cast<size_t>(gzread(file, contents.data(), static_cast<unsigned>(contents.size()))));
-  gzclose(file);
   const TempDir dir;
-  test::write_bytes(dir.file("tokenizer.json"), contents);
-  expect_llama3(*load_tokenizer(dir.file("tokenizer.json")));
+  const std::string path = test::llama3_tokenizer_json(dir.path());
+  if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 3's tokenizer is not on this machine";
+  expect_llama3(*load_tokenizer(path));
 }
 
 TEST(Llama2Tokenizer, AgreesWithGolden) {
   const std::string path = test::shared_path("data/tokenizers/llama2-tokenizer.model");
   if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 2's tokenizer is not on this machine";
-  const auto tokenizer = load_tokenizer(path);
-  EXPECT_EQ(tokenizer->vocab_size(), 32000);
-  const auto lines = golden_lines("llama2.jsonl");
-  ASSERT_EQ(lines.size(), 60U);
-  for (const Json& line : lines) {
-    SCOPED_TRACE(line["id"]);
-    const auto ids = line["ids"].get<std::vector<TokenId>>();
-    const auto decoded = line["decoded"].get<std::string>();
-    EXPECT_EQ(tokenizer->encode(from_hex(line["utf8_hex"]), SpecialTokens::as_text), ids);
-    EXPECT_EQ(tokenizer->decode(ids), decoded);
-    EXPECT_EQ(stream(*tokenizer, ids), decoded);
-  }
+  expect_llama2(*load_tokenizer(path));
 }
 
 TEST(Llama2Tokenizer, WordByWordEqualsTheLibraryOnTheWholeText) {
@@ -153,19 +98,6 @@ TEST(Llama2Tokenizer, WordByWordEqualsTheLibraryOnTheWholeText) {
   }
   const std::string prose = test::read_bytes(test::shared_path("data/prose/classic-prose.txt"));
   expect_equal(prose.substr(0, 300'000));
-}
-
-/// A BPE of single bytes and a few merges of the letters a, b and c.
-BpeDefinition small_bpe() {
-  BpeDefinition definition;
-  definition.split_pattern = R"(\p{L}+|\s+|[^\p{L}\s]+)";
-  for (int byte = 0; byte < 256; ++byte) definition.tokens.emplace_back(1, static_cast<char>(byte));
-  for (const char* token : {"ab", "bc", "abc", "aa", "aaaa", "cab", "ba"})
-    definition.tokens.emplace_back(token);
-  definition.ignore_merges = false;
-  definition.specials = {{"<|end|>", static_cast<TokenId>(definition.tokens.size())}};
-  definition.tokens.emplace_back("<|end|>");
-  return definition;
 }
 
 /// Merges by the definition: the lowest rank of all neighbours, the leftmost of equals, again and again.
@@ -223,9 +155,31 @@ TEST(ByteLevelBpe, RefusesWhatCannotWork) {
   BpeDefinition merge = small_bpe();
   merge.merges = {{97, 98, 999}};
   expect_error([&] { ByteLevelBpe{merge}; }, {"merge 0", "999"});
+  merge.merges = {{97, 98, 256}, {98, 97, 256}};
+  expect_error([&] { ByteLevelBpe{merge}; }, {"merge 1", "98 and 97 do not make token 256"});
+  BpeDefinition special = small_bpe();
+  special.specials[0].first = "<|other|>";
+  expect_error([&] { ByteLevelBpe{special}; }, {"<|other|>", "263", "<|end|>"});
   BpeDefinition pattern = small_bpe();
   pattern.split_pattern = "(unclosed";
   expect_error([&] { ByteLevelBpe{pattern}; }, {"split pattern", "(unclosed"});
+}
+
+TEST(LoadTokenizer, TakesADirectory) {
+  const TempDir dir;
+  const auto files = [&](const std::string& name, std::string_view contents) {
+    test::write_bytes(dir.file(name), contents);
+  };
+  expect_error([&] { load_tokenizer(dir.path()); }, {dir.path(), "tokenizer.json", "tokenizer.model"});
+  expect_error([&] { tokenizer_hash(dir.path()); }, {dir.path(), "tokenizer.json"});
+  files("tokenizer.model", "model");
+  EXPECT_EQ(tokenizer_file(dir.path()), dir.file("tokenizer.model"));
+  EXPECT_EQ(tokenizer_hash(dir.path()), tokenizer_hash(dir.file("tokenizer.model")));
+  expect_error([&] { load_tokenizer(dir.path()); }, {dir.file("tokenizer.model")});
+  files("tokenizer.json", "{}");
+  EXPECT_EQ(tokenizer_file(dir.path()), dir.file("tokenizer.json"));
+  expect_error([&] { load_tokenizer(dir.path()); }, {dir.file("tokenizer.json")});
+  EXPECT_EQ(tokenizer_hash(dir.path()), checksum({{'{', '}'}}));
 }
 
 TEST(LoadTokenizer, RefusesBadFiles) {

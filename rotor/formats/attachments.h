@@ -1,0 +1,77 @@
+// What a .rotor file may hold besides the model: the tables of a tokenizer, and metadata on text
+// (docs/file-format.md, "Tokenizer"). Names, types and shapes only: what the tables mean is in bpe_tables.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rotor/formats/safetensors.h"
+
+namespace rotor {
+
+/// Metadata keys.
+namespace rotor_key {
+inline constexpr const char* kTokenizer = "rotor.tokenizer";  // one of rotor_tokenizer
+inline constexpr const char* kSplitPattern = "rotor.tokenizer.split_pattern";
+inline constexpr const char* kIgnoreMerges = "rotor.tokenizer.ignore_merges";  // "true" or "false"
+inline constexpr const char* kChatTemplate = "rotor.chat_template";
+inline constexpr const char* kStopTokens = "rotor.stop_tokens";  // JSON array of ids
+inline constexpr const char* kBosToken = "rotor.bos_token";      // an id
+}  // namespace rotor_key
+
+/// Kinds of tokenizers.
+namespace rotor_tokenizer {
+inline constexpr const char* kByteLevelBpe = "byte_level_bpe";
+inline constexpr const char* kSentencePiece = "sentencepiece";
+}  // namespace rotor_tokenizer
+
+/// Tensors whose names start so belong to the tokenizer.
+inline constexpr const char* kTokenizerPrefix = "tokenizer.";
+/// A serialized SentencePiece model; those of byte-level BPE are in bpe_tables.h.
+inline constexpr const char* kSentencePieceTensor = "tokenizer.model";
+
+struct AttachedTensor : TensorDeclaration {
+  std::vector<uint8_t> data;
+};
+
+/// What RotorWriter puts behind the model's tensors, and its metadata. Tokenizer::attachments() makes one.
+struct RotorAttachments {
+  std::vector<AttachedTensor> tensors;
+  Metadata metadata;
+
+  void set_chat_template(const std::string& text) { metadata[rotor_key::kChatTemplate] = text; }
+  void set_bos_token(int32_t id);
+  /// The ids at which generation ends.
+  void set_stop_tokens(const std::vector<int32_t>& ids);
+};
+
+/// The text metadata of a file.
+struct TextMetadata {
+  std::string tokenizer;  ///< its kind; empty if the file holds none
+  std::optional<std::string> chat_template;
+  std::optional<int32_t> bos_token;
+  std::vector<int32_t> stop_tokens;
+};
+
+/// Throws Error naming `path` and key for a value that is none.
+TextMetadata text_metadata(const std::string& path, const Metadata& metadata);
+
+/// Whether a metadata key is one of those above.
+bool is_text_metadata(const std::string& key);
+
+/// Checks the text metadata, and that `tensors`, those whose names start with kTokenizerPrefix, are exactly
+/// those of the kind of tokenizer, with their types and shapes. Throws Error naming `path`, tensor, expected
+/// and found.
+void check_attachments(const std::string& path, const Metadata& metadata,
+                       const std::vector<TensorDeclaration>& tensors);
+
+/// The tokenizer's tensors in a file.
+std::vector<TensorDeclaration> tokenizer_tensors(const SafetensorsFile& file);
+
+/// Reads a tokenizer's tables whole: one message a fault, at most `limit`; empty for sound ones and for a
+/// file without tokenizer. `file` passed check_attachments().
+std::vector<std::string> find_tokenizer_faults(const SafetensorsFile& file, size_t limit);
+
+}  // namespace rotor

@@ -1,0 +1,119 @@
+// Golden ids, and a model of zeros to attach a tokenizer to.
+#include "tests/support/tokenizers.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <sstream>
+
+#include "rotor/formats/json.h"
+#include "rotor/formats/rotor_file.h"
+#include "rotor/text/stream_decoder.h"
+#include "tests/support/golden.h"
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+
+namespace rotor::test {
+
+using text::SpecialTokens;
+using text::TokenId;
+using text::Tokenizer;
+
+namespace {
+
+std::string from_hex(const std::string& hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  return bytes;
+}
+
+std::vector<Json> golden_lines(const std::string& name) {
+  std::istringstream in(read_bytes(golden_path("tokenizers/" + name)));
+  std::vector<Json> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(parse_json(line, name));
+  return lines;
+}
+
+std::string stream(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
+  text::StreamDecoder decoder(tokenizer);
+  std::string text;
+  for (const TokenId id : ids) {
+    const std::string piece = decoder.push(id);
+    EXPECT_EQ(text::valid_utf8_prefix(piece), piece.size()) << "half a character was given out";
+    text += piece;
+  }
+  return text + decoder.finish();
+}
+
+}  // namespace
+
+text::BpeDefinition small_bpe() {
+  text::BpeDefinition definition;
+  definition.split_pattern = R"(\p{L}+|\s+|[^\p{L}\s]+)";
+  for (int byte = 0; byte < 256; ++byte) definition.tokens.emplace_back(1, static_cast<char>(byte));
+  for (const char* token : {"ab", "bc", "abc", "aa", "aaaa", "cab", "ba"})
+    definition.tokens.emplace_back(token);
+  definition.ignore_merges = false;
+  definition.specials = {{"<|end|>", static_cast<TokenId>(definition.tokens.size())}};
+  definition.tokens.emplace_back("<|end|>");
+  return definition;
+}
+
+void expect_llama3(const Tokenizer& tokenizer) {
+  EXPECT_EQ(tokenizer.kind(), "byte_level_bpe");
+  EXPECT_EQ(tokenizer.vocab_size(), 128256);
+  EXPECT_EQ(tokenizer.bos(), 128000);
+  EXPECT_EQ(tokenizer.eos(), 128001);
+  const auto lines = golden_lines("llama3.jsonl");
+  ASSERT_EQ(lines.size(), 60U);
+  for (const Json& line : lines) {
+    SCOPED_TRACE(line["id"]);
+    const std::string text = from_hex(line["utf8_hex"]);
+    const auto ids = line["ids"].get<std::vector<TokenId>>();
+    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::parse), ids);
+    EXPECT_EQ(tokenizer.encode(text, SpecialTokens::as_text),
+              line["ids_special_as_text"].get<std::vector<TokenId>>());
+    EXPECT_EQ(tokenizer.decode(ids), text);
+    EXPECT_EQ(stream(tokenizer, ids), text);
+  }
+}
+
+void expect_llama2(const Tokenizer& tokenizer) {
+  EXPECT_EQ(tokenizer.kind(), "sentencepiece");
+  EXPECT_EQ(tokenizer.vocab_size(), 32000);
+  EXPECT_EQ(tokenizer.bos(), 1);
+  EXPECT_EQ(tokenizer.eos(), 2);
+  const auto lines = golden_lines("llama2.jsonl");
+  ASSERT_EQ(lines.size(), 60U);
+  for (const Json& line : lines) {
+    SCOPED_TRACE(line["id"]);
+    const auto ids = line["ids"].get<std::vector<TokenId>>();
+    const auto decoded = line["decoded"].get<std::string>();
+    EXPECT_EQ(tokenizer.encode(from_hex(line["utf8_hex"]), SpecialTokens::as_text), ids);
+    EXPECT_EQ(tokenizer.decode(ids), decoded);
+    EXPECT_EQ(stream(tokenizer, ids), decoded);
+  }
+}
+
+std::string llama3_tokenizer_json(const std::string& directory) {
+  const std::string path = shared_path("data/tokenizers/llama3-tokenizer.json.gz");
+  if (path.empty()) return "";
+  const gzFile file = gzopen(path.c_str(), "rb");
+  std::string contents(10'000'000, '\0');
+  contents.resize(static_cast<size_t>(gzread(file, contents.data(), static_cast<unsigned>(contents.size()))));
+  gzclose(file);
+  write_bytes(directory + "/tokenizer.json", contents);
+  return directory + "/tokenizer.json";
+}
+
+void write_model_with(const std::string& path, const RotorAttachments& attachments) {
+  const ModelConfig config = small_mlp(Activation::relu, Quantization::none);
+  RotorWriter writer(path, config, attachments);
+  for (const TensorSpec& spec : tensor_table(config)) {
+    writer.write_floats(spec.name, std::vector<float>(static_cast<size_t>(num_parameters({spec})), 0.5F));
+  }
+  writer.commit();
+}
+
+}  // namespace rotor::test

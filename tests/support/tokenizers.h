@@ -1,0 +1,26 @@
+// Tokenizers for tests: a small one made here, golden ids for two published ones, and model files around
+// them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "rotor/formats/attachments.h"
+#include "rotor/text/byte_level_bpe.h"
+
+namespace rotor::test {
+
+/// A BPE of single bytes and a few merges of the letters a, b and c, with the special token <|end|>.
+text::BpeDefinition small_bpe();
+
+/// Expects what other implementations gave for 60 hard strings (tests/golden/tokenizers).
+void expect_llama3(const text::Tokenizer& tokenizer);
+void expect_llama2(const text::Tokenizer& tokenizer);
+
+/// Llama 3's tokenizer.json, unpacked into `directory`; "" without the shared data.
+std::string llama3_tokenizer_json(const std::string& directory);
+
+/// A small model file that holds `attachments`.
+void write_model_with(const std::string& path, const RotorAttachments& attachments);
+
+}  // namespace rotor::test
