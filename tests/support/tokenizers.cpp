@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <array>
 #include <sstream>
 
 #include "rotor/formats/json.h"
@@ -11,6 +12,7 @@
 #include "rotor/text/stream_decoder.h"
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
+#include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::test {
@@ -58,6 +60,24 @@ text::BpeDefinition small_bpe() {
   definition.specials = {{"<|end|>", static_cast<TokenId>(definition.tokens.size())}};
   definition.tokens.emplace_back("<|end|>");
   return definition;
+}
+
+std::string random_prose(size_t bytes) {
+  static constexpr std::array<const char*, 48> kWords = {
+      "the",     "and",     "of",    "a",    "sea",     "ship",  "captain", "whale", "he",     "she",
+      "it",      "was",     "were",  "had",  "in",      "on",    "under",   "over",  "never",  "again",
+      "morning", "night",   "water", "wind", "sailing", "stood", "looking", "great", "little", "old",
+      "Ishmael", "Call",    "me",    "said", "there",   "would", "could",   "not",   "seen",   "with",
+      "white",   "harbour", "to",    "from", "island",  "year",  "1851",    "end"};
+  static constexpr std::array<const char*, 8> kEnds = {" ", " ", " ", " ", ", ", ". ", ".\n", ";\n\n"};
+  Random random(11);
+  std::string text;
+  while (text.size() < bytes) {
+    if (text.ends_with('\n') && random.integer(0, 9) == 0) text += random.integer(0, 1) == 0 ? "\t" : "    ";
+    text += kWords[static_cast<size_t>(random.integer(0, kWords.size() - 1))];
+    text += kEnds[static_cast<size_t>(random.integer(0, kEnds.size() - 1))];
+  }
+  return text;
 }
 
 void expect_llama3(const Tokenizer& tokenizer) {

@@ -13,6 +13,9 @@ namespace rotor::test {
 /// A BPE of single bytes and a few merges of the letters a, b and c, with the special token <|end|>.
 text::BpeDefinition small_bpe();
 
+/// English-like lines, paragraphs and indented ones, of at least `bytes` bytes: the same every time.
+std::string random_prose(size_t bytes);
+
 /// Expects what other implementations gave for 60 hard strings (tests/golden/tokenizers).
 void expect_llama3(const text::Tokenizer& tokenizer);
 void expect_llama2(const text::Tokenizer& tokenizer);
