@@ -24,6 +24,8 @@ git|no|the source|git|command git
 libtorch-dev|no|training (LibTorch)|libtorch (from pytorch.org) or python-pytorch|header torch/csrc/api/include/torch/torch.h
 libopenblas0-openmp|no|fast matrix products for LibTorch, sharing its threads|openblas-openmp or openblas|library libopenblas.so
 libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/yaml.h
+libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h
+protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 binutils|no|tests look at symbols with nm|binutils|command nm

@@ -61,7 +61,9 @@ TEST(RunDirectory, ClearRemovesTheRunButNothingElse) {
   add(run, 1, true);
   run.log({{"step", 1}});
   test::write_bytes(dir.file("run/notes.txt"), "mine");
+  fs::create_directories(dir.file("run/tensorboard"));
   run.clear();
+  EXPECT_FALSE(fs::exists(dir.file("run/tensorboard")));
   EXPECT_FALSE(run.last_checkpoint().has_value());
   EXPECT_FALSE(fs::exists(dir.file("run/metrics.jsonl")));
   EXPECT_EQ(test::read_bytes(dir.file("run/notes.txt")), "mine");

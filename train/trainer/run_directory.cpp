@@ -105,7 +105,7 @@ void RunDirectory::prune(int64_t keep) const {
 void RunDirectory::clear() {
   metrics_.close();
   for (const char* name : {"checkpoint", "best", "metrics.jsonl"}) fs::remove(file(name));
-  fs::remove_all(file("checkpoints"));
+  for (const char* name : {"checkpoints", "tensorboard"}) fs::remove_all(file(name));
   fs::create_directories(file("checkpoints"));
 }
 

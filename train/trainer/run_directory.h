@@ -33,7 +33,7 @@ class RunDirectory {
   void add_checkpoint(int64_t step, bool is_best, int64_t keep,
                       const std::function<void(const std::string&)>& write);
 
-  /// Removes checkpoints, links and metrics of an earlier run.
+  /// Removes checkpoints, links, metrics and event files of an earlier run.
   void clear();
 
   /// Appends one line to metrics.jsonl.
