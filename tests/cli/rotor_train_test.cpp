@@ -101,9 +101,32 @@ TEST_F(RotorTrainCommand, InterruptAndResumeEndAsAnUnbrokenRun) {
   EXPECT_EQ(metrics("run"), metrics("whole"));
 }
 
+TEST_F(RotorTrainCommand, PlotWritesAPage) {
+  ASSERT_EQ(rotor_train({"fit", config_, "--set", "train.epochs=1"}).status, 0);
+  const CommandResult plotted = rotor_train({"plot", dir_.file("run")});
+  EXPECT_EQ(plotted.status, 0) << plotted.err;
+  EXPECT_NE(plotted.err.find("run/plot.html"), std::string::npos) << plotted.err;
+  const std::string page = test::read_bytes(dir_.file("run/plot.html"));
+  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
+  EXPECT_NE(page.find("Images per second"), std::string::npos);
+  // A run that was killed while it wrote, plotted to another place.
+  const std::string metrics = dir_.file("run/metrics.jsonl");
+  test::write_bytes(metrics, test::read_bytes(metrics) + "{\"step\":9");
+  const CommandResult cut = rotor_train({"plot", dir_.file("run") + "/", "--out", dir_.file("p.html")});
+  EXPECT_EQ(cut.status, 0) << cut.err;
+  EXPECT_NE(cut.err.find("last line"), std::string::npos) << cut.err;
+  EXPECT_NE(test::read_bytes(dir_.file("p.html")).find("<title>run</title>"), std::string::npos);
+  test::write_bytes(metrics, "");
+  expect_one_line_error(rotor_train({"plot", dir_.file("run")}), {"metrics.jsonl", "is empty"});
+  expect_one_line_error(rotor_train({"plot", dir_.file("data")}), {"data/metrics.jsonl", "cannot open"});
+  expect_one_line_error(rotor_train({"plot", config_}), {"config.yaml", "expected the output_dir of a run"});
+}
+
 TEST_F(RotorTrainCommand, HelpAndUsage) {
   EXPECT_NE(rotor_train({"--help"}).out.find("fit"), std::string::npos);
   EXPECT_NE(rotor_train({"fit", "--help"}).out.find("--resume"), std::string::npos);
+  EXPECT_NE(rotor_train({"plot", "--help"}).out.find("rotor-train plot runs/"), std::string::npos);
+  EXPECT_EQ(rotor_train({"plot"}).status, 2);
   EXPECT_EQ(rotor_train({"fit"}).status, 2);
   EXPECT_EQ(rotor_train({"fit", config_, "--resume", "--overwrite"}).status, 2);
   EXPECT_EQ(rotor_train({"eval", config_}).status, 2);

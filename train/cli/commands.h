@@ -10,6 +10,7 @@ namespace rotor::train::cli {
 
 int fit(int argc, char** argv);
 int eval(int argc, char** argv);
+int plot(int argc, char** argv);
 
 /// The values of all --set options.
 inline std::vector<std::string> override_arguments(const cxxopts::ParseResult& parsed) {

@@ -26,5 +26,6 @@ int main(int argc, char** argv) {
   return rotor::tool::run_commands(
       argc, argv, "rotor-train", "rotor-train trains ternary neural networks.",
       {{"fit", "train a model as a config says", without_backtrace<fit>},
-       {"eval", "loss and accuracy of a checkpoint over the whole test split", without_backtrace<eval>}});
+       {"eval", "loss and accuracy of a checkpoint over the whole test split", without_backtrace<eval>},
+       {"plot", "the curves and the ternary telemetry of a run as a web page", plot}});
 }
