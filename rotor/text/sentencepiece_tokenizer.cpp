@@ -7,6 +7,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/attachments.h"
+#include "rotor/text/sentencepiece.h"
 
 namespace rotor::text {
 namespace {
@@ -226,6 +227,10 @@ std::string SentencePieceTokenizer::token_bytes(TokenId id, bool first) const {
     i += space ? kSpaceSymbol.size() : 1;
   }
   return bytes;
+}
+
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(std::string_view model, const std::string& path) {
+  return std::make_unique<SentencePieceTokenizer>(model, path);
 }
 
 }  // namespace rotor::text

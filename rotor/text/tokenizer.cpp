@@ -9,7 +9,7 @@
 #include "rotor/formats/mapped_file.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/bpe_loader.h"
-#include "rotor/text/sentencepiece_tokenizer.h"
+#include "rotor/text/sentencepiece.h"
 
 namespace rotor::text {
 namespace {
@@ -43,8 +43,8 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::shared_ptr<const RotorFile> file)
   try {
     if (kind == rotor_tokenizer::kByteLevelBpe) return std::make_unique<ByteLevelBpe>(std::move(file));
     const auto& container = file->container();
-    auto tokenizer = std::make_unique<SentencePieceTokenizer>(
-        text_of(container.bytes(container.at(kSentencePieceTensor))), path);
+    auto tokenizer =
+        make_sentencepiece_tokenizer(text_of(container.bytes(container.at(kSentencePieceTensor))), path);
     file->check_intact();
     return tokenizer;
   } catch (const Error& e) {
@@ -102,7 +102,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory_or_file) 
     } else if (looks_like_tiktoken(contents)) {
       tokenizer = std::make_unique<ByteLevelBpe>(read_tiktoken(contents, path));
     } else {
-      tokenizer = std::make_unique<SentencePieceTokenizer>(contents, path);
+      tokenizer = make_sentencepiece_tokenizer(contents, path);
     }
   } catch (const Error& e) {
     const std::string message = e.what();

@@ -132,29 +132,6 @@ int64_t number_behind(std::string_view message, std::string_view words) {
 
 }  // namespace
 
-NextText read_lines(std::vector<std::string> paths) {
-  struct Reader {
-    std::vector<std::string> paths;
-    size_t next = 0;
-    std::ifstream in;
-  };
-  auto reader = std::make_shared<Reader>();
-  reader->paths = std::move(paths);
-  return [reader](std::string& line) {
-    while (!reader->in.is_open() || !std::getline(reader->in, line)) {
-      if (reader->in.is_open() && reader->in.bad()) fail(reader->paths[reader->next - 1], ": cannot read");
-      if (reader->next == reader->paths.size()) return false;
-      const std::string& path = reader->paths[reader->next++];
-      reader->in = std::ifstream(path, std::ios::binary);
-      if (!reader->in || reader->in.peek() == std::ifstream::traits_type::eof()) {
-        if (!reader->in.eof()) fail(path, ": cannot read");
-        reader->in.close();  // an empty file
-      }
-    }
-    return true;
-  };
-}
-
 std::string train_sentencepiece(const SentencePieceOptions& options, const NextText& texts) {
   check(options);
   Sample sample(static_cast<size_t>(options.max_sentences), options.seed);
@@ -181,13 +158,6 @@ std::string train_sentencepiece(const SentencePieceOptions& options, const NextT
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &sample, &model);
   if (!status.ok()) fail_training(options, status.error_message());
   return model;
-}
-
-void train_sentencepiece(const SentencePieceOptions& options, const NextText& texts,
-                         const std::string& path) {
-  AtomicFile file(path);
-  file.write(train_sentencepiece(options, texts));
-  file.commit();
 }
 
 }  // namespace rotor::text
