@@ -10,6 +10,7 @@
 
 #include "rotor/core/model_config.h"
 #include "rotor/formats/idx.h"
+#include "train/data/mix_seed.h"
 
 namespace rotor::train {
 
@@ -44,8 +45,5 @@ PixelStatistics pixel_statistics(const IdxDataset& data);
 /// The order in which epoch `epoch` visits `count` samples: a permutation that depends on seed and epoch
 /// alone (Fisher-Yates with mt19937_64), equal on every machine.
 std::vector<int64_t> shuffled_order(int64_t count, uint64_t seed, int64_t epoch);
-
-/// A well-mixed 64-bit number from two (splitmix64), to seed random streams.
-uint64_t mix_seed(uint64_t seed, uint64_t stream);
 
 }  // namespace rotor::train
