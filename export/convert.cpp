@@ -1,8 +1,14 @@
 // Export to .rotor.
 #include "export/convert.h"
 
+#include <filesystem>
+#include <optional>
+
 #include "rotor/core/error.h"
+#include "rotor/formats/json.h"
+#include "rotor/formats/mapped_file.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/tokenizer.h"
 
 namespace rotor::exporting {
 namespace {
@@ -18,11 +24,51 @@ void export_ternary(const Checkpoint::Ternary& matrix, RotorWriter& writer, Expo
   writer.write_ternary(tensor.name, tiles, tensor.scale);
 }
 
+std::string read_text(const std::string& path) {
+  const MappedFile file(path);
+  return {file.bytes().begin(), file.bytes().end()};
+}
+
+/// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
+std::optional<std::string> read_chat_template(const std::string& directory) {
+  if (const std::string path = directory + "/chat_template.jinja"; std::filesystem::exists(path)) {
+    return read_text(path);
+  }
+  const std::string path = directory + "/tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const Json config = read_json_file(path);
+  if (!config.is_object() || !config.contains("chat_template")) return std::nullopt;
+  if (!config["chat_template"].is_string()) {
+    fail(path, ": chat_template: expected a string, found ", quote_json(config["chat_template"]));
+  }
+  return config["chat_template"].get<std::string>();
+}
+
 }  // namespace
+
+RotorAttachments text_attachments(const Checkpoint& checkpoint) {
+  RotorAttachments attachments;
+  if (!checkpoint.config().is_transformer()) return attachments;
+  const TransformerConfig& t = checkpoint.config().transformer;
+  if (const std::string file = text::tokenizer_file(checkpoint.directory()); !file.empty()) {
+    const auto tokenizer = text::load_tokenizer(file);
+    if (tokenizer->vocab_size() > t.vocab_size) {
+      fail(file, ": the tokenizer has ", tokenizer->vocab_size(), " tokens, the model a vocab_size of ",
+           t.vocab_size, ": it belongs to another model");
+    }
+    attachments = tokenizer->attachments();
+  }
+  if (t.bos_token_id) attachments.set_bos_token(static_cast<int32_t>(*t.bos_token_id));
+  if (!t.eos_token_ids.empty()) attachments.set_stop_tokens({t.eos_token_ids.begin(), t.eos_token_ids.end()});
+  if (const auto chat_template = read_chat_template(checkpoint.directory())) {
+    attachments.set_chat_template(*chat_template);
+  }
+  return attachments;
+}
 
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor) {
-  RotorWriter writer(path, checkpoint.config(), options.head);
+  RotorWriter writer(path, checkpoint.config(), options.head, text_attachments(checkpoint));
   for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
     const TensorInfo& source = checkpoint.weights().at(spec.name);
     ExportedTensor tensor{

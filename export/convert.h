@@ -9,6 +9,7 @@
 
 #include "rotor/core/dense.h"
 #include "rotor/core/tiles.h"
+#include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
 
 namespace rotor::exporting {
@@ -29,12 +30,18 @@ struct ExportOptions {
   DenseType head = DenseType::f16;  ///< what token embedding and dense head are kept as
 };
 
+/// What a checkpoint directory says of text: its tokenizer's tables (tokenizer.json or tokenizer.model), the
+/// chat template (tokenizer_config.json or chat_template.jinja), and the special tokens of its config. Empty
+/// tables if it has no tokenizer. Throws Error naming the file, also if the tokenizer has more tokens than
+/// the model.
+RotorAttachments text_attachments(const Checkpoint& checkpoint);
+
 using OnTensor = std::function<void(const ExportedTensor&)>;
 
 /// Writes `checkpoint` to `path` as a .rotor file: matrices of a ternary model are quantized by absmean and
-/// packed into planes, embeddings and heads are kept as `options.head`, the rest becomes float32. Calls
-/// `on_tensor` after each. Nothing stands at `path` unless all went well. Throws Error naming file and
-/// tensor.
+/// packed into planes, embeddings and heads are kept as `options.head`, the rest becomes float32;
+/// text_attachments() go along. Calls `on_tensor` after each. Nothing stands at `path` unless all went well.
+/// Throws Error naming file and tensor.
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor);
 

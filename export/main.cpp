@@ -14,7 +14,8 @@ namespace {
 using rotor::exporting::ExportedTensor;
 
 constexpr const char* kExamples =
-    "  rotor-export runs/fashion-mlp/checkpoint fashion.rotor     pack a trained model into bit-planes\n"
+    "  rotor-export runs/quickstart/checkpoint quickstart.rotor   pack a trained model into bit-planes\n"
+    "  rotor-export --head q8 runs/quickstart/best small.rotor    embedding and head in 8 bits\n"
     "  rotor-export --dry-run runs/fashion-mlp/best best.rotor    say what would be written\n";
 
 /// A directory that holds a checkpoint, with a hint when the user named the run instead.
@@ -93,6 +94,15 @@ int run(int argc, char** argv) {
     bytes += tensor.bytes;
     print_tensor(tensor);
   });
+  const rotor::TextMetadata text = rotor::RotorFile(destination).text();
+  if (!text.tokenizer.empty()) {
+    std::fprintf(stderr, "  tokenizer: %s%s\n", text.tokenizer.c_str(),
+                 text.chat_template ? ", with a chat template" : "");
+  } else if (checkpoint.config().is_transformer()) {
+    std::fprintf(stderr,
+                 "  note: no tokenizer.json or tokenizer.model in %s: the model takes and gives token ids\n",
+                 source.c_str());
+  }
   std::fprintf(stderr, "%s: %s of tensors, from %s (1/%.1f)\n", destination.c_str(),
                rotor::tool::bytes_text(static_cast<double>(bytes)).c_str(),
                rotor::tool::bytes_text(static_cast<double>(source_bytes)).c_str(),

@@ -10,7 +10,9 @@ namespace rotor::train::cli {
 
 int fit(int argc, char** argv);
 int eval(int argc, char** argv);
+int logits(int argc, char** argv);
 int plot(int argc, char** argv);
+int tokenizer(int argc, char** argv);
 
 /// The values of all --set options.
 inline std::vector<std::string> override_arguments(const cxxopts::ParseResult& parsed) {

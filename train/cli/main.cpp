@@ -26,6 +26,10 @@ int main(int argc, char** argv) {
   return rotor::tool::run_commands(
       argc, argv, "rotor-train", "rotor-train trains ternary neural networks.",
       {{"fit", "train a model as a config says", without_backtrace<fit>},
-       {"eval", "loss and accuracy of a checkpoint over the whole test split", without_backtrace<eval>},
+       {"eval", "loss, accuracy and perplexity of a checkpoint over the whole validation split",
+        without_backtrace<eval>},
+       {"tokenizer", "train the tokenizer of a config by itself", without_backtrace<tokenizer>},
+       {"logits", "the training module's own logits, to compare with the packed model",
+        without_backtrace<logits>},
        {"plot", "the curves and the ternary telemetry of a run as a web page", plot}});
 }

@@ -1,0 +1,107 @@
+// rotor-train logits: what the training module itself computes, for comparisons with the packed model.
+#include <cstdio>
+#include <sstream>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/safetensors.h"
+#include "rotor/tool/options.h"
+#include "rotor/tool/progress.h"
+#include "train/cli/blas.h"
+#include "train/cli/commands.h"
+#include "train/models/parameters.h"
+#include "train/models/transformer.h"
+#include "train/trainer/task.h"
+
+namespace rotor::train::cli {
+namespace {
+
+constexpr const char* kExamples =
+    "  rotor-train logits runs/quickstart/checkpoint --tokens \"1 2 3\" --out module.safetensors\n"
+    "  rotor logits quickstart.rotor --tokens \"1 2 3\" --out packed.safetensors       the same of the "
+    "packed model\n";
+
+std::vector<int64_t> parse_tokens(const std::string& text, int64_t vocab_size) {
+  std::istringstream words(text);
+  std::vector<int64_t> ids;
+  for (std::string word; words >> word;) {
+    size_t used = 0;
+    int64_t id = -1;
+    try {
+      id = std::stoll(word, &used);
+    } catch (const std::exception&) {
+    }
+    if (used != word.size() || id < 0 || id >= vocab_size) {
+      fail("--tokens: expected ids from 0 to ", vocab_size - 1, " between spaces, found \"", word, "\"");
+    }
+    ids.push_back(id);
+  }
+  if (ids.empty()) throw tool::UsageError("--tokens: expected at least one id");
+  return ids;
+}
+
+struct NamedTensor {
+  std::string name;
+  torch::Tensor values;  // float32 [tokens, width]
+};
+
+void write_tensors(const std::string& path, const std::vector<NamedTensor>& tensors) {
+  std::vector<TensorDeclaration> declarations;
+  for (const NamedTensor& tensor : tensors) {
+    declarations.push_back({tensor.name, DType::f32, tensor.values.sizes().vec()});
+  }
+  SafetensorsWriter writer(path, {}, declarations);
+  for (const NamedTensor& tensor : tensors) {
+    const torch::Tensor values = tensor.values.contiguous();
+    writer.write({static_cast<const uint8_t*>(values.data_ptr()), values.nbytes()});
+  }
+  writer.commit();
+}
+
+}  // namespace
+
+int logits(int argc, char** argv) {
+  cxxopts::Options options("rotor-train logits",
+                           "Writes the logits of a checkpoint's training module for a row of tokens.");
+  options.add_options()("checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
+      "tokens", "token ids, between spaces", cxxopts::value<std::string>())(
+      "out", "safetensors file to write: float32 `logits` [tokens, vocab]", cxxopts::value<std::string>())(
+      "hidden", "`hidden.<layer>` as well: 0 the embedding, i behind layer i, last behind the final norm")(
+      "activations", "int8 | float (float leaves inputs of ternary layers unquantized)",
+      cxxopts::value<std::string>()->default_value("int8"))(
+      "device", "cpu | cuda", cxxopts::value<std::string>()->default_value("cpu"));
+  const auto parsed = tool::parse_options(options, argc, argv, {"checkpoint"}, kExamples);
+  if (!parsed) return 0;
+  for (const char* required : {"tokens", "out"}) {
+    if (parsed->count(required) == 0) {
+      throw tool::UsageError(cat("expected --", required, "; see rotor-train logits --help"));
+    }
+  }
+  const auto activations = (*parsed)["activations"].as<std::string>();
+  if (activations != "int8" && activations != "float") {
+    throw tool::UsageError("--activations: expected int8 or float, found \"" + activations + "\"");
+  }
+  use_fast_blas();
+  const Checkpoint checkpoint((*parsed)["checkpoint"].as<std::string>());
+  const torch::Device device = make_device((*parsed)["device"].as<std::string>());
+  Transformer model(checkpoint.config(), {.float_activations = activations == "float"});
+  load_parameters(*model, checkpoint);
+  model->to(device);
+  const auto ids =
+      parse_tokens((*parsed)["tokens"].as<std::string>(), checkpoint.config().transformer.vocab_size);
+
+  const torch::NoGradGuard no_grad;
+  std::vector<NamedTensor> tensors;
+  const torch::Tensor output = model->forward_observed(
+      torch::tensor(ids).unsqueeze(0).to(device), {}, [&](int64_t layer, const torch::Tensor& hidden) {
+        if (parsed->count("hidden") != 0)
+          tensors.push_back({cat("hidden.", layer), hidden[0].to(torch::kCPU)});
+      });
+  tensors.push_back({"logits", output[0].to(torch::kCPU)});
+  const auto path = (*parsed)["out"].as<std::string>();
+  write_tensors(path, tensors);
+  std::fprintf(stderr, "%s: logits of %s\n", path.c_str(),
+               tool::count_text(static_cast<int64_t>(ids.size()), "token").c_str());
+  return 0;
+}
+
+}  // namespace rotor::train::cli
