@@ -11,6 +11,9 @@
 
 #include "rotor/core/error.h"
 #include "rotor/text/tokenizer.h"
+#include "tests/support/temp_dir.h"
+#include "train/data/text_config.h"
+#include "train/data/token_cache.h"
 
 namespace rotor::test {
 
@@ -54,6 +57,24 @@ inline std::vector<int64_t> byte_tokens(std::string_view text) {
   std::vector<int64_t> tokens;
   for (const char c : text) tokens.push_back(static_cast<uint8_t>(c));
   return tokens;
+}
+
+/// All tokens of a split.
+inline std::vector<int64_t> all_tokens(const train::TokenSplit& split) {
+  std::vector<int64_t> tokens(static_cast<size_t>(split.info().tokens));
+  split.read(0, tokens);
+  return tokens;
+}
+
+/// A config for `path` below `dir`, with small windows and its tokens in dir/tokens.
+inline train::TextDataConfig small_text_config(const TempDir& dir, const std::string& path,
+                                               const std::string& type = "text") {
+  train::TextDataConfig config;
+  config.type = type;
+  config.path = dir.file(path);
+  config.block_size = 4;
+  config.cache_dir = dir.file("tokens");
+  return config;
 }
 
 /// A few thousand words of one to nine letters, in lines, with a character of two bytes here and there.
