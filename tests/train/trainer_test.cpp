@@ -26,7 +26,7 @@ class TrainerTest : public ::testing::Test {
     config.output_dir = dir_.file(run);
     config.threads = 1;
     config.model = test::small_mlp(Activation::relu, quantization);
-    config.data.path = data_;
+    config.images.path = data_;
     config.epochs = 4;
     config.batch_size = 32;
     config.optimizer.learning_rate = 1e-2;
@@ -187,7 +187,7 @@ TEST_F(TrainerTest, DivergenceIsAnError) {
 
 TEST_F(TrainerTest, BadDataIsAnError) {
   TrainConfig c = config("run");
-  c.data.path = dir_.file("nowhere");
+  c.images.path = dir_.file("nowhere");
   expect_error([&] { Trainer(c, StartMode::fresh); }, {"nowhere", "no such file"});
   c = config("run");
   c.model.mlp.layer_sizes = {65, 10};

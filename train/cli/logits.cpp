@@ -83,7 +83,9 @@ int logits(int argc, char** argv) {
   use_fast_blas();
   const Checkpoint checkpoint((*parsed)["checkpoint"].as<std::string>());
   const torch::Device device = make_device((*parsed)["device"].as<std::string>());
-  Transformer model(checkpoint.config(), {.float_activations = activations == "float"});
+  TransformerOptions module_options;
+  module_options.float_activations = activations == "float";
+  Transformer model(checkpoint.config(), module_options);
   load_parameters(*model, checkpoint);
   model->to(device);
   const auto ids =

@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "rotor/core/error.h"
+#include "rotor/core/tensor_table.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/tool/interrupt.h"
 #include "train/data/mix_seed.h"
