@@ -25,6 +25,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::optional<TokenId> eos() const override;
   RotorAttachments attachments() const override;
 
+  /// Whether SentencePieceEncoder encodes; else the library does, as for word models, which is slower and
+  /// takes time by more than the length of a text.
+  bool is_fast() const;
+
  private:
   void check(TokenId id) const;
 

@@ -62,6 +62,16 @@ text::BpeDefinition small_bpe() {
   return definition;
 }
 
+std::string code_point(uint32_t point) {
+  std::string bytes;
+  if (point < 0x80) return std::string(1, static_cast<char>(point));
+  const int tail = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  const uint32_t lead = tail == 1 ? 0xC0 : tail == 2 ? 0xE0 : 0xF0;
+  bytes.push_back(static_cast<char>(lead | point >> (6 * tail)));
+  for (int i = tail - 1; i >= 0; --i) bytes.push_back(static_cast<char>(0x80 | (point >> (6 * i) & 0x3F)));
+  return bytes;
+}
+
 std::string random_prose(size_t bytes) {
   static constexpr std::array<const char*, 48> kWords = {
       "the",     "and",     "of",    "a",    "sea",     "ship",  "captain", "whale", "he",     "she",

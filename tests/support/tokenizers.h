@@ -13,6 +13,9 @@ namespace rotor::test {
 /// A BPE of single bytes and a few merges of the letters a, b and c, with the special token <|end|>.
 text::BpeDefinition small_bpe();
 
+/// A character in UTF-8.
+std::string code_point(uint32_t point);
+
 /// English-like lines, paragraphs and indented ones, of at least `bytes` bytes: the same every time.
 std::string random_prose(size_t bytes);
 

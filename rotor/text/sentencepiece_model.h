@@ -1,0 +1,38 @@
+// What a SentencePiece model file says, as far as encoding needs it (google/sentencepiece,
+// sentencepiece_model.proto). It is read here because the library's interface does not give it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rotor::text {
+
+/// U+2581, by which pieces write a space.
+inline constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";
+
+struct SentencePieceModel {
+  enum class Type : uint64_t { unigram = 1, bpe = 2, word = 3, character = 4 };
+  enum class Kind : uint64_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+  struct Piece {
+    std::string text;
+    float score = 0.0F;
+    Kind kind = Kind::normal;
+  };
+
+  std::vector<Piece> pieces;  ///< by id
+  Type type = Type::unigram;
+  bool byte_fallback = false;
+  bool whitespace_is_suffix = false;
+  std::string charsmap;  ///< rules of the normalizer; see sentencepiece_normalizer.h
+  bool add_dummy_prefix = true;
+  bool remove_extra_whitespaces = true;
+  bool escape_whitespaces = true;
+};
+
+/// Reads a serialized model. What is no message ends the reading without an error: the library is the judge
+/// of files.
+SentencePieceModel read_sentencepiece_model(std::string_view serialized);
+
+}  // namespace rotor::text
