@@ -44,11 +44,9 @@ class SentencePieceEncoder::Output {
   Output(const SentencePieceEncoder& encoder, std::vector<TokenId>& ids) : encoder_(&encoder), ids_(&ids) {}
 
   void add(std::string_view piece, TokenId id) {
-    if (id != encoder_->unknown_) {
-      ids_->push_back(id);
-    } else if (encoder_->model_.byte_fallback) {
+    if (id == encoder_->unknown_ && encoder_->model_.byte_fallback) {
       for (const char byte : piece) ids_->push_back(encoder_->byte_ids_[static_cast<uint8_t>(byte)]);
-    } else if (ids_->empty() || ids_->back() != id) {
+    } else if (id != encoder_->unknown_ || ids_->empty() || ids_->back() != id) {
       ids_->push_back(id);
     }
   }

@@ -75,7 +75,7 @@ std::string tokenizer_hash(const std::string& path) {
   if (looks_like_rotor(text_of(file.bytes()))) {
     fail(path, ": expected tokenizer.json or tokenizer.model, found a .rotor file");
   }
-  const std::string hash = checksum(file.bytes());
+  std::string hash = checksum(file.bytes());
   file.check_intact();
   return hash;
 }
