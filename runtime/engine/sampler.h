@@ -1,0 +1,92 @@
+// Chooses the next token from a model's logits. One sampler serves one text at a time: it remembers the last
+// tokens and its random state. The same options and logits give the same tokens on every machine.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "rotor/text/tokenizer.h"
+#include "runtime/engine/penalties.h"
+
+namespace rotor::runtime {
+
+/// Names, defaults and meaning as llama.cpp's flags. The stages come in the order of its default chain; l are
+/// the logits, p = softmax(l) over the tokens that are left:
+///
+/// - bias: l[id] += logit_bias[id]; -inf bans a token.
+/// - penalties: see penalties.h.
+/// - top-k: keeps the k largest.
+/// - typical: keeps the tokens whose -log p is closest to the entropy, until their p sum to more than
+/// typical_p
+///   (Meister et al. 2022, arXiv:2202.00666).
+/// - top-p: keeps the largest, until their p sum to top_p (Holtzman et al. 2019, arXiv:1904.09751).
+/// - min-p: keeps those whose p is at least min_p times the largest p (Nguyen et al. 2024, arXiv:2407.01082).
+/// - temperature: draws a token from softmax(l / temperature).
+///
+/// Of equal logits the lower id comes first. Temperature 0 takes the largest logit behind the penalties: what
+/// the stages between would keep does not matter then.
+struct SamplerOptions {
+  double temperature = 0.8;        ///< 0: greedy
+  int64_t top_k = 40;              ///< 0: off
+  double top_p = 0.95;             ///< 1: off
+  double min_p = 0.05;             ///< 0: off
+  double typical_p = 1.0;          ///< 1: off
+  double repeat_penalty = 1.0;     ///< 1: off
+  int64_t repeat_last_n = 64;      ///< of all penalties: how many tokens count; 0: none, -1: all
+  double frequency_penalty = 0.0;  ///< 0: off
+  double presence_penalty = 0.0;   ///< 0: off
+  uint64_t seed = 0;
+  std::map<text::TokenId, float> logit_bias;
+
+  /// Throws Error naming the field, what is expected and what was found.
+  void validate(int64_t vocab_size) const;
+};
+
+/// A token that may be drawn.
+struct Candidate {
+  text::TokenId id;
+  float logit;         ///< behind bias and penalties
+  double probability;  ///< of being drawn
+};
+
+class Sampler {
+ public:
+  /// Ids are 0 to vocab_size - 1. Throws Error as SamplerOptions::validate does.
+  Sampler(SamplerOptions options, int64_t vocab_size);
+
+  const SamplerOptions& options() const { return options_; }
+  int64_t vocab_size() const { return vocab_size_; }
+
+  /// The next token. `logits`: [vocab_size]; -inf is a token that cannot be. Throws Error if one is NaN or
+  /// +inf, or if every token is banned.
+  text::TokenId sample(std::span<const float> logits);
+
+  /// The tokens that sample() draws from, with probabilities that sum to 1, in the order in which the stages
+  /// left them. Draws nothing. Valid until the next call.
+  std::span<const Candidate> candidates(std::span<const float> logits);
+
+  /// Appends a token, of a prompt or a drawn one, to the text that penalties look at.
+  void accept(text::TokenId id);
+
+ private:
+  void adjust(std::span<const float> logits);
+  void keep_all();
+  void keep_top_k(size_t count);
+  void keep_typical();
+  void keep_top_p();
+  void keep_min_p();
+  void set_probabilities();
+  double uniform();
+
+  SamplerOptions options_;
+  int64_t vocab_size_;
+  Penalties penalties_;
+  std::mt19937_64 random_;
+  std::vector<float> adjusted_;        // [vocab_size]: logits behind bias and penalties
+  std::vector<Candidate> candidates_;  // what is left
+};
+
+}  // namespace rotor::runtime
