@@ -13,8 +13,10 @@ size_t valid_utf8_prefix(std::string_view text);
 
 class StreamDecoder {
  public:
-  /// `tokenizer` must outlive this object.
-  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  /// `tokenizer` must outlive this object. `continues`: text stands before these tokens, so SentencePiece
+  /// keeps a space at their beginning.
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool continues = false)
+      : tokenizer_(&tokenizer), first_(!continues) {}
 
   /// The text that `id` completes, perhaps none. Bytes that can no longer become a character are given out as
   /// U+FFFD.
@@ -25,7 +27,7 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   std::string pending_;  // the beginning of a character
-  bool first_ = true;
+  bool first_;
 };
 
 }  // namespace rotor::text

@@ -74,7 +74,7 @@ Sampler::Sampler(SamplerOptions options, int64_t vocab_size)
       random_(options_.seed) {}
 
 void Sampler::accept(text::TokenId id) {
-  if (id < 0 || id >= vocab_size_) fail("expected a token id from 0 to ", vocab_size_ - 1, ", found ", id);
+  if (id < 0 || id >= vocab_size_) fail("token id: expected 0 to ", vocab_size_ - 1, ", found ", id);
   penalties_.accept(id);
 }
 

@@ -19,8 +19,7 @@ namespace rotor::runtime {
 /// - bias: l[id] += logit_bias[id]; -inf bans a token.
 /// - penalties: see penalties.h.
 /// - top-k: keeps the k largest.
-/// - typical: keeps the tokens whose -log p is closest to the entropy, until their p sum to more than
-/// typical_p
+/// - typical: keeps the tokens whose -log p is closest to the entropy, until their p sum to above typical_p
 ///   (Meister et al. 2022, arXiv:2202.00666).
 /// - top-p: keeps the largest, until their p sum to top_p (Holtzman et al. 2019, arXiv:1904.09751).
 /// - min-p: keeps those whose p is at least min_p times the largest p (Nguyen et al. 2024, arXiv:2407.01082).
