@@ -53,18 +53,21 @@ PerplexityResult perplexity(const ComputeChunk& model, std::span<const text::Tok
     // The last token is only predicted: nothing behind it is scored.
     std::vector<text::TokenId> inputs(of_chunk.begin(), of_chunk.end() - 1);
     if (options.bos) inputs.front() = *options.bos;
-    model(inputs, first, [&](int64_t index, std::span<const float> logits) {
+    PerplexityResult with_chunk = result;
+    const bool whole = model(inputs, first, [&](int64_t index, std::span<const float> logits) {
       const text::TokenId next = of_chunk[static_cast<size_t>(index + 1)];
       if (next < 0 || std::cmp_greater_equal(next, logits.size())) {
         fail("token id: expected 0 to ", logits.size() - 1, ", found ", next);
       }
       const double nll = negative_log_likelihood(logits, next);
       if (std::isnan(nll)) fail("chunk ", chunk, ", token ", index, ": the logits are NaN");
-      result.nll_sum += nll;
-      result.nll_square_sum += nll * nll;
-      ++result.tokens;
+      with_chunk.nll_sum += nll;
+      with_chunk.nll_square_sum += nll * nll;
+      ++with_chunk.tokens;
     });
-    ++result.chunks;
+    if (!whole) break;
+    ++with_chunk.chunks;
+    result = with_chunk;
     if (options.on_chunk && !options.on_chunk(result, total_chunks)) break;
   }
   return result;

@@ -16,9 +16,10 @@ namespace rotor::runtime {
 using OnLogits = std::function<void(int64_t index, std::span<const float> logits)>;
 
 /// Computes `tokens` with an empty cache, and calls `on_logits` with the logits behind token i for i from
-/// `first` to the last, in order.
+/// `first` to the last, in order. Returns false if it gave up: then the chunk does not count, and the run
+/// ends.
 using ComputeChunk =
-    std::function<void(std::span<const text::TokenId> tokens, int64_t first, const OnLogits& on_logits)>;
+    std::function<bool(std::span<const text::TokenId> tokens, int64_t first, const OnLogits& on_logits)>;
 
 struct PerplexityResult {
   int64_t chunks = 0;

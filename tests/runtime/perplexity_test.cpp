@@ -17,6 +17,7 @@ struct UnigramModel {
   std::vector<double> probabilities;
   std::vector<std::vector<TokenId>> chunks;
   std::vector<int64_t> firsts;
+  int64_t give_up_in_chunk = -1;
 
   ComputeChunk model() {
     return [this](std::span<const TokenId> tokens, int64_t first, const OnLogits& on_logits) {
@@ -24,7 +25,11 @@ struct UnigramModel {
       firsts.push_back(first);
       std::vector<float> logits;
       for (const double p : probabilities) logits.push_back(static_cast<float>(std::log(p) - 40.0));
-      for (int64_t i = first; i < std::ssize(tokens); ++i) on_logits(i, logits);
+      for (int64_t i = first; i < std::ssize(tokens); ++i) {
+        if (give_up_in_chunk == std::ssize(chunks) - 1 && i > first) return false;
+        on_logits(i, logits);
+      }
+      return true;
     };
   }
 };
@@ -75,6 +80,11 @@ TEST(Perplexity, StopsAtTheLimitAndWhenAsked) {
                               }});
   EXPECT_EQ(result.chunks, 5);
   EXPECT_EQ(total, 12);
+  UnigramModel impatient = {{0.5, 0.5}};
+  impatient.give_up_in_chunk = 2;
+  const auto whole_chunks = perplexity(impatient.model(), tokens, {.context = 8});
+  EXPECT_EQ(whole_chunks.chunks, 2);
+  EXPECT_EQ(whole_chunks.tokens, 6);
 }
 
 TEST(Perplexity, LogSoftmaxIsExactWhereFloatWouldOverflow) {
