@@ -1,6 +1,8 @@
 // `rotor` as a user meets it: results on stdout, one line and exit 1 for bad input, and no LibTorch in it.
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/rotor_file.h"
@@ -55,7 +57,10 @@ TEST_F(RotorCommand, LinksNoLibTorch) {
 TEST_F(RotorCommand, KernelObjectsDefineNoWeakFunctions) {
   // A weak function (W) of an object compiled for a newer processor could be kept for the whole program. Weak
   // data (V) hold no code; sanitizers add some.
-  const CommandResult nm = run_command({"nm", "--defined-only", "-C", ROTOR_AVX2_OBJECTS});
+  std::vector<std::string> command = {"nm", "--defined-only", "-C"};
+  std::istringstream objects(ROTOR_AVX2_OBJECTS);  // separated by colons
+  for (std::string object; std::getline(objects, object, ':');) command.push_back(object);
+  const CommandResult nm = run_command(command);
   ASSERT_EQ(nm.status, 0) << nm.err;
   EXPECT_NE(nm.out.find("kAvx2"), std::string::npos);
   EXPECT_EQ(nm.out.find(" W "), std::string::npos) << nm.out;

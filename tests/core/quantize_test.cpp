@@ -89,7 +89,7 @@ TEST(QuantizeAbsmean, RoundsLikeItsFormula) {
 }
 
 TEST(QuantizeAbsmean, EmptyAndNotFinite) {
-  EXPECT_EQ(quantize_absmean({}, {}).inverse_scale, 1.0F / kQuantizerEpsilon);
+  EXPECT_EQ(quantize_absmean({}, std::span<int8_t>()).inverse_scale, 1.0F / kQuantizerEpsilon);
   std::vector<int8_t> codes(3);
   for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity()}) {
     const std::vector<float> w = {1.0F, bad, 2.0F};

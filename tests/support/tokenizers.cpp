@@ -139,7 +139,7 @@ std::string llama3_tokenizer_json(const std::string& directory) {
 
 void write_model_with(const std::string& path, const RotorAttachments& attachments) {
   const ModelConfig config = small_mlp(Activation::relu, Quantization::none);
-  RotorWriter writer(path, config, attachments);
+  RotorWriter writer(path, config, DenseType::f32, attachments);
   for (const TensorSpec& spec : tensor_table(config)) {
     writer.write_floats(spec.name, std::vector<float>(static_cast<size_t>(num_parameters({spec})), 0.5F));
   }
