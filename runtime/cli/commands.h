@@ -5,6 +5,9 @@ namespace rotor::runtime::cli {
 
 int classify(int argc, char** argv);
 int info(int argc, char** argv);
+int logits(int argc, char** argv);
+int perplexity(int argc, char** argv);
+int run(int argc, char** argv);
 int tokenize(int argc, char** argv);
 int verify(int argc, char** argv);
 

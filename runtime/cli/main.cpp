@@ -6,7 +6,10 @@ int main(int argc, char** argv) {
   using namespace rotor::runtime::cli;
   return rotor::tool::run_commands(
       argc, argv, "rotor", "rotor runs packed ternary neural networks.",
-      {{"classify", "accuracy and speed of a classifier on a data set", classify},
+      {{"run", "go on from a prompt", run},
+       {"classify", "accuracy and speed of a classifier on a data set", classify},
+       {"perplexity", "how well a language model predicts a text", perplexity},
+       {"logits", "logits and hidden states of given tokens, as safetensors", logits},
        {"tokenize", "text to token ids, and back", tokenize},
        {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});

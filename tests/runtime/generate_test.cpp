@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/attachments.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::runtime {
@@ -22,7 +23,11 @@ class ByteTokenizer final : public text::Tokenizer {
   static constexpr TokenId kHel = 257;
   static constexpr TokenId kSpaceStop = 258;
 
+  std::string kind() const override { return "bytes"; }
   int64_t vocab_size() const override { return 259; }
+  std::optional<TokenId> bos() const override { return std::nullopt; }
+  std::optional<TokenId> eos() const override { return kEnd; }
+  RotorAttachments attachments() const override { return {}; }
   std::vector<TokenId> encode(std::string_view text, text::SpecialTokens) const override {
     std::vector<TokenId> ids;
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));

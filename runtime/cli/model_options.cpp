@@ -1,0 +1,91 @@
+// Reading of the common flags.
+#include "runtime/cli/model_options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "rotor/core/error.h"
+#include "rotor/tool/progress.h"
+
+namespace rotor::runtime::cli {
+
+void add_model_options(cxxopts::Options& options, const std::string& default_kv) {
+  options.add_options()("model", ".rotor file", cxxopts::value<std::string>())(
+      "t,threads", "threads (default: all cores)", cxxopts::value<int64_t>())(
+      "backend", "backend to run on (default: the first that runs here)", cxxopts::value<std::string>())(
+      "kv", "keys and values in f32, f16 or q8 (int8)",
+      cxxopts::value<std::string>()->default_value(default_kv))(
+      "activations", "int8, or float: inputs of ternary layers unquantized, slow, for comparisons",
+      cxxopts::value<std::string>()->default_value("int8"))(
+      "b,batch-size", "tokens of a prompt computed at once", cxxopts::value<int64_t>()->default_value("128"))(
+      "check", "verify the whole file first");
+}
+
+ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
+  ModelOptions options;
+  options.path = parsed["model"].as<std::string>();
+  if (parsed.count("threads") != 0) {
+    options.model.threads = parsed["threads"].as<int64_t>();
+    if (options.model.threads < 1 || options.model.threads > 1024) {
+      fail("--threads: expected 1 to 1024, found ", options.model.threads);
+    }
+  }
+  if (parsed.count("backend") != 0) options.model.backend = parsed["backend"].as<std::string>();
+  const auto activations = parsed["activations"].as<std::string>();
+  if (activations != "int8" && activations != "float") {
+    fail("--activations: expected int8 or float, found \"", activations, "\"");
+  }
+  options.model.float_activations = activations == "float";
+  options.model.check = parsed.count("check") != 0;
+  const auto kv = parsed["kv"].as<std::string>();
+  if (kv != "f32" && kv != "f16" && kv != "q8") fail("--kv: expected f32, f16 or q8, found \"", kv, "\"");
+  options.session.kv = dense_type_from_name(kv);
+  options.session.batch = parsed["batch-size"].as<int64_t>();
+  if (options.session.batch < 1 || options.session.batch > 65536) {
+    fail("--batch-size: expected 1 to 65536, found ", options.session.batch);
+  }
+  return options;
+}
+
+void say_backend(const LanguageModel& model) {
+  const Backend& backend = model.backend();
+  std::fprintf(stderr, "backend %s, kernels %s, %s\n", backend.name().c_str(), backend.kernels().c_str(),
+               tool::count_text(backend.threads(), "thread").c_str());
+}
+
+const text::Tokenizer& need_tokenizer(const LanguageModel& model, const std::string& instead) {
+  if (model.tokenizer() == nullptr) fail(model.file().path(), ": the file holds no tokenizer: ", instead);
+  return *model.tokenizer();
+}
+
+std::string read_text_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text;
+  if (file) text.assign(std::istreambuf_iterator<char>(file), {});
+  if (!file || file.bad()) fail(path, ": cannot read the file");
+  return text;
+}
+
+std::vector<text::TokenId> parse_token_ids(const std::string& flag, const std::string& text,
+                                           int64_t vocab_size) {
+  constexpr const char* kSeparators = " ,\t\r\n";
+  std::vector<text::TokenId> ids;
+  for (size_t at = text.find_first_not_of(kSeparators); at != std::string::npos;) {
+    const size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
+    text::TokenId id = 0;
+    const auto [rest, error] = std::from_chars(text.data() + at, text.data() + end, id);
+    if (error != std::errc() || rest != text.data() + end || id < 0 || id >= vocab_size) {
+      fail(flag, ": expected token ids from 0 to ", vocab_size - 1, ", found \"", text.substr(at, end - at),
+           "\"");
+    }
+    ids.push_back(id);
+    at = text.find_first_not_of(kSeparators, end);
+  }
+  if (ids.empty()) fail(flag, ": expected at least one token id, found none");
+  return ids;
+}
+
+}  // namespace rotor::runtime::cli

@@ -1,0 +1,96 @@
+// rotor perplexity: how well a language model predicts a text.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/json.h"
+#include "rotor/tool/interrupt.h"
+#include "rotor/tool/progress.h"
+#include "runtime/cli/commands.h"
+#include "runtime/cli/model_options.h"
+
+namespace rotor::runtime::cli {
+namespace {
+
+constexpr int64_t kDefaultContext = 512;
+
+constexpr const char* kExamples =
+    "  rotor perplexity model.rotor --file wiki.test.raw\n"
+    "  rotor perplexity model.rotor --file wiki.test.raw --chunks 20 -c 256 --json\n";
+
+std::string figure(const PerplexityResult& result) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.4f +/- %.5f", result.perplexity(), result.std_error());
+  return text.data();
+}
+
+}  // namespace
+
+int perplexity(int argc, char** argv) {
+  cxxopts::Options options(
+      "rotor perplexity",
+      "Perplexity of a text by the protocol of llama.cpp's llama-perplexity: the second half of\n"
+      "each chunk of the context's size is scored.");
+  add_model_options(options, "f16");
+  options.add_options()("f,file", "the text", cxxopts::value<std::string>())(
+      "c,ctx-size", "tokens of a chunk (default: 512, or the model's context if that is shorter)",
+      cxxopts::value<int64_t>())("chunks", "only the first N chunks; -1: all",
+                                 cxxopts::value<int64_t>()->default_value("-1"))("json", "print JSON");
+  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  if (!parsed) return 0;
+  if (parsed->count("file") == 0) throw tool::UsageError("expected --file; see rotor perplexity --help");
+  ModelOptions model_options = read_model_options(*parsed);
+
+  const LanguageModel model(model_options.path, model_options.model);
+  PerplexityOptions run;
+  run.context = parsed->count("ctx-size") != 0
+                    ? (*parsed)["ctx-size"].as<int64_t>()
+                    : std::min(kDefaultContext, model.config().max_position_embeddings);
+  run.max_chunks = (*parsed)["chunks"].as<int64_t>();
+  run.bos = model.bos();
+  const auto& tokenizer = need_tokenizer(model, "a text cannot be scored");
+  std::vector<text::TokenId> tokens =
+      tokenizer.encode(read_text_file((*parsed)["file"].as<std::string>()), text::SpecialTokens::as_text);
+  if (run.bos) tokens.insert(tokens.begin(), *run.bos);
+  model_options.session.context = run.context;
+  Session session = model.make_session(model_options.session);
+  tool::catch_interrupts();
+  say_backend(model);
+
+  std::optional<tool::Progress> progress;
+  const int64_t chunks_there = static_cast<int64_t>(tokens.size()) / run.context;
+  progress.emplace("perplexity", run.max_chunks > 0 ? std::min(run.max_chunks, chunks_there) : chunks_there);
+  run.on_chunk = [&](const PerplexityResult& so_far, int64_t total) {
+    progress->update(so_far.chunks,
+                     cat("chunk ", so_far.chunks, "/", total, ", ", figure(so_far), ", ",
+                         tool::duration_text(progress->remaining_seconds(so_far.chunks)), " left"));
+    return !tool::interrupted();
+  };
+  const std::function<bool()> keep_going = [] { return !tool::interrupted(); };
+  const PerplexityResult result =
+      runtime::perplexity(chunks_of(session, model_options.session.batch, keep_going), tokens, run);
+  model.file().check_intact();
+  progress->finish(cat(tool::count_text(result.chunks, "chunk"), " of ", run.context, " tokens in ",
+                       tool::duration_text(progress->elapsed_seconds())));
+  if (result.chunks == 0) return tool::kInterruptedStatus;
+
+  if (parsed->count("json") != 0) {
+    const Json json = {{"perplexity", result.perplexity()},
+                       {"std_error", result.std_error()},
+                       {"nll", result.nll()},
+                       {"tokens", result.tokens},
+                       {"chunks", result.chunks},
+                       {"context", run.context},
+                       {"backend", model.backend().name()},
+                       {"kernels", model.backend().kernels()},
+                       {"threads", model.backend().threads()}};
+    std::printf("%s\n", dump_json(json, 2).c_str());
+  } else {
+    std::printf("perplexity %s (%lld tokens scored)\n", figure(result).c_str(),
+                static_cast<long long>(result.tokens));
+  }
+  return tool::interrupted() ? tool::kInterruptedStatus : 0;
+}
+
+}  // namespace rotor::runtime::cli

@@ -1,0 +1,78 @@
+// Where a file's metadata, its config and its tokenizer meet, and what a session looks like to the loops.
+#include "runtime/engine/language_model.h"
+
+#include <algorithm>
+
+#include "rotor/core/error.h"
+
+namespace rotor::runtime {
+namespace {
+
+RotorFile open_file(const std::string& path, bool check) {
+  RotorFile file(path);
+  if (check) file.check();
+  return file;
+}
+
+}  // namespace
+
+LanguageModel::LanguageModel(const std::string& path, const LanguageModelOptions& options)
+    : file_(open_file(path, options.check)),
+      backend_(make_backend(options.backend, options.threads)),
+      transformer_(file_, options.float_activations),
+      tokenizer_(text::tokenizer_of(file_)) {
+  const int64_t vocab_size = config().vocab_size;
+  if (tokenizer_ != nullptr && tokenizer_->vocab_size() > vocab_size) {
+    fail(path, ": tokenizer: expected at most ", vocab_size, " tokens (vocab_size of the model), found ",
+         tokenizer_->vocab_size());
+  }
+  const TextMetadata text = file_.text();
+  const auto is_token = [&](int64_t id) { return id >= 0 && id < vocab_size; };
+  if (tokenizer_ != nullptr) {
+    bos_ = tokenizer_->bos();
+  } else if (config().bos_token_id && is_token(*config().bos_token_id)) {
+    bos_ = static_cast<text::TokenId>(*config().bos_token_id);
+  }
+  stop_tokens_ = text.stop_tokens;
+  for (const int64_t id : config().eos_token_ids) stop_tokens_.push_back(static_cast<text::TokenId>(id));
+  if (tokenizer_ != nullptr && tokenizer_->eos()) stop_tokens_.push_back(*tokenizer_->eos());
+  std::erase_if(stop_tokens_, [&](text::TokenId id) { return !is_token(id); });
+  std::ranges::sort(stop_tokens_);
+  stop_tokens_.erase(std::ranges::unique(stop_tokens_).begin(), stop_tokens_.end());
+}
+
+int64_t LanguageModel::vocab_size() const {
+  return tokenizer_ != nullptr ? tokenizer_->vocab_size() : config().vocab_size;
+}
+
+Session LanguageModel::make_session(const SessionOptions& options) const {
+  return {transformer_, *backend_, options};
+}
+
+TokenFeed feed_of(Session& session) {
+  return {.feed = [&session](std::span<const text::TokenId> tokens) { return session.feed(tokens); },
+          .room = session.context() - session.position()};
+}
+
+ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going) {
+  return [&session, batch, &keep_going](std::span<const text::TokenId> tokens, int64_t first,
+                                        const OnLogits& on_logits) {
+    session.rewind(0);
+    const auto size = static_cast<int64_t>(tokens.size());
+    for (int64_t done = 0; done < size;) {
+      if (!keep_going()) return false;
+      const int64_t end = done < first ? std::min(first, done + batch) : std::min(size, done + batch);
+      const auto part = tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(end - done));
+      if (done < first) {
+        session.feed(part);
+      } else {
+        session.feed_all(
+            part, [&](int64_t index, std::span<const float> logits) { on_logits(done + index, logits); });
+      }
+      done = end;
+    }
+    return true;
+  };
+}
+
+}  // namespace rotor::runtime
