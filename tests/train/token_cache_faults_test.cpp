@@ -116,7 +116,8 @@ TEST(TokenCacheFaults, TheFirstBadPlaceIsReportedAndNothingIsLeft) {
   fs::create_directory(dir.file("c"));
   write_bytes(dir.file("c/a.jsonl"), lines);
   fs::create_symlink("a.jsonl", dir.file("c/b.jsonl"));
-  const TextDataConfig config = small_text_config(dir, "c", "jsonl");
+  TextDataConfig config = small_text_config(dir, "c", "jsonl");
+  config.shard_tokens = 100;  // some are complete by then
   for (const int64_t threads : {1, 2, 8}) {
     const ByteTokenizer tokenizer;
     expect_error(
@@ -126,6 +127,21 @@ TEST(TokenCacheFaults, TheFirstBadPlaceIsReportedAndNothingIsLeft) {
         {"a.jsonl:100: ", "expected a string"});
     EXPECT_TRUE(files_in(config.cache_dir).empty());
   }
+}
+
+TEST(TokenCacheFaults, ABadPieceIsReportedBeforeAFileThatCannotBeRead) {
+  const TempDir dir;
+  fs::create_directory(dir.file("c"));
+  write_bytes(dir.file("c/a.txt"), "some words \xFF and some more words");
+  write_bytes(dir.file("c/b.txt"), "text");
+  ByteTokenizer tokenizer;
+  // The first call looks for a cut in a.txt, before any of it is tokenized.
+  tokenizer.before_encode = [&](int64_t) { fs::remove(dir.file("c/b.txt")); };
+  expect_error(
+      [&] {
+        open_token_cache(small_text_config(dir, "c"), {&tokenizer, "hash", {}, {}}, 8, 16);
+      },
+      {"a.txt: byte 11 ", "UTF-8"});
 }
 
 TEST(TokenCacheFaults, AFullDiskIsAnErrorAndFreesWhatItTook) {

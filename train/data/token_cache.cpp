@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "rotor/tool/interrupt.h"
+#include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
 #include "train/data/mix_seed.h"
 #include "train/data/text_cut.h"
@@ -274,7 +275,8 @@ TokenCache open_token_cache(const TextDataConfig& config, const CorpusTokenizer&
   }
   if (!cache) {
     if (!reason.empty()) {
-      std::fprintf(stderr, "%s: tokenizing again: %s\n", config.cache_dir.c_str(), reason.c_str());
+      std::fprintf(stderr, "%s: tokenizing again: %s\n", config.cache_dir.c_str(),
+                   tool::printable(reason).c_str());
     }
     build_tokens(config, tokenizer, threads, piece_bytes, files, validation_files, key);
     const auto manifest = read_manifest(config.cache_dir, key, config.shard_tokens, reason);
