@@ -67,7 +67,7 @@ TEST_F(ConfigTest, ResolvedConfigIsAConfig) {
   const TrainConfig back = load(yaml);
   EXPECT_EQ(to_yaml(back), yaml);
   EXPECT_EQ(back.steps, 77);
-  EXPECT_EQ(back.data.mean, 0.1);
+  EXPECT_EQ(back.images.mean, 0.1);
   EXPECT_EQ(back.model.mlp.class_names[1], "b: c");
   EXPECT_EQ(back.optimizer.betas, (std::vector<double>{0.8, 0.95}));
 }
@@ -131,7 +131,7 @@ TEST_F(ConfigTest, Overrides) {
   EXPECT_EQ(load(kGood, {"train.epochs=9"}).epochs, 9);
   EXPECT_EQ(load(kGood, {"log.every=5"}).log_every, 5);
   EXPECT_EQ(load(kGood, {"model.layer_sizes=[784,64,10]"}).model.mlp.layer_sizes[1], 64);
-  EXPECT_EQ(load(kGood, {"data.path=/a=b"}).data.path, "/a=b");
+  EXPECT_EQ(load(kGood, {"data.path=/a=b"}).images.path, "/a=b");
   expect_bad(kGood, {"--set train.epochs=x", "train.epochs"}, {"train.epochs=x"});
   expect_bad(kGood, {"--set train.epoch=1", "unknown key", "\"epochs\""}, {"train.epoch=1"});
   expect_bad(kGood, {"--set train", "KEY.PATH=VALUE"}, {"train"});
@@ -140,16 +140,19 @@ TEST_F(ConfigTest, Overrides) {
   expect_bad(kGood, {"--set train.epochs=[", "bad YAML"}, {"train.epochs=["});
 }
 
-TEST_F(ConfigTest, ResumeKeyIgnoresWhatDoesNotChangeTheResult) {
-  const std::string key = resume_key(load(kGood));
+TEST_F(ConfigTest, ResumeDifferencesAreWhatChangesTheResult) {
+  const TrainConfig saved = load(kGood);
   for (const char* same :
        {"output_dir=elsewhere", "threads=3", "data.path=/other", "log.every=7", "train.keep_checkpoints=9"}) {
-    EXPECT_EQ(resume_key(load(kGood, {same})), key) << same;
+    EXPECT_EQ(resume_differences(saved, load(kGood, {same})), "") << same;
   }
   for (const char* other :
        {"seed=2", "train.epochs=4", "train.learning_rate=1e-3", "model.dropout=0.5", "device=cuda"}) {
-    EXPECT_NE(resume_key(load(kGood, {other})), key) << other;
+    const std::string key = std::string(other).substr(0, std::string(other).find('='));
+    EXPECT_TRUE(resume_differences(saved, load(kGood, {other})).starts_with(key + ": was ")) << other;
   }
+  EXPECT_EQ(resume_differences(saved, load(kGood, {"seed=2", "train.epochs=4"})),
+            "seed: was 1, is 2\ntrain.epochs: was 3, is 4");
 }
 
 TEST(CommittedConfigs, AllLoad) {

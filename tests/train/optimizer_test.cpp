@@ -38,6 +38,24 @@ TEST(LearningRate, WarmsUpAndDecays) {
   EXPECT_DOUBLE_EQ(learning_rate_at(config, 109, 110), 0.55);
 }
 
+TEST(Schedule, TwoStagesHaveTwoPeaksAndDecayWeightsInTheFirst) {
+  OptimizerConfig config;
+  config.schedule = ScheduleKind::two_stage;
+  config.learning_rate = 1.5;
+  config.second_learning_rate = 1.0;
+  config.weight_decay = 0.1;
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 0, 100), 1.5);
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 40, 100), 1.5 * 0.6);
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 50, 100), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 90, 100), 0.1);
+  config.second_learning_rate = 0;  // two thirds of the first
+  EXPECT_DOUBLE_EQ(learning_rate_at(config, 50, 100), 0.5);
+  EXPECT_DOUBLE_EQ(weight_decay_at(config, 49, 100), 0.1);
+  EXPECT_DOUBLE_EQ(weight_decay_at(config, 50, 100), 0.0);
+  config.schedule = ScheduleKind::cosine;
+  EXPECT_DOUBLE_EQ(weight_decay_at(config, 50, 100), 0.1);
+}
+
 TEST(Optimizer, DecaysMatricesOnly) {
   for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd}) {
     TernaryMlp model(test::small_mlp());

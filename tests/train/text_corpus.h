@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/attachments.h"
 #include "rotor/text/tokenizer.h"
 #include "tests/support/temp_dir.h"
 #include "train/data/text_config.h"
@@ -27,7 +29,11 @@ class ByteTokenizer final : public text::Tokenizer {
   explicit ByteTokenizer(std::string prefix = "", int64_t vocab_size = 258)
       : prefix_(std::move(prefix)), vocab_size_(vocab_size) {}
 
+  std::string kind() const override { return "bytes"; }
   int64_t vocab_size() const override { return vocab_size_; }
+  std::optional<text::TokenId> bos() const override { return std::nullopt; }
+  std::optional<text::TokenId> eos() const override { return std::nullopt; }
+  RotorAttachments attachments() const override { return {}; }
   std::vector<text::TokenId> encode(std::string_view text, text::SpecialTokens) const override {
     const int64_t call = calls++;
     if (before_encode) before_encode(call);

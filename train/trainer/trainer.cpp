@@ -59,6 +59,9 @@ Trainer::Trainer(TrainConfig config, StartMode start)
   start_from(start);
   write_file(directory_.file("config.yaml"), to_yaml(config_));
   metrics_.emplace(directory_, config_.tensorboard, step_ > 0 ? std::optional(step_) : std::nullopt);
+  // So that a resumed run counts changes from where the unbroken one does, if that was the step of a line.
+  const bool logged_here = config_.telemetry_every > 0 && step_ > 0 && step_ % config_.telemetry_every == 0;
+  if (logged_here) metrics_->prime_telemetry(task_->module());
 }
 
 void Trainer::start_from(StartMode start) {

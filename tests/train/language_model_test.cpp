@@ -1,0 +1,200 @@
+// A language model from text to a packed model: training, checkpoints, resume, and the seams on the way.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "export/convert.h"
+#include "rotor/formats/json.h"
+#include "rotor/text/tokenizer.h"
+#include "tests/seam/language_seam.h"
+#include "tests/support/random.h"
+#include "tests/support/temp_dir.h"
+#include "train/trainer/trainer.h"
+
+namespace rotor::train {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_error;
+using test::TempDir;
+
+/// Sentences that a small model can learn.
+std::string little_text(size_t sentences) {
+  const std::vector<std::string> who = {"the cat", "the dog", "a bird", "the child"};
+  const std::vector<std::string> what = {"sees", "finds", "wants", "hears"};
+  test::Random random(5);
+  std::string text;
+  const auto pick = [&](const auto& words) { return words[static_cast<size_t>(random.integer(0, 3))]; };
+  for (size_t i = 0; i < sentences; ++i) text += pick(who) + " " + pick(what) + " " + pick(who) + ".\n";
+  return text;
+}
+
+class LanguageModelTest : public ::testing::Test {
+ protected:
+  void SetUp() override { test::write_bytes(data_, little_text(600)); }
+
+  TrainConfig config(const std::string& run, const std::vector<std::string>& overrides = {}) const {
+    const std::string text =
+        "output_dir: " + dir_.file(run) +
+        "\nthreads: 1\n"
+        "model: {type: bitnet, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2,\n"
+        "        num_attention_heads: 4, num_key_value_heads: 2, rope_theta: 10000}\n"
+        "tokenizer: {type: sentencepiece, model_type: char, byte_fallback: false}\n"
+        "data: {type: text, path: " +
+        data_ +
+        ", block_size: 32}\n"
+        "train: {steps: 60, batch_size: 8, learning_rate: 1.0e-2, schedule: two_stage, warmup_steps: 5,\n"
+        "        weight_decay: 0.1}\n"
+        "eval: {every: 20}\n"
+        "log: {every: 5, telemetry_every: 10}\n"
+        "sample: {prompt: the, tokens: 12}\n";
+    test::write_bytes(dir_.file(run + ".yaml"), text);
+    return load_train_config(dir_.file(run + ".yaml"), overrides);
+  }
+  std::string weights(const std::string& run) const {
+    return test::read_bytes(dir_.file(run + "/checkpoint/model.safetensors"));
+  }
+  std::vector<Json> metrics(const std::string& run) const {
+    std::ifstream in(dir_.file(run + "/metrics.jsonl"));
+    std::vector<Json> lines;
+    for (std::string line; std::getline(in, line);) {
+      lines.push_back(parse_json(line, "metrics.jsonl"));
+      for (const char* key : {"tokens_per_second", "memory_bytes"}) lines.back().erase(key);
+    }
+    return lines;
+  }
+
+  TempDir dir_;
+  std::string data_ = dir_.file("text.txt");
+};
+
+TEST_F(LanguageModelTest, LearnsAndWritesWhatItPromises) {
+  Trainer trainer(config("run"), StartMode::fresh);
+  EXPECT_TRUE(trainer.run());
+  // Guessing among 20 characters has a loss of 3.0.
+  EXPECT_LT(trainer.last_evaluation().loss, 1.6);
+  EXPECT_GT(trainer.last_evaluation().accuracy(), 0.4);
+  for (const char* file : {"config.json", "model.safetensors", "tokenizer.model", "optimizer.safetensors"}) {
+    EXPECT_TRUE(fs::exists(dir_.file("run/checkpoint") + "/" + file)) << file;
+  }
+  size_t samples = 0;
+  size_t telemetry = 0;
+  for (const Json& line : metrics("run")) {
+    if (line.contains("sample")) {
+      EXPECT_TRUE(line["sample"].get<std::string>().starts_with("the"));
+      ++samples;
+    }
+    if (line.contains("telemetry")) ++telemetry;
+  }
+  EXPECT_EQ(samples, 3U);
+  EXPECT_EQ(telemetry, 6U);
+  EXPECT_FALSE(fs::is_empty(dir_.file("run/tensorboard")));
+  EXPECT_NO_THROW(load_train_config(dir_.file("run/config.yaml"), {}));
+}
+
+TEST_F(LanguageModelTest, ResumedRunEndsAsAnUnbrokenOne) {
+  Trainer(config("whole"), StartMode::fresh).run();
+  // A run that is broken off after an evaluation: its last checkpoint is that of step 40.
+  Trainer(config("broken"), StartMode::fresh).run();
+  fs::remove(dir_.file("broken/checkpoint"));
+  fs::create_directory_symlink("checkpoints/step-40", dir_.file("broken/checkpoint"));
+  Trainer resumed(config("broken"), StartMode::resume);
+  EXPECT_TRUE(resumed.run());
+  EXPECT_EQ(weights("broken"), weights("whole"));
+  EXPECT_EQ(metrics("broken"), metrics("whole"));
+}
+
+TEST_F(LanguageModelTest, ResumeNamesTheKeysThatDiffer) {
+  Trainer(config("run", {"train.steps=20"}), StartMode::fresh).run();
+  expect_error(
+      [&] {
+        Trainer(config("run", {"train.steps=20", "train.batch_size=4", "model.hidden_act=relu"}),
+                StartMode::resume);
+      },
+      {"another config", "model.hidden_act: was relu2, is relu", "train.batch_size: was 8, is 4"});
+  EXPECT_NO_THROW(Trainer(config("run", {"train.steps=20", "log.every=3", "threads=2"}), StartMode::resume));
+}
+
+// Parts of a batch add up to the same gradients but for the order of sums; int8 rounding makes what follows
+// chaotic, so the float twin is compared.
+TEST_F(LanguageModelTest, AccumulationComputesTheSameStep) {
+  const std::vector<std::string> base = {"model.quantization=none", "train.steps=3", "eval.every=3"};
+  Trainer one(config("one", base), StartMode::fresh);
+  one.run();
+  std::vector<std::string> parts = base;
+  parts.emplace_back("train.accumulation=4");
+  Trainer four(config("four", parts), StartMode::fresh);
+  four.run();
+  EXPECT_NEAR(one.last_evaluation().loss, four.last_evaluation().loss, 1e-4);
+}
+
+TEST_F(LanguageModelTest, OtherKindsOfRunsLearn) {
+  const auto loss = [&](const std::vector<std::string>& overrides) {
+    Trainer trainer(config("run", overrides), StartMode::overwrite);
+    trainer.run();
+    return trainer.last_evaluation().loss;
+  };
+  EXPECT_LT(loss({"model.type=llama", "model.quantization=none"}), 1.6);
+  EXPECT_LT(loss({"model.tie_word_embeddings=false", "model.lm_head=ternary"}), 2.0);
+  EXPECT_LT(loss({"train.dtype=bfloat16", "train.activation_checkpointing=true"}), 1.8);
+  EXPECT_LT(loss({"data.window=sequential", "train.schedule=cosine"}), 1.6);
+  EXPECT_LT(loss({"tokenizer.model_type=bpe", "tokenizer.vocab_size=320", "tokenizer.byte_fallback=true"}),
+            4.5);
+}
+
+TEST_F(LanguageModelTest, PackedDocumentsTrain) {
+  std::string lines;
+  for (int i = 0; i < 200; ++i)
+    lines += dump_json({{"body", little_text(static_cast<size_t>(1 + i % 3))}}) + "\n";
+  test::write_bytes(dir_.file("texts.jsonl"), lines);
+  Trainer trainer(
+      config("run", {"data.type=jsonl", "data.text_field=body", "data.path=" + dir_.file("texts.jsonl")}),
+      StartMode::fresh);
+  trainer.run();
+  EXPECT_LT(trainer.last_evaluation().loss, 1.8);
+}
+
+TEST_F(LanguageModelTest, BadInputIsAClearError) {
+  test::write_bytes(dir_.file("empty.txt"), "");
+  expect_error([&] { Trainer(config("a", {"data.path=" + dir_.file("empty.txt")}), StartMode::fresh); },
+               {"empty"});
+  expect_error([&] { Trainer(config("b", {"model.vocab_size=5"}), StartMode::fresh); },
+               {"tokenizer.model", "vocab_size of 5"});
+  test::write_bytes(dir_.file("bad.txt"), "good\xFF" + little_text(10));
+  expect_error([&] { Trainer(config("c", {"data.path=" + dir_.file("bad.txt")}), StartMode::fresh); },
+               {"bad.txt", "UTF-8"});
+  expect_error([&] { config("d", {"train.accumulation=3"}); },
+               {"train.accumulation", "divisor of batch_size"});
+  expect_error([&] { config("e", {"model.max_position_embeddings=16"}); },
+               {"max_position_embeddings", "block_size"});
+  expect_error([&] { config("f", {"model.num_key_value_heads=3"}); }, {"num_key_value_heads", "divisor"});
+}
+
+TEST_F(LanguageModelTest, DivergenceStopsAndKeepsTheLastCheckpoint) {
+  const std::vector<std::string> wild = {
+      "train.learning_rate=1e3", "train.optimizer=sgd",  "train.clip_norm=0",    "train.schedule=constant",
+      "model.quantization=none", "train.weight_decay=0", "train.warmup_steps=0", "train.steps=400"};
+  expect_error([&] { Trainer(config("run", wild), StartMode::fresh).run(); },
+               {"training diverged at step", "learning_rate", "checkpoint"});
+}
+
+// The whole trip: what was trained here, packed, gives the logits that the module gives.
+TEST_F(LanguageModelTest, PackedModelAgreesWithTheModule) {
+  Trainer(config("run"), StartMode::fresh).run();
+  const Checkpoint checkpoint(dir_.file("run/checkpoint"));
+  exporting::export_rotor(checkpoint, dir_.file("m.rotor"), {.head = DenseType::f32}, [](const auto&) {});
+  const auto tokenizer = text::load_tokenizer(dir_.file("m.rotor"));
+  const auto ids = tokenizer->encode(little_text(20), text::SpecialTokens::as_text);
+  for (const char* kernels : {"scalar", ""}) {
+    setenv("ROTOR_KERNELS", kernels, 1);
+    const auto backend = runtime::make_backend();
+    unsetenv("ROTOR_KERNELS");
+    const auto report = test::compare_language_seam(checkpoint, dir_.file("m.rotor"), *backend, ids, 32);
+    EXPECT_TRUE(test::acceptable(report)) << test::describe(report);
+    EXPECT_EQ(report.as_trained.tokens, static_cast<int64_t>(ids.size()) - 1);
+  }
+}
+
+}  // namespace
+}  // namespace rotor::train
