@@ -22,8 +22,9 @@ class Metrics {
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
   /// One line {"step", "telemetry": {...}} on the module's ternary layers, if it has any.
   void telemetry(int64_t step, const torch::nn::Module& module);
-  /// Remembers the module's codes as those of the last line, for a run that goes on from there.
-  void prime_telemetry(const torch::nn::Module& module) { telemetry_.observe(ternary_latents(module)); }
+  /// What the next line of telemetry compares with, to and from a checkpoint.
+  void save_telemetry(const std::string& path) const { telemetry_.save(path); }
+  void load_telemetry(const std::string& path) { telemetry_.load(path); }
   /// One line {"step", "sample"}.
   void sample(int64_t step, const std::string& text);
 

@@ -11,6 +11,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/quantize.h"
+#include "rotor/formats/safetensors.h"
 #include "train/models/ternary_linear.h"
 
 namespace rotor::train {
@@ -69,6 +70,24 @@ LayerTelemetry observe_layer(const std::string& name, const torch::Tensor& tenso
 }
 
 }  // namespace
+
+void TernaryTelemetry::save(const std::string& path) const {
+  std::vector<TensorDeclaration> declarations;
+  for (const auto& [name, codes] : codes_) {
+    declarations.push_back({name, DType::i8, {static_cast<int64_t>(codes.size())}});
+  }
+  SafetensorsWriter writer(path, {}, declarations);
+  for (const auto& [name, codes] : codes_) {
+    writer.write({reinterpret_cast<const uint8_t*>(codes.data()), codes.size()});
+  }
+  writer.commit();
+}
+
+void TernaryTelemetry::load(const std::string& path) {
+  codes_.clear();
+  const SafetensorsFile file(path);
+  for (const TensorInfo& tensor : file.tensors()) codes_[tensor.name] = file.read<int8_t>(tensor.name);
+}
 
 std::vector<LayerTelemetry> TernaryTelemetry::observe(const Latents& latents) {
   std::vector<std::vector<int8_t>*> codes;  // found here, since a map must not grow in several threads

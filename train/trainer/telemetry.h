@@ -52,6 +52,12 @@ class TernaryTelemetry {
   /// weight. Throws Error naming the layer if a weight is not finite.
   std::vector<LayerTelemetry> observe(const Latents& latents);
 
+  /// The remembered codes as a safetensors file (I8, by the names of the latents), so that a resumed run
+  /// counts the changes that an unbroken one does. load() forgets what was remembered; it throws Error for a
+  /// bad file.
+  void save(const std::string& path) const;
+  void load(const std::string& path);
+
  private:
   std::map<std::string, std::vector<int8_t>> codes_;
 };

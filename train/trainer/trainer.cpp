@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -23,6 +24,7 @@ namespace {
 
 constexpr const char* kStateFile = "trainer.json";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kTelemetryFile = "telemetry.safetensors";
 
 /// Bytes of memory that this process has in use.
 double resident_bytes() {
@@ -59,9 +61,12 @@ Trainer::Trainer(TrainConfig config, StartMode start)
   start_from(start);
   write_file(directory_.file("config.yaml"), to_yaml(config_));
   metrics_.emplace(directory_, config_.tensorboard, step_ > 0 ? std::optional(step_) : std::nullopt);
-  // So that a resumed run counts changes from where the unbroken one does, if that was the step of a line.
-  const bool logged_here = config_.telemetry_every > 0 && step_ > 0 && step_ % config_.telemetry_every == 0;
-  if (logged_here) metrics_->prime_telemetry(task_->module());
+  if (step_ > 0 && config_.telemetry_every > 0) {
+    if (const std::string path = *directory_.last_checkpoint() + "/" + kTelemetryFile;
+        std::filesystem::exists(path)) {
+      metrics_->load_telemetry(path);
+    }
+  }
 }
 
 void Trainer::start_from(StartMode start) {
@@ -75,6 +80,7 @@ void Trainer::save_checkpoint(bool is_best) {
     task_->save(directory);
     save_optimizer(*optimizer_, config_.optimizer.kind, task_->module(), step_,
                    directory + "/" + kOptimizerFile);
+    if (config_.telemetry_every > 0) metrics_->save_telemetry(directory + "/" + kTelemetryFile);
     Json state = {{"step", step_},        {"loss", totals_.loss},           {"correct", totals_.correct},
                   {"seen", totals_.seen}, {"data", task_->data_checksum()}, {"config", to_yaml(config_)}};
     if (best_step_) {
