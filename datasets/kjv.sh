@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -*) echo "kjv.sh: unknown option $1; see datasets/kjv.sh --help" >&2; exit 2 ;;
 esac
 target=${1:-data/kjv/kjv.txt}
 command -v bible > /dev/null || {

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
   -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -*) echo "shakespeare.sh: unknown option $1; see datasets/shakespeare.sh --help" >&2; exit 2 ;;
 esac
 target=${1:-data/tinyshakespeare/input.txt}
 shared=${ROTOR_SHARED:-../shared}/data/tinyshakespeare/input.txt

@@ -58,6 +58,9 @@ RotorAttachments text_attachments(const Checkpoint& checkpoint) {
     }
     attachments = tokenizer->attachments();
   }
+  // The model's config decides what texts begin with: a tokenizer may know a token that the model was not
+  // trained on.
+  attachments.metadata.erase(rotor_key::kBosToken);
   if (t.bos_token_id) attachments.set_bos_token(static_cast<int32_t>(*t.bos_token_id));
   if (!t.eos_token_ids.empty()) attachments.set_stop_tokens({t.eos_token_ids.begin(), t.eos_token_ids.end()});
   if (const auto chat_template = read_chat_template(checkpoint.directory())) {

@@ -30,7 +30,9 @@ libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 binutils|no|tests look at symbols with nm|binutils|command nm
 curl|no|downloads of data sets|curl|command curl
-dataset-fashion-mnist|no|Fashion-MNIST, the quick start's images|(Debian only; datasets/README.md says what else works)|file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
+bible-kjv|no|prints the King James Version, the quick start's text|(Debian only; any text does: data.path)|command bible
+bible-kjv-text|no|the text itself|(Debian only)|file /usr/lib/bible.data
+dataset-fashion-mnist|no|Fashion-MNIST, the classifier's images|(Debian only; datasets/README.md says what else works)|file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 LIST
 }
 

@@ -67,6 +67,18 @@ for kernels in scalar ""; do
   awk -v a="$accuracy" 'BEGIN { exit !(a >= 0.85) }' || { echo "test.sh: expected at least 0.85" >&2; exit 1; }
 done
 
+step "A language model, from prose to text"
+datasets/kjv.sh "$work/kjv.txt"
+build/release/bin/rotor-train fit configs/quickstart.yaml --set output_dir="$work/lm" --set data.path="$work/kjv.txt" \
+  --set train.steps=60 --set eval.every=60 --set eval.windows=50
+build/release/bin/rotor-train plot "$work/lm" --out "$work/lm/plot.html"
+build/release/bin/rotor-export "$work/lm/checkpoint" "$work/lm.rotor"
+build/release/bin/rotor verify "$work/lm.rotor"
+build/release/bin/seam-check "$work/lm/checkpoint" "$work/lm.rotor" --text "$work/kjv.txt"
+build/release/bin/rotor run "$work/lm.rotor" -p "And the LORD" -n 50 --echo --seed 1
+head -c 20000 "$work/kjv.txt" > "$work/start.txt"
+build/release/bin/rotor perplexity "$work/lm.rotor" --file "$work/start.txt" --json
+
 step "Micro-benchmarks run"
 build/release/bin/rotor_bench --benchmark_min_time=0.01 > $logs/bench.log 2>&1
 
@@ -74,6 +86,7 @@ step "Runtime alone, as on a machine without LibTorch"
 cmake --preset runtime-only -DROTOR_WERROR=ON > /dev/null
 cmake --build --preset runtime-only
 build/runtime-only/bin/rotor classify "$work/fashion.rotor" --data $fashion --limit 1000
+build/runtime-only/bin/rotor run "$work/lm.rotor" -p "And the LORD" -n 50 --echo --seed 1
 
 step "AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset asan > /dev/null
@@ -83,6 +96,6 @@ run_tests build/asan asan
 step "ThreadSanitizer"
 cmake --preset tsan > /dev/null
 cmake --build --preset tsan --target rotor_tests
-run_tests build/tsan tsan -R '^(ClassifierTest|MappedFile|Kernels)'
+run_tests build/tsan tsan -R '^(ClassifierTest|MappedFile|Kernels|ThreadPool|.*TransformerTest.BatchesAndThreads)'
 
 step "All passed"

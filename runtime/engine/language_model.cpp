@@ -28,11 +28,10 @@ LanguageModel::LanguageModel(const std::string& path, const LanguageModelOptions
   }
   const TextMetadata text = file_.text();
   const auto is_token = [&](int64_t id) { return id >= 0 && id < vocab_size; };
-  if (tokenizer_ != nullptr) {
-    bos_ = tokenizer_->bos();
-  } else if (config().bos_token_id && is_token(*config().bos_token_id)) {
-    bos_ = static_cast<text::TokenId>(*config().bos_token_id);
-  }
+  // Not the tokenizer's: a model begins texts as it was trained to, and may never have seen that token.
+  const std::optional<int64_t> bos =
+      text.bos_token ? std::optional<int64_t>(*text.bos_token) : config().bos_token_id;
+  if (bos && is_token(*bos)) bos_ = static_cast<text::TokenId>(*bos);
   stop_tokens_ = text.stop_tokens;
   for (const int64_t id : config().eos_token_ids) stop_tokens_.push_back(static_cast<text::TokenId>(id));
   if (tokenizer_ != nullptr && tokenizer_->eos()) stop_tokens_.push_back(*tokenizer_->eos());

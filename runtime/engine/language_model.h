@@ -44,7 +44,7 @@ class LanguageModel {
   /// Ids that may be drawn are 0 to this - 1: the tokenizer's, where the model's vocabulary is padded beyond
   /// them.
   int64_t vocab_size() const;
-  /// The token that begins a text, if there is one.
+  /// The token that begins a text, if the model was trained with one.
   std::optional<text::TokenId> bos() const { return bos_; }
   /// The tokens that end a text.
   const std::vector<text::TokenId>& stop_tokens() const { return stop_tokens_; }

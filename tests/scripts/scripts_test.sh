@@ -25,7 +25,7 @@ mkdir "$work/bin"
 for tool in bash awk sed cat env g++; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'ninja-build .* ninja' $work/said"
 check "setup.sh without apt does not name what is there" refused grep -q 'g++ ' "$work/said"
-for tool in cmake ninja ccache git nm curl pkg-config protoc; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+for tool in cmake ninja ccache git nm curl pkg-config protoc bible; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt and nothing missing" env "PATH=$work/bin" scripts/setup.sh
 
 # A mirror that serves something else: refused by its checksum, and nothing stays.
@@ -38,6 +38,9 @@ check "mnist.sh refuses wrong files" bash -c "! datasets/mnist.sh $work/mnist 2>
 check "mnist.sh leaves nothing behind" bash -c "[ -z \"\$(ls $work/mnist 2> /dev/null)\" ]"
 ROTOR_MNIST_MIRROR="file://$work/nowhere"
 check "mnist.sh says that a mirror fails" bash -c "! datasets/mnist.sh $work/mnist 2> $work/said && grep -q 'ROTOR_MNIST_MIRROR' $work/said"
+
+check "shakespeare.sh refuses wrong text" bash -c "echo no > $work/no.txt; ! ROTOR_SHAKESPEARE_URL=file://$work/no.txt datasets/shakespeare.sh $work/s.txt 2> $work/said && grep -q SHA-256 $work/said"
+check "kjv.sh extracts prose" bash -c "datasets/kjv.sh $work/kjv.txt && head -1 $work/kjv.txt | grep -q '^In the beginning'"
 
 echo "$failures failures"
 [ "$failures" -eq 0 ]

@@ -8,6 +8,7 @@
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 #include "train/models/ternary_mlp.h"
+#include "train/models/transformer.h"
 #include "train/trainer/optimizer_state.h"
 #include "train/trainer/schedule.h"
 
@@ -77,9 +78,29 @@ TEST(Optimizer, DecaysMatricesOnly) {
       }
     }
     EXPECT_EQ(parameters, model->parameters().size());
-    set_learning_rate(*optimizer, 0.125);
+    set_learning_rate(*optimizer, config, 0.125);
     for (auto& group : optimizer->param_groups()) EXPECT_EQ(group.options().get_lr(), 0.125);
+    config.learning_rate = 0.5;
+    config.vector_learning_rate = 0.25;  // half as much for vectors and embeddings
+    set_learning_rate(*optimizer, config, 0.125);
+    EXPECT_EQ(optimizer->param_groups()[0].options().get_lr(), 0.125);
+    EXPECT_EQ(optimizer->param_groups()[1].options().get_lr(), 0.0625);
   }
+}
+
+TEST(Optimizer, EmbeddingsAreNotDecayed) {
+  Transformer model(test::small_transformer());
+  OptimizerConfig config;
+  config.weight_decay = 0.5;
+  const auto optimizer = make_optimizer(*model, config);
+  const torch::Tensor* embedding = model->named_parameters().find("model.embed_tokens.weight");
+  for (const torch::Tensor& parameter : optimizer->param_groups()[0].params()) {
+    EXPECT_EQ(parameter.dim(), 2);
+    EXPECT_FALSE(parameter.is_same(*embedding));
+  }
+  set_weight_decay(*optimizer, config.kind, 0.0);
+  EXPECT_EQ(static_cast<torch::optim::AdamWOptions&>(optimizer->param_groups()[0].options()).weight_decay(),
+            0.0);
 }
 
 TEST(OptimizerState, RoundTripGivesTheSameNextStep) {

@@ -28,7 +28,14 @@ void fit_vocabulary(TransformerConfig& model, const text::Tokenizer& tokenizer, 
          " tokens, more than the model's vocab_size of ", model.vocab_size,
          ": leave model.vocab_size out, or choose another tokenizer");
   }
-  if (tokenizer.bos()) model.bos_token_id = *tokenizer.bos();
+}
+
+/// The model begins texts as its training text does: a begin-of-text token that it never saw would only
+/// confuse it.
+void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokenizer, const TextDataset& data) {
+  const auto first = data.windows(0, 1, 1).inputs[0][0].item<int64_t>();
+  model.bos_token_id.reset();
+  if (tokenizer.bos() && first == *tokenizer.bos()) model.bos_token_id = first;
   if (tokenizer.eos() && model.eos_token_ids.empty()) model.eos_token_ids = {*tokenizer.eos()};
 }
 
@@ -39,11 +46,12 @@ LanguageTask::LanguageTask(TrainConfig& config, torch::Device device) : device_(
   tokenizer_file_ = prepare_tokenizer(config);
   tokenizer_ = text::load_tokenizer(tokenizer_file_);
   fit_vocabulary(config.model.transformer, *tokenizer_, tokenizer_file_);
-  config_ = config;
   TextDataConfig data = config.text;
   if (data.cache_dir.empty()) data.cache_dir = config.output_dir + "/tokens";
   corpus_ = open_text_corpus(data, *tokenizer_, text::tokenizer_hash(tokenizer_file_), tokenizer_->bos(),
                              tokenizer_->eos(), config.threads);
+  set_special_tokens(config.model.transformer, *tokenizer_, corpus_->train);
+  config_ = config;
   model_ = Transformer(config.model, transformer_options(config));
   model_->to(device_);
 }

@@ -24,12 +24,13 @@ text::TokenId draw(const torch::Tensor& logits, double temperature, double unifo
 std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
                         int64_t block_size, uint64_t seed, torch::Device device) {
   const torch::NoGradGuard no_grad;
+  const auto bos = model->config().transformer.bos_token_id;
   std::vector<text::TokenId> ids;
-  if (tokenizer.bos()) ids.push_back(*tokenizer.bos());
+  if (bos) ids.push_back(static_cast<text::TokenId>(*bos));
   const auto prompt = tokenizer.encode(config.prompt.empty() && ids.empty() ? "\n" : config.prompt,
                                        text::SpecialTokens::as_text);
   ids.insert(ids.end(), prompt.begin(), prompt.end());
-  const size_t first = tokenizer.bos() ? 1 : 0;
+  const size_t first = bos ? 1 : 0;
   const bool was_training = model->is_training();
   model->eval();
   std::mt19937_64 random(seed);

@@ -12,7 +12,7 @@
 
 namespace rotor::train {
 
-/// Continues config.prompt (or the begin-of-text token, or a new line) by config.tokens tokens, drawn with
+/// Continues config.prompt, behind the model's begin-of-text token if it has one (without either: a new line), by config.tokens tokens, drawn with
 /// config.temperature (0: the likeliest). A pure function of the model and `seed`. The prompt is part of the
 /// result.
 std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
