@@ -29,7 +29,9 @@ TEST(Half, EveryValueIsExactAndComesBack) {
     const float value = f16_to_float(bits);
     if ((bits >> 10 & 31) == 31) {
       EXPECT_EQ(std::isnan(value), (bits & 1023) != 0) << i;
-      if (!std::isnan(value)) EXPECT_EQ(float_to_f16(value), bits);
+      if (!std::isnan(value)) {
+        EXPECT_EQ(float_to_f16(value), bits);
+      }
       continue;
     }
     EXPECT_EQ(static_cast<double>(value), value_of_half(bits)) << i;

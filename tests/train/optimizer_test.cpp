@@ -78,13 +78,8 @@ TEST(Optimizer, DecaysMatricesOnly) {
       }
     }
     EXPECT_EQ(parameters, model->parameters().size());
-    set_learning_rate(*optimizer, config, 0.125);
+    set_learning_rate(*optimizer, 0.125);
     for (auto& group : optimizer->param_groups()) EXPECT_EQ(group.options().get_lr(), 0.125);
-    config.learning_rate = 0.5;
-    config.vector_learning_rate = 0.25;  // half as much for vectors and embeddings
-    set_learning_rate(*optimizer, config, 0.125);
-    EXPECT_EQ(optimizer->param_groups()[0].options().get_lr(), 0.125);
-    EXPECT_EQ(optimizer->param_groups()[1].options().get_lr(), 0.0625);
   }
 }
 

@@ -187,8 +187,6 @@ void read_train(ConfigSection section, TrainConfig& config) {
   optimizer.warmup_steps = section.integer("warmup_steps", optimizer.warmup_steps, 0, kMany);
   optimizer.final_learning_rate =
       section.number("final_learning_rate", optimizer.final_learning_rate, 0.0, 1e3);
-  optimizer.vector_learning_rate =
-      section.number("vector_learning_rate", optimizer.vector_learning_rate, 0.0, 1e3);
   optimizer.second_learning_rate =
       section.number("second_learning_rate", optimizer.second_learning_rate, 0.0, 1e3);
   optimizer.clip_norm = section.number("clip_norm", optimizer.clip_norm, 0.0, kLarge);

@@ -41,8 +41,6 @@ struct OptimizerConfig {
   ScheduleKind schedule = ScheduleKind::cosine;
   int64_t warmup_steps = 0;           ///< linear, from 0
   double final_learning_rate = 0.0;   ///< where linear, cosine and two_stage end
-  double vector_learning_rate = 0.0;  ///< of norms, biases and embeddings, which want less than ternary
-                                      ///< matrices; follows the schedule. 0: as the matrices
   double second_learning_rate = 0.0;  ///< of two_stage: peak of its second half; 0: 2/3 of learning_rate
   double clip_norm = 1.0;             ///< 0: gradients are not clipped
 };

@@ -161,7 +161,6 @@ void write_train(Writer& out, const TrainConfig& config) {
   out.word("schedule", schedule_name(optimizer.schedule));
   out.write("warmup_steps", optimizer.warmup_steps);
   out.write("final_learning_rate", optimizer.final_learning_rate);
-  out.write("vector_learning_rate", optimizer.vector_learning_rate);
   out.write("second_learning_rate", optimizer.second_learning_rate);
   out.write("clip_norm", optimizer.clip_norm);
   out.write("keep_checkpoints", config.keep_checkpoints);

@@ -49,13 +49,8 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
   return nullptr;
 }
 
-void set_learning_rate(torch::optim::Optimizer& optimizer, const OptimizerConfig& config,
-                       double learning_rate) {
-  auto& groups = optimizer.param_groups();
-  groups.front().options().set_lr(learning_rate);
-  const bool has_own = config.vector_learning_rate > 0 && config.learning_rate > 0;
-  const double share = has_own ? config.vector_learning_rate / config.learning_rate : 1.0;
-  for (size_t i = 1; i < groups.size(); ++i) groups[i].options().set_lr(learning_rate * share);
+void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate) {
+  for (auto& group : optimizer.param_groups()) group.options().set_lr(learning_rate);
 }
 
 void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay) {

@@ -14,10 +14,7 @@ namespace rotor::train {
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
                                                         const OptimizerConfig& config);
 
-/// `learning_rate` for the matrices, and in proportion for what has a rate of its own (vector_learning_rate),
-/// in an optimizer that make_optimizer made.
-void set_learning_rate(torch::optim::Optimizer& optimizer, const OptimizerConfig& config,
-                       double learning_rate);
+void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate);
 
 /// Of the matrices, in an optimizer that make_optimizer made.
 void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay);

@@ -136,7 +136,7 @@ std::string Trainer::where_the_last_good_is() const {
 
 void Trainer::train_step() {
   torch::manual_seed(mix_seed(config_.seed, static_cast<uint64_t>(step_)) >> 1);
-  set_learning_rate(*optimizer_, config_.optimizer, learning_rate_at(config_.optimizer, step_, total_steps_));
+  set_learning_rate(*optimizer_, learning_rate_at(config_.optimizer, step_, total_steps_));
   set_weight_decay(*optimizer_, config_.optimizer.kind,
                    weight_decay_at(config_.optimizer, step_, total_steps_));
   optimizer_->zero_grad();
