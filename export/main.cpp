@@ -5,6 +5,7 @@
 #include "export/convert.h"
 #include "rotor/core/error.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/tool/interrupt.h"
 #include "rotor/tool/main.h"
 #include "rotor/tool/options.h"
 #include "rotor/tool/progress.h"
@@ -12,6 +13,8 @@
 namespace {
 
 using rotor::exporting::ExportedTensor;
+
+struct Interrupted {};
 
 constexpr const char* kExamples =
     "  rotor-export runs/quickstart/checkpoint quickstart.rotor   pack a trained model into bit-planes\n"
@@ -93,6 +96,7 @@ int run(int argc, char** argv) {
     source_bytes += tensor.source_bytes;
     bytes += tensor.bytes;
     print_tensor(tensor);
+    if (rotor::tool::interrupted()) throw Interrupted();
   });
   const rotor::TextMetadata text = rotor::RotorFile(destination).text();
   if (!text.tokenizer.empty()) {
@@ -113,5 +117,12 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return rotor::tool::run_guarded("rotor-export", [&] { return run(argc, argv); });
+  rotor::tool::catch_interrupts();
+  return rotor::tool::run_guarded("rotor-export", [&] {
+    try {
+      return run(argc, argv);
+    } catch (const Interrupted&) {  // what was half written is gone by now
+      return rotor::tool::kInterruptedStatus;
+    }
+  });
 }

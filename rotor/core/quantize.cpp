@@ -15,7 +15,8 @@ namespace {
 /// case is free.
 [[noreturn]] void fail_not_finite(std::span<const float> weights) {
   const auto it = std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
-  fail("weight ", it - weights.begin(), " of ", weights.size(), ": expected a finite number, found ", *it);
+  throw NotFiniteError(cat("weight ", it - weights.begin(), " of ", weights.size(),
+                           ": expected a finite number, found ", *it));
 }
 
 }  // namespace

@@ -7,11 +7,19 @@
 #include <cstdint>
 #include <span>
 
+#include "rotor/core/error.h"
+
 namespace rotor {
 
 /// Smallest mean of magnitudes and smallest largest-magnitude that the quantizers divide by (the reference's
 /// clamp).
 inline constexpr float kQuantizerEpsilon = 1e-5F;
+
+/// Thrown for weights that are NaN or infinite: in training a sign of divergence, not of bad input.
+class NotFiniteError : public Error {
+ public:
+  using Error::Error;
+};
 
 /// mean(|w|) in double, in a fixed order (16 interleaved partial sums, added pairwise): equal on every
 /// machine. 0 for no values.
@@ -24,7 +32,8 @@ struct TernaryScale {
 };
 
 /// Absmean quantizer (BitNet b1.58, arXiv 2402.17764, eq. 1-3): codes = clamp(round_half_to_even(w * s), -1,
-/// 1). `codes`: as many as `weights`. Throws Error if a weight is NaN or infinite, naming its position.
+/// 1). `codes`: as many as `weights`. Throws NotFiniteError if a weight is NaN or infinite, naming its
+/// position.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes);
 /// The same, with codes -1.0, 0.0 and +1.0: what training multiplies with.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<float> codes);

@@ -48,6 +48,15 @@ void verify_floats(const RotorFile& file, const TensorInfo& tensor, Faults& faul
   }
 }
 
+void verify_halves(const RotorFile& file, const TensorInfo& tensor, Faults& faults) {
+  const auto bytes = file.container().bytes(tensor);
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2) {
+    if ((bytes[i + 1] & 0x7C) != 0x7C) continue;  // exponent bits all 1: infinite or NaN
+    faults.add(file.path(), ": tensor \"", tensor.name, "\": value ", i / 2, ": expected a finite number");
+    return;
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> RotorFile::verify(size_t limit) const {
@@ -67,6 +76,7 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
   for (const std::string& fault : find_tokenizer_faults(container_, faults.left())) faults.add(fault);
   for (const TensorInfo& tensor : container_.tensors()) {
     if (tensor.dtype == DType::f32) verify_floats(*this, tensor, faults);
+    if (tensor.dtype == DType::f16) verify_halves(*this, tensor, faults);
     const auto bytes = container_.bytes(tensor);
     const bool padding = tensor.name.starts_with(kPaddingPrefix);
     if (padding && std::any_of(bytes.begin(), bytes.end(), [](uint8_t b) { return b != 0; })) {

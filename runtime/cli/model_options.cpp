@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -63,9 +64,10 @@ const text::Tokenizer& need_tokenizer(const LanguageModel& model, const std::str
 
 std::string read_text_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path)) fail(path, ": cannot read the file");
   std::string text;
-  if (file) text.assign(std::istreambuf_iterator<char>(file), {});
-  if (!file || file.bad()) fail(path, ": cannot read the file");
+  text.assign(std::istreambuf_iterator<char>(file), {});
+  if (file.bad()) fail(path, ": cannot read the file");
   return text;
 }
 

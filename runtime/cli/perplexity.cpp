@@ -53,6 +53,7 @@ int perplexity(int argc, char** argv) {
   std::vector<text::TokenId> tokens =
       tokenizer.encode(read_text_file((*parsed)["file"].as<std::string>()), text::SpecialTokens::as_text);
   if (run.bos) tokens.insert(tokens.begin(), *run.bos);
+  if (run.context < 1) fail("--ctx-size: expected at least 1 token, found ", run.context);
   model_options.session.context = run.context;
   Session session = model.make_session(model_options.session);
   tool::catch_interrupts();

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
@@ -46,6 +47,9 @@ std::vector<text::TokenId> parse_ids(const std::string& argument) {
   for (const Json& id : json) {
     if (!json.is_array() || !id.is_number_integer())
       fail("--decode: expected an array of ids, found ", quote_json(json));
+    const bool fits =
+        id.is_number_unsigned() && id.get<uint64_t>() <= std::numeric_limits<text::TokenId>::max();
+    if (!fits) fail("--decode: expected token ids, found ", quote_json(id));
     ids.push_back(id.get<text::TokenId>());
   }
   return ids;

@@ -124,7 +124,7 @@ struct Contestant {
                                   ids.narrow(1, 1, ids.size(1) - 1).reshape(-1))
         .backward();
     nn::utils::clip_grad_norm_(module->parameters(), 1.0);
-    optimizer->step();
+    train::step(*optimizer);
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   double median() const {

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -35,6 +37,20 @@ TEST(ThreadPool, WakesAfterSleeping) {
     std::atomic<int64_t> sum = 0;
     pool.parallel_for(100, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
     EXPECT_EQ(sum, 100);
+  }
+}
+
+TEST(ThreadPool, ErrorsReachTheCallerAndThePoolGoesOn) {
+  ThreadPool pool(3);
+  for (int64_t bad = 0; bad < 30; bad += 7) {
+    EXPECT_THROW(pool.parallel_for(30, 1,
+                                   [&](int64_t begin, int64_t end) {
+                                     if (begin <= bad && bad < end) throw std::bad_alloc();
+                                   }),
+                 std::bad_alloc);
+    std::atomic<int64_t> sum = 0;
+    pool.parallel_for(30, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    EXPECT_EQ(sum, 30);
   }
 }
 

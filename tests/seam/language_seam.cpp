@@ -67,7 +67,8 @@ LogitsComparison compare(const Checkpoint& checkpoint, const std::string& model_
       result.module_loss += loss_of(row, target);
       result.packed_loss += loss_of(found, target);
       result.mean_error += error;
-      result.largest_error = std::max(result.largest_error, error);
+      // NaN counts as the largest, and stays.
+      if (!(error <= result.largest_error)) result.largest_error = error;
     });
   }
   const auto count = static_cast<double>(std::max<int64_t>(result.tokens, 1));
@@ -101,7 +102,8 @@ bool acceptable(const LanguageSeamReport& report) {
   const LogitsComparison& a = report.as_trained;
   return a.tokens > 0 && std::fabs(std::expm1(a.packed_loss - a.module_loss)) <= kPerplexityTolerance &&
          static_cast<double>(a.same_top) >= kSameTop * static_cast<double>(a.tokens) &&
-         a.mean_error <= kMeanError && report.float_activations.largest_error < kFloatError;
+         a.mean_error <= kMeanError && std::isfinite(a.largest_error) &&
+         report.float_activations.largest_error < kFloatError;
 }
 
 std::string describe(const LanguageSeamReport& report) {

@@ -29,6 +29,14 @@ int check_classifier(const rotor::Checkpoint& checkpoint, const std::string& mod
   return rotor::test::acceptable(report, max) ? 0 : 1;
 }
 
+struct RemoveAtEnd {
+  std::string path;
+  ~RemoveAtEnd() {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+  }
+};
+
 /// The last tokens of a text: its end is what training held out.
 int check_language_model(const rotor::Checkpoint& checkpoint, const std::string& model,
                          const std::string& path, size_t count, int64_t block_size) {
@@ -43,10 +51,10 @@ int check_language_model(const rotor::Checkpoint& checkpoint, const std::string&
   if (ids.size() < 2) rotor::fail(path, ": expected at least two tokens");
   // The head in float32, as the module has it: what a smaller one costs is no matter of this seam.
   const std::string exact = model + ".seam-check";
+  const RemoveAtEnd remove{exact};
   rotor::exporting::export_rotor(checkpoint, exact, {.head = rotor::DenseType::f32}, [](const auto&) {});
   const auto backend = rotor::runtime::make_backend();
   const auto report = rotor::test::compare_language_seam(checkpoint, exact, *backend, ids, block_size);
-  std::filesystem::remove(exact);
   std::fputs(rotor::test::describe(report).c_str(), stdout);
   return rotor::test::acceptable(report) ? 0 : 1;
 }

@@ -155,6 +155,58 @@ TEST_F(LanguageModelTest, PackedDocumentsTrain) {
   EXPECT_LT(trainer.last_evaluation().loss, 1.8);
 }
 
+// The module that was trained is the one that the checkpoint gives back, whatever the optimizer does to its
+// weights.
+TEST_F(LanguageModelTest, EvaluationIsThatOfTheCheckpoint) {
+  for (const char* optimizer : {"adam", "adamw", "sgd"}) {
+    TrainConfig c =
+        config("run", {"train.steps=10", "eval.every=5", std::string("train.optimizer=") + optimizer});
+    Trainer trainer(c, StartMode::overwrite);
+    trainer.run();
+    const auto task = make_task(c, torch::kCPU);
+    task->load(dir_.file("run/checkpoint"));
+    EXPECT_EQ(task->evaluate().loss, trainer.last_evaluation().loss) << optimizer;
+  }
+}
+
+TEST_F(LanguageModelTest, RunsWithoutValidationKeepTheirCheckpoints) {
+  Trainer trainer(config("run", {"data.validation_fraction=0", "train.steps=10", "eval.every=5"}),
+                  StartMode::fresh);
+  EXPECT_TRUE(trainer.run());
+  EXPECT_TRUE(fs::exists(dir_.file("run/checkpoints/step-10/model.safetensors")));
+}
+
+TEST_F(LanguageModelTest, SamplesComeWhenTheyAreDueAndSkipPaddedIds) {
+  Trainer(config("run", {"model.vocab_size=400", "train.steps=6", "eval.every=3", "sample.every=2",
+                         "sample.temperature=50"}),
+          StartMode::fresh)
+      .run();
+  size_t samples = 0;
+  for (const Json& line : metrics("run")) samples += line.contains("sample") ? 1 : 0;
+  EXPECT_EQ(samples, 3U);
+}
+
+TEST_F(LanguageModelTest, AnotherTokenizerIsTrainedForAnotherConfig) {
+  Trainer(config("run", {"train.steps=2"}), StartMode::fresh).run();
+  const std::string before = test::read_bytes(dir_.file("run/tokenizer.model"));
+  Trainer(config("run", {"train.steps=2", "tokenizer.model_type=bpe", "tokenizer.vocab_size=300",
+                         "tokenizer.byte_fallback=true"}),
+          StartMode::overwrite)
+      .run();
+  EXPECT_NE(test::read_bytes(dir_.file("run/tokenizer.model")), before);
+}
+
+TEST_F(LanguageModelTest, ARefusedResumeLeavesTheTokensAlone) {
+  Trainer(config("run", {"train.steps=2"}), StartMode::fresh).run();
+  const std::string manifest = test::read_bytes(dir_.file("run/tokens/manifest.json"));
+  expect_error(
+      [&] {
+        Trainer(config("run", {"train.steps=2", "data.validation_fraction=0.3"}), StartMode::resume);
+      },
+      {"another config", "validation_fraction"});
+  EXPECT_EQ(test::read_bytes(dir_.file("run/tokens/manifest.json")), manifest);
+}
+
 TEST_F(LanguageModelTest, BadInputIsAClearError) {
   test::write_bytes(dir_.file("empty.txt"), "");
   expect_error([&] { Trainer(config("a", {"data.path=" + dir_.file("empty.txt")}), StartMode::fresh); },
@@ -164,6 +216,7 @@ TEST_F(LanguageModelTest, BadInputIsAClearError) {
   test::write_bytes(dir_.file("bad.txt"), "good\xFF" + little_text(10));
   expect_error([&] { Trainer(config("c", {"data.path=" + dir_.file("bad.txt")}), StartMode::fresh); },
                {"bad.txt", "UTF-8"});
+  expect_error([&] { config("g", {"tokenizer.type=byte_level_bpe"}); }, {"tokenizer.type", "tokenizer.path"});
   expect_error([&] { config("d", {"train.accumulation=3"}); },
                {"train.accumulation", "divisor of batch_size"});
   expect_error([&] { config("e", {"model.max_position_embeddings=16"}); },

@@ -4,6 +4,7 @@
 #include "rotor/core/error.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/json.h"
+#include "rotor/text/tokenizer.h"
 #include "rotor/tool/options.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
@@ -40,7 +41,11 @@ int eval(int argc, char** argv) {
          config.model.model_type);
   }
   config.model = model;
-  if (model.is_transformer()) config.tokenizer.path = directory;
+  config.eval_windows = 0;
+  if (model.is_transformer()) {
+    config.tokenizer.path = directory;
+    config.tokenizer.type = text::load_tokenizer(directory)->kind();
+  }
   const std::unique_ptr<Task> task = make_task(config, make_device(config.device));
   task->load(directory);
   const Evaluation result = task->evaluate();

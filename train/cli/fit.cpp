@@ -40,6 +40,10 @@ int fit(int argc, char** argv) {
                  config.output_dir.c_str());
     return tool::kInterruptedStatus;
   }
+  if (!trainer.task().can_evaluate()) {
+    std::fprintf(stderr, "done: checkpoint %s/checkpoint\n", config.output_dir.c_str());
+    return 0;
+  }
   std::fprintf(stderr, "done: %s (best: %s), checkpoint %s/checkpoint\n",
                trainer.task().describe(trainer.last_evaluation()).c_str(),
                trainer.task().describe(trainer.best_evaluation()).c_str(), config.output_dir.c_str());

@@ -139,7 +139,7 @@ TextDataConfig read_text(ConfigSection section) {
 
 TokenizerConfig read_tokenizer(ConfigSection section) {
   TokenizerConfig tokenizer;
-  section.choice("type", "sentencepiece", {"sentencepiece", "byte_level_bpe"});
+  tokenizer.type = section.choice("type", tokenizer.type, {"sentencepiece", "byte_level_bpe"});
   tokenizer.path = section.text("path", tokenizer.path);
   tokenizer.model_type = section.choice("model_type", tokenizer.model_type, {"unigram", "bpe", "char"});
   tokenizer.vocab_size = section.integer("vocab_size", tokenizer.vocab_size, 0, int64_t{1} << 24);
@@ -149,6 +149,10 @@ TokenizerConfig read_tokenizer(ConfigSection section) {
   }
   section.number("character_coverage", 1.0, 0.98, 1.0);
   section.done();
+  if (tokenizer.path.empty() && tokenizer.type != "sentencepiece") {
+    section.fail_at(
+        "type", "only SentencePiece models are trained here; expected tokenizer.path: FILE for this type");
+  }
   if (tokenizer.path.empty() && tokenizer.vocab_size == 0 && tokenizer.model_type != "char") {
     section.fail_at("vocab_size", "expected a number of tokens, or tokenizer.path: FILE for one that exists");
   }

@@ -21,6 +21,7 @@ struct ImageDataConfig {
 
 /// The tokenizer of a language model: a file, or a SentencePiece model to be trained on the run's text.
 struct TokenizerConfig {
+  std::string type = "sentencepiece";  ///< sentencepiece | byte_level_bpe; the latter must be there already
   std::string path;  ///< tokenizer.json, tokenizer.model, or a folder with one; empty: train one
   std::string model_type = "unigram";  ///< unigram | bpe | char
   int64_t vocab_size = 0;              ///< required but for char, where 0 takes every character

@@ -133,6 +133,7 @@ void write_images(Writer& out, const ImageDataConfig& data) {
 
 void write_tokenizer(Writer& out, const TokenizerConfig& tokenizer) {
   out.begin("tokenizer");
+  out.word("type", tokenizer.type);
   out.write("path", tokenizer.path);
   out.word("model_type", tokenizer.model_type);
   out.write("vocab_size", tokenizer.vocab_size);

@@ -7,7 +7,9 @@
 #include <memory>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/atomic_file.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/mapped_file.h"
 #include "rotor/text/tokenizer.h"
 #include "rotor/text/train_sentencepiece.h"
 #include "train/data/text_files.h"
@@ -76,7 +78,13 @@ std::string prepare_tokenizer(const TrainConfig& config) {
     return file;
   }
   const std::string path = config.output_dir + "/tokenizer.model";
-  if (!std::filesystem::exists(path)) train_tokenizer(config, path);
+  const std::string kept = config.output_dir + "/checkpoint/tokenizer.model";
+  if (std::filesystem::exists(kept)) {
+    const MappedFile file(kept);
+    write_file(path, {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+  } else {
+    train_tokenizer(config, path);
+  }
   return path;
 }
 

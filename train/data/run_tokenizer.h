@@ -7,8 +7,9 @@
 
 namespace rotor::train {
 
-/// The tokenizer's file: of config.tokenizer.path, or `<output_dir>/tokenizer.model`, which is trained if it
-/// is not there. Throws Error as rotor/text/tokenizer.h and train_sentencepiece.h do.
+/// The tokenizer's file: of config.tokenizer.path, or `<output_dir>/tokenizer.model`, which is that of the
+/// run's last checkpoint or, without one, trained anew. Throws Error as rotor/text/tokenizer.h and
+/// train_sentencepiece.h do.
 std::string prepare_tokenizer(const TrainConfig& config);
 
 /// Trains a SentencePiece model on the text of `config` and writes it to `path`.

@@ -133,6 +133,14 @@ class CorpusBuilder {
     std::vector<DocumentPart> parts;
     int64_t source_bytes;
   };
+  /// Pieces that are being encoded use their source: whatever ends the work waits for them first.
+  struct InFlight : std::deque<std::future<Result>> {
+    ~InFlight() {
+      for (const std::future<Result>& result : *this) {
+        if (result.valid()) result.wait();
+      }
+    }
+  };
 
   TextSource make_source(const std::vector<TextFile>& files, double validation_fraction) const {
     return {files,
@@ -147,7 +155,7 @@ class CorpusBuilder {
   void tokenize(TextSource& source, Destination destination, tool::Progress& progress) {
     const bool by_index = destination == Destination::both && !source.is_one_document();
     int64_t documents = 0;
-    std::deque<std::future<Result>> in_flight;
+    InFlight in_flight;
     const auto take_one = [&] {
       stop_if_interrupted();
       const Result result = in_flight.front().get();

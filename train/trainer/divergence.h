@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 
 namespace rotor::train {
 
@@ -25,6 +27,10 @@ class Divergence {
     return "the loss has been above " + std::to_string(limit_) + ", twice that of guessing, for " +
            std::to_string(above_) + " steps; now it is " + std::to_string(loss);
   }
+
+  /// To and from a checkpoint: a resumed run stops where the unbroken one does.
+  std::pair<bool, int64_t> state() const { return {was_below_, above_}; }
+  void restore(std::pair<bool, int64_t> state) { std::tie(was_below_, above_) = state; }
 
  private:
   static constexpr int64_t kPatience = 100;

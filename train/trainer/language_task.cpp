@@ -45,6 +45,10 @@ LanguageTask::LanguageTask(TrainConfig& config, torch::Device device) : device_(
   std::filesystem::create_directories(config.output_dir);
   tokenizer_file_ = prepare_tokenizer(config);
   tokenizer_ = text::load_tokenizer(tokenizer_file_);
+  if (!config.tokenizer.path.empty() && tokenizer_->kind() != config.tokenizer.type) {
+    fail(tokenizer_file_, ": tokenizer.type: the config says ", config.tokenizer.type, ", the file is of ",
+         tokenizer_->kind());
+  }
   fit_vocabulary(config.model.transformer, *tokenizer_, tokenizer_file_);
   TextDataConfig data = config.text;
   if (data.cache_dir.empty()) data.cache_dir = config.output_dir + "/tokens";
@@ -78,8 +82,7 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
   PartLoss result;
   result.mean = torch::nn::functional::cross_entropy(flat, targets);
   // Counting hits would cost as much as the loss itself; evaluations do it.
-  result.count =
-      batch.segments.defined() ? batch.targets.ne(kNoTarget).sum().item<int64_t>() : targets.numel();
+  result.count = batch.targets.ne(kNoTarget).sum().item<int64_t>();
   return result;
 }
 

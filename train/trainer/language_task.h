@@ -25,7 +25,8 @@ class LanguageTask final : public Task {
   int64_t steps_per_epoch() const override { return 0; }
 
   PartLoss loss(int64_t step, int64_t part) override;
-  /// Windows as evaluate.h says. Throws Error if the config asks for no validation split.
+  bool can_evaluate() const override { return corpus_->validation.num_tokens() > 0; }
+  /// Windows as evaluate.h says.
   Evaluation evaluate() override;
   bool is_better(const Evaluation& a, const Evaluation& b) const override { return a.loss < b.loss; }
   std::string describe(const Evaluation& evaluation) const override;

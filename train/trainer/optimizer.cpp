@@ -53,6 +53,13 @@ void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate)
   for (auto& group : optimizer.param_groups()) group.options().set_lr(learning_rate);
 }
 
+void step(torch::optim::Optimizer& optimizer) {
+  optimizer.step();
+  for (auto& group : optimizer.param_groups()) {
+    for (const torch::Tensor& parameter : group.params()) parameter.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
 void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay) {
   using namespace torch::optim;
   OptimizerOptions& options = optimizer.param_groups().front().options();

@@ -16,6 +16,10 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
 
 void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate);
 
+/// optimizer.step(), after which every parameter has a new version: LibTorch's SGD writes behind the back of
+/// the version counter, by which layers know that their codes are out of date.
+void step(torch::optim::Optimizer& optimizer);
+
 /// Of the matrices, in an optimizer that make_optimizer made.
 void set_weight_decay(torch::optim::Optimizer& optimizer, OptimizerKind kind, double weight_decay);
 

@@ -22,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kStepPrefix = "step-";
+constexpr const char* kOld = ".old";        // before kTemporary: a checkpoint that is being replaced
 constexpr const char* kTemporary = ".tmp";  // ending of directories that are no checkpoints
 
 std::string step_name(int64_t step) {
@@ -41,7 +42,16 @@ RunDirectory::RunDirectory(std::string path) : path_(std::move(path)) {
     fail(path_, ": another run is writing here; choose another folder with --set output_dir=DIR");
   }
   for (const auto& entry : fs::directory_iterator(file("checkpoints"))) {
-    if (entry.path().extension() == kTemporary) fs::remove_all(entry.path(), error);
+    if (entry.path().extension() != kTemporary) continue;
+    // A run that was killed between two renames left the old checkpoint under its other name.
+    const fs::path inner = entry.path().stem();
+    const fs::path original =
+        inner.extension() == kOld ? entry.path().parent_path() / inner.stem() : fs::path();
+    if (!original.empty() && !fs::exists(original)) {
+      fs::rename(entry.path(), original, error);
+    } else {
+      fs::remove_all(entry.path(), error);
+    }
   }
 }
 
@@ -59,7 +69,7 @@ void RunDirectory::add_checkpoint(int64_t step, bool is_best, int64_t keep,
                                   const std::function<void(const std::string&)>& write) {
   const std::string target = file("checkpoints/" + step_name(step));
   const std::string temporary = target + kTemporary;
-  const std::string replaced = target + ".old" + kTemporary;
+  const std::string replaced = target + kOld + kTemporary;
   fs::remove_all(temporary);
   std::error_code error;
   fs::create_directory(temporary, error);
@@ -73,6 +83,7 @@ void RunDirectory::add_checkpoint(int64_t step, bool is_best, int64_t keep,
     if (error) fail(target, ": cannot rename into place: ", error.message());
   } catch (...) {
     fs::remove_all(temporary, error);
+    if (!fs::exists(target) && fs::exists(replaced)) fs::rename(replaced, target, error);
     throw;
   }
   sync_directory(file("checkpoints"));
@@ -104,7 +115,7 @@ void RunDirectory::prune(int64_t keep) const {
 
 void RunDirectory::clear() {
   metrics_.close();
-  for (const char* name : {"checkpoint", "best", "metrics.jsonl"}) fs::remove(file(name));
+  for (const char* name : {"checkpoint", "best", "metrics.jsonl", "tokenizer.model"}) fs::remove(file(name));
   for (const char* name : {"checkpoints", "tensorboard"}) fs::remove_all(file(name));
   fs::create_directories(file("checkpoints"));
 }

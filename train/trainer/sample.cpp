@@ -39,7 +39,8 @@ std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, co
     const std::vector<int64_t> context(ids.end() - length, ids.end());
     const torch::Tensor logits = model->forward(torch::tensor(context).unsqueeze(0).to(device));
     const double uniform = static_cast<double>(random() >> 11) * 0x1p-53;
-    ids.push_back(draw(logits[0][-1].to(torch::kCPU), config.temperature, uniform));
+    ids.push_back(draw(logits[0][-1].narrow(0, 0, tokenizer.vocab_size()).to(torch::kCPU), config.temperature,
+                       uniform));
     if (tokenizer.eos() && ids.back() == *tokenizer.eos()) break;
   }
   model->train(was_training);

@@ -12,9 +12,9 @@
 
 namespace rotor::train {
 
-/// Continues config.prompt, behind the model's begin-of-text token if it has one (without either: a new line), by config.tokens tokens, drawn with
-/// config.temperature (0: the likeliest). A pure function of the model and `seed`. The prompt is part of the
-/// result.
+/// Continues config.prompt, behind the model's begin-of-text token if it has one (without either: a new
+/// line), by config.tokens tokens, drawn with config.temperature (0: the likeliest). A pure function of the
+/// model and `seed`. The prompt is part of the result.
 std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
                         int64_t block_size, uint64_t seed, torch::Device device);
 

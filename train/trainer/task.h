@@ -38,6 +38,8 @@ class Task {
   /// Loss of part `part` of the batch of step `step`: a pure function of these and of the model, but for
   /// dropout.
   virtual PartLoss loss(int64_t step, int64_t part) = 0;
+  /// Whether there is a validation split.
+  virtual bool can_evaluate() const { return true; }
   /// Over the validation split.
   virtual Evaluation evaluate() = 0;
   /// Whether `a` is the better model.

@@ -54,8 +54,8 @@ LayerTelemetry observe_layer(const std::string& name, const torch::Tensor& tenso
   TernaryScale scale{};
   try {
     scale = quantize_absmean(weights, now);
-  } catch (const Error& e) {
-    fail(name, ": ", e.what());
+  } catch (const NotFiniteError& e) {
+    throw NotFiniteError(cat(name, ": ", e.what()));
   }
   layer.scale = scale.scale;
   const size_t columns = latent.dim() == 0 ? count : static_cast<size_t>(latent.size(-1));

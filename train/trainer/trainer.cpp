@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "rotor/core/error.h"
+#include "rotor/core/quantize.h"
 #include "rotor/core/tensor_table.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/tool/interrupt.h"
@@ -53,6 +54,7 @@ Trainer::Trainer(TrainConfig config, StartMode start)
          "--set output_dir=DIR");
   }
   if (start == StartMode::overwrite) directory_.clear();
+  if (start == StartMode::resume && last) check_resumable(*last);
   torch::manual_seed(config_.seed);
   task_ = make_task(config_, device_);
   divergence_ = Divergence(num_classes(task_->model_config()));
@@ -66,6 +68,29 @@ Trainer::Trainer(TrainConfig config, StartMode start)
         std::filesystem::exists(path)) {
       metrics_->load_telemetry(path);
     }
+  }
+}
+
+/// Before the data are touched: tokens that were made for the run are not to be made anew for a config that
+/// is refused.
+void Trainer::check_resumable(const std::string& directory) const {
+  const std::string state_path = directory + "/" + kStateFile;
+  const Json state = read_json_file(state_path);
+  if (!state.is_object() || !state.contains("config") || !state["config"].is_string()) {
+    fail(state_path, ": not a trainer state: expected a string \"config\"");
+  }
+  const TrainConfig saved = parse_train_config(state["config"].get<std::string>(), state_path + ": config");
+  TrainConfig current = config_;
+  // What the data decide is known later.
+  if (current.model.transformer.vocab_size == 0) {
+    current.model.transformer.vocab_size = saved.model.transformer.vocab_size;
+  }
+  if (!current.images.mean) {
+    current.images.mean = saved.images.mean;
+    current.images.std = saved.images.std;
+  }
+  if (const std::string differences = resume_differences(saved, current); !differences.empty()) {
+    fail(directory, ": cannot resume with another config:\n", differences);
   }
 }
 
@@ -83,6 +108,7 @@ void Trainer::save_checkpoint(bool is_best) {
     if (config_.telemetry_every > 0) metrics_->save_telemetry(directory + "/" + kTelemetryFile);
     Json state = {{"step", step_},        {"loss", totals_.loss},           {"correct", totals_.correct},
                   {"seen", totals_.seen}, {"data", task_->data_checksum()}, {"config", to_yaml(config_)}};
+    state["divergence"] = {divergence_.state().first, divergence_.state().second};
     if (best_step_) {
       state["best"] = {{"step", *best_step_},
                        {"loss", best_evaluation_.loss},
@@ -111,6 +137,8 @@ void Trainer::load_checkpoint(const std::string& directory) {
     }
     totals_ = {state.at("loss").get<double>(), state.at("correct").get<int64_t>(),
                state.at("seen").get<int64_t>()};
+    divergence_.restore(
+        {state.at("divergence").at(0).get<bool>(), state.at("divergence").at(1).get<int64_t>()});
     if (state.contains("best")) {
       const Json& best = state.at("best");
       best_step_ = best.at("step").get<int64_t>();
@@ -134,6 +162,11 @@ std::string Trainer::where_the_last_good_is() const {
               : std::string("; no checkpoint was written before");
 }
 
+void Trainer::fail_diverged(const std::string& reason) const {
+  fail("training diverged at step ", step_, ": ", reason,
+       "; lower train.learning_rate or set train.clip_norm", where_the_last_good_is());
+}
+
 void Trainer::train_step() {
   torch::manual_seed(mix_seed(config_.seed, static_cast<uint64_t>(step_)) >> 1);
   set_learning_rate(*optimizer_, learning_rate_at(config_.optimizer, step_, total_steps_));
@@ -153,9 +186,8 @@ void Trainer::train_step() {
       // Parts may have unlike numbers of targets, so sums are added up and divided once.
       (config_.accumulation == 1 ? loss.mean : loss.mean * count).backward();
     }
-  } catch (const Error& e) {  // latent weights overflowed in the step before
-    fail("training diverged at step ", step_, ": ", e.what(),
-         "; lower train.learning_rate or set train.clip_norm", where_the_last_good_is());
+  } catch (const NotFiniteError& e) {  // latent weights overflowed in the step before
+    fail_diverged(e.what());
   }
   const auto parameters = task_->module().parameters();
   if (config_.accumulation > 1) {
@@ -172,10 +204,9 @@ void Trainer::train_step() {
   gradient_norm_ = torch::nn::utils::clip_grad_norm_(parameters, limit);
   const double mean = batch.seen == 0 ? 0.0 : batch.loss / static_cast<double>(batch.seen);
   if (const auto reason = divergence_.check(mean, gradient_norm_)) {
-    fail("training diverged at step ", step_, ": ", *reason,
-         "; lower train.learning_rate or set train.clip_norm", where_the_last_good_is());
+    fail_diverged(*reason);
   }
-  optimizer_->step();
+  step(*optimizer_);
   ++step_;
   totals_.loss += batch.loss;
   totals_.correct += batch.correct;
@@ -185,15 +216,25 @@ void Trainer::train_step() {
 int64_t Trainer::round_end() const {
   int64_t end = total_steps_;
   const int64_t epoch_steps = task_->steps_per_epoch();
-  for (const int64_t interval : {config_.eval_every, epoch_steps}) {
+  for (const int64_t interval : {config_.eval_every, epoch_steps, config_.sample.every}) {
     if (interval > 0) end = std::min(end, (step_ / interval + 1) * interval);
   }
   return end;
 }
 
 void Trainer::evaluate_now() {
-  last_evaluation_ = task_->evaluate();
   evaluated_step_ = step_;
+  if (!task_->can_evaluate()) return save_checkpoint(false);
+  try {
+    last_evaluation_ = task_->evaluate();
+  } catch (const NotFiniteError& e) {
+    fail_diverged(e.what());
+  } catch (...) {
+    save_checkpoint(false);  // what was learnt is not lost with the evaluation
+    throw;
+  }
+  if (!std::isfinite(last_evaluation_.loss))
+    fail_diverged(cat("the loss of the evaluation is ", last_evaluation_.loss));
   std::vector<std::pair<std::string, double>> values = {{"eval_loss", last_evaluation_.loss},
                                                         {"eval_accuracy", last_evaluation_.accuracy()}};
   if (config_.model.is_transformer()) values.emplace_back("eval_perplexity", last_evaluation_.perplexity());
@@ -243,7 +284,11 @@ void Trainer::after_step(tool::Progress& progress, int64_t round_start) {
   const bool logs = step_ % config_.log_every == 0;
   if (logs) log_step();
   if (config_.telemetry_every > 0 && step_ % config_.telemetry_every == 0) {
-    metrics_->telemetry(step_, task_->module());
+    try {
+      metrics_->telemetry(step_, task_->module());
+    } catch (const NotFiniteError& e) {
+      fail_diverged(e.what());
+    }
   }
   const int64_t epoch_steps = task_->steps_per_epoch();
   if (epoch_steps > 0 ? step_ % epoch_steps == 0 : logs) totals_ = {};
@@ -268,7 +313,7 @@ bool Trainer::run_round() {
   const bool is_due = step_ == total_steps_ || (interval > 0 && step_ % interval == 0);
   if (is_due) {
     evaluate_now();
-    progress_text_ += "  " + task_->describe(last_evaluation_);
+    if (task_->can_evaluate()) progress_text_ += "  " + task_->describe(last_evaluation_);
   }
   progress.finish(progress_text_);
   const int64_t every = config_.sample.every;
@@ -291,7 +336,8 @@ bool Trainer::run() {
       return false;
     }
   }
-  if (evaluated_step_ != step_) last_evaluation_ = task_->evaluate();  // resumed at the end
+  if (evaluated_step_ != step_ && task_->can_evaluate())
+    last_evaluation_ = task_->evaluate();  // resumed at the end
   return true;
 }
 

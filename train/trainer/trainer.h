@@ -49,7 +49,10 @@ class Trainer {
   void save_checkpoint(bool is_best);
   void load_checkpoint(const std::string& directory);
   void train_step();
+  /// Evaluates, if there is something to evaluate on, and writes a checkpoint.
   void evaluate_now();
+  void check_resumable(const std::string& directory) const;
+  [[noreturn]] void fail_diverged(const std::string& reason) const;
   /// The step at which the current round ends: the next evaluation or the end of the epoch.
   int64_t round_end() const;
   void after_step(tool::Progress& progress, int64_t round_start);

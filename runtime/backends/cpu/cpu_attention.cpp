@@ -136,7 +136,8 @@ void cpu_attention(const Kernels& kernels, ThreadPool& pool, const Tensor& q, co
   const int64_t query_heads = q.cols / cache.head_dim;
   const int64_t group = query_heads / cache.heads;
   const float scale = 1.0F / std::sqrt(static_cast<float>(cache.head_dim));
-  pool.parallel_for(q.rows * query_heads, 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = grain_of(2 * (position + q.rows) * cache.head_dim);
+  pool.parallel_for(q.rows * query_heads, grain, [&](int64_t begin, int64_t end) {
     float* scores = scratch<float, struct Scores>(static_cast<size_t>(position + q.rows));
     for (int64_t i = begin; i < end; ++i) {
       const int64_t t = i / query_heads;

@@ -81,7 +81,7 @@ class CpuBackend final : public Backend {
 
   void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) override {
     const auto cols = static_cast<size_t>(x.cols);
-    pool_.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
+    pool_.parallel_for(x.rows, grain_of(4 * x.cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const float* in = row(x, r);
         float* out = row(y, r);
@@ -114,7 +114,7 @@ class CpuBackend final : public Backend {
   }
 
   void gate(const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) override {
-    pool_.parallel_for(gate.rows, 1, [&](int64_t begin, int64_t end) {
+    pool_.parallel_for(gate.rows, grain_of(4 * gate.cols), [&](int64_t begin, int64_t end) {
       const auto multiply = [&](auto act) {
         std::transform(row(gate, begin), row(gate, end), row(up, begin), row(y, begin),
                        [&](float g, float u) { return act(g) * u; });

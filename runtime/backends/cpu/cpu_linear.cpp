@@ -45,6 +45,11 @@ int64_t count_row_tiles(const LinearWeights& weights) {
   return static_cast<int64_t>(row_tiles(static_cast<size_t>(weights.rows)));
 }
 
+/// Row tiles that are worth a thread; a product of int8 costs an eighth of one of floats or so.
+int64_t tile_grain(const LinearWeights& weights, int64_t tokens) {
+  return grain_of(static_cast<int64_t>(kTileRows) * weights.cols * tokens / 8);
+}
+
 void linear_int8(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const LinearWeights& weights,
                  const Tensor& y) {
   const auto cols = static_cast<size_t>(x.cols);
@@ -53,14 +58,14 @@ void linear_int8(const Kernels& kernels, ThreadPool& pool, const Tensor& x, cons
   const size_t padded_cols = col_tiles * kTileColumns;
   int8_t* codes = scratch<int8_t, struct CodesOfInput>(batch * padded_cols);
   float* scales = scratch<float, struct ScalesOfInput>(batch);
-  pool.parallel_for(x.rows, 1, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(x.rows, grain_of(2 * x.cols), [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
       int8_t* token = codes + static_cast<size_t>(b) * padded_cols;
       scales[b] = kernels->quantize_int8(row(x, b), cols, token);
       std::fill(token + cols, token + padded_cols, int8_t{0});
     }
   });
-  pool.parallel_for(count_row_tiles(weights), 1, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(count_row_tiles(weights), tile_grain(weights, x.rows), [&](int64_t begin, int64_t end) {
     const Band band(weights, begin, end);
     int32_t* sums = scratch<int32_t, struct Sums>(batch * band.tiles * kTileRows);
     if (batch == 1) {
@@ -84,7 +89,7 @@ void linear_ternary(const Kernels& kernels, ThreadPool& pool, const Tensor& x, c
   uint32_t* minus = plus + words;
   for (int64_t b = 0; b < x.rows; ++b) {
     kernels->ternarize(row(x, b), cols, weights.ternary_threshold, plus, minus);
-    pool.parallel_for(count_row_tiles(weights), 1, [&](int64_t begin, int64_t end) {
+    pool.parallel_for(count_row_tiles(weights), tile_grain(weights, 1), [&](int64_t begin, int64_t end) {
       const Band band(weights, begin, end);
       int32_t* sums = scratch<int32_t, struct Sums>(band.tiles * kTileRows);
       kernels->matvec_ternary(band.bytes, band.tiles, words, plus, minus, sums);
@@ -99,7 +104,7 @@ void linear_ternary_float(const Kernels& kernels, ThreadPool& pool, const Tensor
                           const LinearWeights& weights, const Tensor& y) {
   const auto cols = static_cast<size_t>(x.cols);
   const size_t row_bytes = column_tiles(cols) * kTileBytes;
-  pool.parallel_for(count_row_tiles(weights), 1, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(count_row_tiles(weights), tile_grain(weights, x.rows), [&](int64_t begin, int64_t end) {
     int8_t* codes = scratch<int8_t, struct CodesOfTile>(kTileRows * cols);
     const float ones[kTileRows] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     for (int64_t tile = begin; tile < end; ++tile) {
@@ -136,7 +141,8 @@ void matvec_dense(const Kernels& kernels, const DenseMatrix& matrix, int64_t fir
 
 void linear_dense(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const LinearWeights& weights,
                   const Tensor& y) {
-  pool.parallel_for(weights.rows, kDenseBlock, [&](int64_t begin, int64_t end) {
+  const int64_t blocks = (grain_of(x.rows * x.cols) + kDenseBlock - 1) / kDenseBlock;
+  pool.parallel_for(weights.rows, blocks * kDenseBlock, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin; first < end; first += kDenseBlock) {
       const int64_t last = std::min(first + kDenseBlock, end);
       for (int64_t b = 0; b < x.rows; ++b) {

@@ -2,7 +2,9 @@
 // model allocates nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "runtime/backends/backend.h"
@@ -15,6 +17,12 @@ inline float* data(const Tensor& tensor) {
 
 inline float* row(const Tensor& tensor, int64_t index) {
   return data(tensor) + index * tensor.cols;
+}
+
+/// Items of `work` multiply-adds each that are worth a thread: waking one costs some microseconds.
+inline int64_t grain_of(int64_t work) {
+  constexpr int64_t kWorthAThread = 65536;
+  return std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(1, work));
 }
 
 /// At least `size` elements that this thread keeps; their contents are unspecified. `Use` is a type that

@@ -3,6 +3,10 @@
 #include "runtime/backends/cpu/thread_pool.h"
 
 #include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "rotor/core/error.h"
 
 namespace rotor::runtime {
 namespace {
@@ -23,10 +27,20 @@ int64_t thread_count(int64_t threads) {
 
 ThreadPool::ThreadPool(int64_t threads) {
   const int64_t count = thread_count(threads);
-  for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { worker(i); });
+  try {
+    for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { worker(i); });
+  } catch (const std::system_error& e) {
+    const size_t started = workers_.size() + 1;
+    stop();
+    fail("threads: cannot start ", count, " (", started, " were started): ", e.what());
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(sleep_);
     stopping_ = true;
@@ -36,11 +50,17 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : workers_) thread.join();
 }
 
-void ThreadPool::run_part(int64_t index) const {
+void ThreadPool::run_part(int64_t index) noexcept {
   const int64_t grains = (count_ + grain_ - 1) / grain_;
   const int64_t begin = grains * index / threads() * grain_;
   const int64_t end = std::min(grains * (index + 1) / threads() * grain_, count_);
-  if (begin < end) (*work_)(begin, end);
+  if (begin >= end) return;
+  try {
+    (*work_)(begin, end);
+  } catch (...) {
+    const std::lock_guard lock(error_mutex_);
+    if (error_ == nullptr) error_ = std::current_exception();
+  }
 }
 
 void ThreadPool::parallel_for(int64_t count, int64_t grain, const Work& work) {
@@ -60,6 +80,7 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, const Work& work) {
   for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
     spins < kSpins ? pause() : std::this_thread::yield();
   }
+  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void ThreadPool::worker(int64_t index) {

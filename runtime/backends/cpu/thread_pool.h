@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -14,7 +15,7 @@ namespace rotor::runtime {
 
 class ThreadPool {
  public:
-  /// `threads`: together with the caller's; 0: one a core.
+  /// `threads`: together with the caller's; 0: one a core. Throws Error if they cannot be started.
   explicit ThreadPool(int64_t threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -28,8 +29,9 @@ class ThreadPool {
   void parallel_for(int64_t count, int64_t grain, const Work& work);
 
  private:
+  void stop();
   void worker(int64_t index);
-  void run_part(int64_t index) const;
+  void run_part(int64_t index) noexcept;
 
   std::vector<std::thread> workers_;
   std::mutex callers_;  // held by whoever uses the pool
@@ -37,6 +39,8 @@ class ThreadPool {
   const Work* work_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
+  std::exception_ptr error_;  // the first of this round
+  std::mutex error_mutex_;
   std::atomic<int64_t> pending_ = 0;  // workers that have not finished this round
 
   std::atomic<uint64_t> round_ = 0;
