@@ -123,11 +123,6 @@ void Trainer::load_checkpoint(const std::string& directory) {
   const std::string state_path = directory + "/" + kStateFile;
   const Json state = read_json_file(state_path);
   try {
-    const TrainConfig saved =
-        parse_train_config(state.at("config").get<std::string>(), state_path + ": config");
-    if (const std::string differences = resume_differences(saved, config_); !differences.empty()) {
-      fail(directory, ": cannot resume with another config:\n", differences);
-    }
     if (state.at("data") != task_->data_checksum()) {
       fail(directory, ": cannot resume with other training data than the run began with");
     }
