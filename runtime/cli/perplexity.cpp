@@ -1,6 +1,5 @@
 // rotor perplexity: how well a language model predicts a text.
 #include <algorithm>
-#include <array>
 #include <cstdio>
 
 #include "rotor/core/error.h"
@@ -20,9 +19,7 @@ constexpr const char* kExamples =
     "  rotor perplexity model.rotor --file wiki.test.raw --chunks 20 -c 256 --json\n";
 
 std::string figure(const PerplexityResult& result) {
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%.4f +/- %.5f", result.perplexity(), result.std_error());
-  return text.data();
+  return tool::format("%.4f +/- %.5f", result.perplexity(), result.std_error());
 }
 
 }  // namespace

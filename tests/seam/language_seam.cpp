@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rotor/tool/progress.h"
+#include "runtime/engine/perplexity.h"
 #include "runtime/engine/session.h"
 #include "train/models/parameters.h"
 #include "train/models/transformer.h"
@@ -17,13 +18,6 @@ constexpr double kPerplexityTolerance = 1e-3;
 constexpr double kSameTop = 0.99;
 constexpr double kMeanError = 1e-2;
 constexpr double kFloatError = 1e-5;
-
-double loss_of(std::span<const float> logits, text::TokenId target) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit - largest));
-  return std::log(sum) + static_cast<double>(largest - logits[static_cast<size_t>(target)]);
-}
 
 ptrdiff_t best(std::span<const float> logits) {
   return std::max_element(logits.begin(), logits.end()) - logits.begin();
@@ -64,8 +58,8 @@ LogitsComparison compare(const Checkpoint& checkpoint, const std::string& model_
       const double error = relative_error(found, row);
       ++result.tokens;
       result.same_top += best(found) == best(row) ? 1 : 0;
-      result.module_loss += loss_of(row, target);
-      result.packed_loss += loss_of(found, target);
+      result.module_loss += runtime::negative_log_likelihood(row, target);
+      result.packed_loss += runtime::negative_log_likelihood(found, target);
       result.mean_error += error;
       // NaN counts as the largest, and stays.
       if (!(error <= result.largest_error)) result.largest_error = error;

@@ -43,9 +43,7 @@ void Metrics::telemetry(int64_t step, const torch::nn::Module& module) {
 }
 
 void Metrics::sample(int64_t step, const std::string& text) {
-  // A sample may end within a character.
-  const std::string valid = Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
-  directory_.log({{"step", step}, {"sample", valid}});
+  directory_.log({{"step", step}, {"sample", text}});
   if (!events_) return;
   events_->text("sample", text, step);
   events_->flush();
