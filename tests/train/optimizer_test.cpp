@@ -88,10 +88,10 @@ TEST(Optimizer, EmbeddingsAreNotDecayed) {
   OptimizerConfig config;
   config.weight_decay = 0.5;
   const auto optimizer = make_optimizer(*model, config);
-  const torch::Tensor* embedding = model->named_parameters().find("model.embed_tokens.weight");
+  const torch::Tensor embedding = model->named_parameters()["model.embed_tokens.weight"];
   for (const torch::Tensor& parameter : optimizer->param_groups()[0].params()) {
     EXPECT_EQ(parameter.dim(), 2);
-    EXPECT_FALSE(parameter.is_same(*embedding));
+    EXPECT_FALSE(parameter.is_same(embedding));
   }
   set_weight_decay(*optimizer, config.kind, 0.0);
   EXPECT_EQ(static_cast<torch::optim::AdamWOptions&>(optimizer->param_groups()[0].options()).weight_decay(),
