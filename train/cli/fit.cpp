@@ -1,10 +1,12 @@
 // rotor-train fit: a config becomes a run.
 #include <cstdio>
+#include <optional>
 
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/options.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
+#include "train/data/token_cache.h"
 #include "train/trainer/trainer.h"
 
 namespace rotor::train::cli {
@@ -33,7 +35,15 @@ int fit(int argc, char** argv) {
       load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));
   use_fast_blas();
   tool::catch_interrupts();
-  Trainer trainer(config, resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh);
+  const StartMode start = resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh;
+  std::optional<Trainer> started;
+  try {
+    started.emplace(config, start);
+  } catch (const TokenizingInterrupted& interrupted) {
+    std::fprintf(stderr, "%s\n", interrupted.what());
+    return tool::kInterruptedStatus;
+  }
+  Trainer& trainer = *started;
   print_blas_note();
   if (!trainer.run()) {
     std::fprintf(stderr, "interrupted: checkpoint written to %s/checkpoint; go on with --resume\n",
