@@ -3,6 +3,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/safetensors.h"
+#include "rotor/text/token_ids.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/model_options.h"
@@ -40,7 +41,8 @@ int logits(int argc, char** argv) {
 
   const LanguageModel model(model_options.path, model_options.model);
   const TransformerConfig& config = model.config();
-  const auto ids = parse_token_ids("--tokens", (*parsed)["tokens"].as<std::string>(), config.vocab_size);
+  const auto ids =
+      text::parse_token_ids("--tokens", (*parsed)["tokens"].as<std::string>(), config.vocab_size);
   const auto num_tokens = static_cast<int64_t>(ids.size());
   if (num_tokens > config.max_position_embeddings) {
     fail("--tokens: expected at most ", config.max_position_embeddings,

@@ -1,4 +1,4 @@
-// The flags that every command on a language model has, and token ids on a command line.
+// The flags that every command on a language model has.
 #pragma once
 
 #include <string>
@@ -28,10 +28,5 @@ const text::Tokenizer& need_tokenizer(const LanguageModel& model, const std::str
 
 /// Reads a file whole. Throws Error naming it.
 std::string read_text_file(const std::string& path);
-
-/// Token ids, separated by spaces or commas: "1 2 3". Throws Error naming `flag` and the one that is no id
-/// from 0 to vocab_size - 1, or if there is none.
-std::vector<text::TokenId> parse_token_ids(const std::string& flag, const std::string& text,
-                                           int64_t vocab_size);
 
 }  // namespace rotor::runtime::cli

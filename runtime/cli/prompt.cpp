@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "rotor/core/error.h"
+#include "rotor/text/token_ids.h"
 #include "runtime/cli/model_options.h"
 
 namespace rotor::runtime::cli {
@@ -40,7 +41,7 @@ Prompt read_prompt(const cxxopts::ParseResult& parsed, const LanguageModel& mode
   }
   Prompt prompt;
   if (parsed.count("tokens") != 0) {
-    prompt.ids = parse_token_ids("--tokens", parsed["tokens"].as<std::string>(), model.vocab_size());
+    prompt.ids = text::parse_token_ids("--tokens", parsed["tokens"].as<std::string>(), model.vocab_size());
     prompt.continues_text = true;
     return prompt;
   }

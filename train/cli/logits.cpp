@@ -1,9 +1,9 @@
 // rotor-train logits: what the training module itself computes, for comparisons with the packed model.
 #include <cstdio>
-#include <sstream>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/safetensors.h"
+#include "rotor/text/token_ids.h"
 #include "rotor/tool/options.h"
 #include "rotor/tool/progress.h"
 #include "train/cli/blas.h"
@@ -19,25 +19,6 @@ constexpr const char* kExamples =
     "  rotor-train logits runs/quickstart/checkpoint --tokens \"1 2 3\" --out module.safetensors\n"
     "  rotor logits quickstart.rotor --tokens \"1 2 3\" --out packed.safetensors       the same of the "
     "packed model\n";
-
-std::vector<int64_t> parse_tokens(const std::string& text, int64_t vocab_size) {
-  std::istringstream words(text);
-  std::vector<int64_t> ids;
-  for (std::string word; words >> word;) {
-    size_t used = 0;
-    int64_t id = -1;
-    try {
-      id = std::stoll(word, &used);
-    } catch (const std::exception&) {
-    }
-    if (used != word.size() || id < 0 || id >= vocab_size) {
-      fail("--tokens: expected ids from 0 to ", vocab_size - 1, " between spaces, found \"", word, "\"");
-    }
-    ids.push_back(id);
-  }
-  if (ids.empty()) throw tool::UsageError("--tokens: expected at least one id");
-  return ids;
-}
 
 struct NamedTensor {
   std::string name;
@@ -63,7 +44,7 @@ int logits(int argc, char** argv) {
   cxxopts::Options options("rotor-train logits",
                            "Writes the logits of a checkpoint's training module for a row of tokens.");
   options.add_options()("checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
-      "tokens", "token ids, between spaces", cxxopts::value<std::string>())(
+      "tokens", "token ids: \"1 2 3\"", cxxopts::value<std::string>())(
       "out", "safetensors file to write: float32 `logits` [tokens, vocab]", cxxopts::value<std::string>())(
       "hidden", "`hidden.<layer>` as well: 0 the embedding, i behind layer i, last behind the final norm")(
       "activations", "int8 | float (float leaves inputs of ternary layers unquantized)",
@@ -88,16 +69,17 @@ int logits(int argc, char** argv) {
   Transformer model(checkpoint.config(), module_options);
   load_parameters(*model, checkpoint);
   model->to(device);
-  const auto ids =
-      parse_tokens((*parsed)["tokens"].as<std::string>(), checkpoint.config().transformer.vocab_size);
+  const auto ids = text::parse_token_ids("--tokens", (*parsed)["tokens"].as<std::string>(),
+                                         checkpoint.config().transformer.vocab_size);
 
   const torch::NoGradGuard no_grad;
   std::vector<NamedTensor> tensors;
-  const torch::Tensor output = model->forward_observed(
-      torch::tensor(ids).unsqueeze(0).to(device), {}, [&](int64_t layer, const torch::Tensor& hidden) {
-        if (parsed->count("hidden") != 0)
-          tensors.push_back({cat("hidden.", layer), hidden[0].to(torch::kCPU)});
-      });
+  const torch::Tensor output =
+      model->forward_observed(torch::tensor(ids, torch::kInt64).unsqueeze(0).to(device), {},
+                              [&](int64_t layer, const torch::Tensor& hidden) {
+                                if (parsed->count("hidden") != 0)
+                                  tensors.push_back({cat("hidden.", layer), hidden[0].to(torch::kCPU)});
+                              });
   tensors.push_back({"logits", output[0].to(torch::kCPU)});
   const auto path = (*parsed)["out"].as<std::string>();
   write_tensors(path, tensors);
