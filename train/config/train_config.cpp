@@ -226,7 +226,7 @@ TrainConfig read_config(const ConfigDocument& document) {
   read_train(root.section("train"), config);
   if (transformer && !config.steps)
     root.section("train").fail_at("epochs", "language models count train.steps");
-  for (const char* key : {"accumulation", "activation_checkpointing"}) {
+  for (const char* key : {"accumulation", "activation_checkpointing", "dtype"}) {
     if (!transformer && root.section("train").has(key))
       root.section("train").fail_at(key, "is for language models");
   }
