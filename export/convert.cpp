@@ -24,15 +24,10 @@ void export_ternary(const Checkpoint::Ternary& matrix, RotorWriter& writer, Expo
   writer.write_ternary(tensor.name, tiles, tensor.scale);
 }
 
-std::string read_text(const std::string& path) {
-  const MappedFile file(path);
-  return {file.bytes().begin(), file.bytes().end()};
-}
-
 /// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
 std::optional<std::string> read_chat_template(const std::string& directory) {
   if (const std::string path = directory + "/chat_template.jinja"; std::filesystem::exists(path)) {
-    return read_text(path);
+    return std::string(MappedFile(path).text());
   }
   const std::string path = directory + "/tokenizer_config.json";
   if (!std::filesystem::exists(path)) return std::nullopt;

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 
-namespace rotor::train {
+namespace rotor {
 
-/// A well-mixed 64-bit number from two (splitmix64), to seed random streams.
+/// A well-mixed 64-bit number from two: number `stream` of the sequence that splitmix64 gives for `seed`
+/// (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators"). The same on every machine.
 constexpr uint64_t mix_seed(uint64_t seed, uint64_t stream) {
   uint64_t z = seed + 0x9E3779B97F4A7C15ULL * (stream + 1);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
@@ -13,4 +14,4 @@ constexpr uint64_t mix_seed(uint64_t seed, uint64_t stream) {
   return z ^ (z >> 31);
 }
 
-}  // namespace rotor::train
+}  // namespace rotor

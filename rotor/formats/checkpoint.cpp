@@ -23,7 +23,7 @@ std::string existing_directory(const std::string& directory) {
 ModelConfig read_config(const std::string& directory, StoredQuantization& stored) {
   const std::string path = directory + "/" + kConfigFile;
   const MappedFile file(path);
-  return model_config_from_json({file.bytes().begin(), file.bytes().end()}, path, &stored);
+  return model_config_from_json(std::string(file.text()), path, &stored);
 }
 
 }  // namespace

@@ -48,9 +48,7 @@ Json parse_json(std::string_view text, const std::string& source) {
 }
 
 Json read_json_file(const std::string& path) {
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+  return parse_json(MappedFile(path).text(), path);
 }
 
 std::string quote_json(const Json& json) {

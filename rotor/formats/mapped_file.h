@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace rotor {
 
@@ -22,6 +23,8 @@ class MappedFile {
 
   /// The file's bytes, valid while this object lives.
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
+  /// The same as characters.
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::string& path() const { return path_; }
 
   /// Throws Error if the file is shorter than when it was opened, or was when a read met the missing part.

@@ -72,7 +72,7 @@ std::string tokenizer_file(const std::string& path) {
 
 std::string tokenizer_hash(const std::string& path) {
   const MappedFile file(existing_tokenizer_file(path));
-  if (looks_like_rotor(text_of(file.bytes()))) {
+  if (looks_like_rotor(file.text())) {
     fail(path, ": expected tokenizer.json or tokenizer.model, found a .rotor file");
   }
   std::string hash = checksum(file.bytes());
@@ -87,7 +87,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const RotorFile& file) {
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory_or_file) {
   const std::string path = existing_tokenizer_file(directory_or_file);
   const MappedFile file(path);
-  const std::string_view contents = text_of(file.bytes());
+  const std::string_view contents = file.text();
   if (looks_like_rotor(contents)) {
     auto tokenizer = make_tokenizer(std::make_shared<RotorFile>(path));
     if (tokenizer == nullptr) fail(path, ": this model file holds no tokenizer");

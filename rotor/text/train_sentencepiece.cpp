@@ -6,14 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
 #include "rotor/core/error.h"
-#include "rotor/formats/atomic_file.h"
+#include "rotor/core/mix_seed.h"
 
 namespace rotor::text {
 namespace {
@@ -23,32 +22,16 @@ constexpr int64_t kAllCharacters = int64_t{1} << 21;  // more than there are cod
 constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr double kLeastCoverage = 0.98;  // the library's limit
 
-/// Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators": the same on every machine.
-class SplitMix {
- public:
-  explicit SplitMix(uint64_t seed) : state_(seed) {}
-  /// 0 to count - 1; its bias is below count / 2^64.
-  uint64_t below(uint64_t count) {
-    uint64_t z = state_ += 0x9E3779B97F4A7C15U;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return (z ^ (z >> 31)) % count;
-  }
-
- private:
-  uint64_t state_;
-};
-
 /// A sample of fixed size out of a stream (Vitter 1985, algorithm R), as the library wants to read it.
 class Sample final : public sentencepiece::SentenceIterator {
  public:
-  Sample(size_t size, uint64_t seed) : size_(size), random_(seed) {}
+  Sample(size_t size, uint64_t seed) : size_(size), seed_(seed) {}
 
   void add(std::string_view sentence) {
     ++seen_;
     if (sentences_.size() < size_) {
       sentences_.emplace_back(sentence);
-    } else if (const uint64_t place = random_.below(seen_); place < size_) {
+    } else if (const uint64_t place = mix_seed(seed_, draws_++) % seen_; place < size_) {
       sentences_[static_cast<size_t>(place)] = sentence;
     }
   }
@@ -61,7 +44,8 @@ class Sample final : public sentencepiece::SentenceIterator {
 
  private:
   size_t size_;
-  SplitMix random_;
+  uint64_t seed_;
+  uint64_t draws_ = 0;
   uint64_t seen_ = 0;
   std::vector<std::string> sentences_;
   size_t next_ = 0;

@@ -8,9 +8,9 @@
 #include <span>
 #include <vector>
 
+#include "rotor/core/mix_seed.h"
 #include "rotor/core/model_config.h"
 #include "rotor/formats/idx.h"
-#include "train/data/mix_seed.h"
 
 namespace rotor::train {
 

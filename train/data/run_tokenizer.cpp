@@ -80,8 +80,7 @@ std::string prepare_tokenizer(const TrainConfig& config) {
   const std::string path = config.output_dir + "/tokenizer.model";
   const std::string kept = config.output_dir + "/checkpoint/tokenizer.model";
   if (std::filesystem::exists(kept)) {
-    const MappedFile file(kept);
-    write_file(path, {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+    write_file(path, MappedFile(kept).text());
   } else {
     train_tokenizer(config, path);
   }

@@ -18,10 +18,6 @@ namespace {
 
 constexpr const char* kJsonSpace = " \t\r\n";
 
-std::string_view view(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 /// The line of `text` that starts at `begin`, without its line break.
 std::string_view line_at(std::string_view text, size_t begin) {
   return text.substr(begin, text.find('\n', begin) - begin);
@@ -71,7 +67,7 @@ bool TextSource::find_out_one_document() const {
       documents += file.file_bytes > 0 ? 1 : 0;
     } else {
       const MappedFile mapped(file.path);
-      const std::string_view text = view(mapped);
+      const std::string_view text = mapped.text();
       for (size_t begin = 0; begin < text.size() && documents < 2;) {
         const std::string_view line = line_at(text, begin);
         documents += is_blank(line) ? 0 : 1;
@@ -94,7 +90,7 @@ bool TextSource::open_next_file() {
   }
   position_ = 0;
   line_ = 1;
-  const std::string_view text = view(*file_);
+  const std::string_view text = file_->text();
   split_ = one_document_ ? split_position(text, options_.validation_fraction) : text.size();
   return true;
 }
@@ -107,7 +103,7 @@ std::optional<TextPiece> TextSource::next() {
 }
 
 TextPiece TextSource::next_text() {
-  const std::string_view text = view(*file_);
+  const std::string_view text = file_->text();
   TextPiece piece;
   piece.file = file_;
   piece.begin = position_;
@@ -125,7 +121,7 @@ TextPiece TextSource::next_text() {
 }
 
 TextPiece TextSource::next_lines() {
-  const std::string_view text = view(*file_);
+  const std::string_view text = file_->text();
   TextPiece piece;
   piece.file = file_;
   piece.begin = position_;
@@ -140,7 +136,7 @@ TextPiece TextSource::next_lines() {
 }
 
 std::vector<DocumentPart> TextSource::encode(const TextPiece& piece) const {
-  const std::string_view bytes = view(*piece.file).substr(piece.begin, piece.end - piece.begin);
+  const std::string_view bytes = piece.file->text().substr(piece.begin, piece.end - piece.begin);
   std::vector<DocumentPart> parts;
   if (options_.format == TextFormat::text) {
     parts.push_back(encode_text(piece));
@@ -158,7 +154,7 @@ std::vector<DocumentPart> TextSource::encode(const TextPiece& piece) const {
 }
 
 DocumentPart TextSource::encode_text(const TextPiece& piece) const {
-  const std::string_view text = view(*piece.file).substr(piece.begin, piece.end - piece.begin);
+  const std::string_view text = piece.file->text().substr(piece.begin, piece.end - piece.begin);
   check_utf8(text, piece.begin, piece.file->path());
   return {tokenizer_->encode(text.substr(piece.skipped), text::SpecialTokens::as_text),
           static_cast<int64_t>(text.size()), piece.begins_document, piece.ends_document, piece.is_validation};
@@ -168,7 +164,7 @@ void TextSource::encode_line(const TextPiece& piece, std::string_view line, int6
                              std::vector<DocumentPart>& parts) const {
   if (is_blank(line)) return;
   const std::string where = cat(piece.file->path(), ":", number);
-  check_utf8(line, static_cast<size_t>(line.data() - view(*piece.file).data()), where);
+  check_utf8(line, static_cast<size_t>(line.data() - piece.file->text().data()), where);
   const Json json = parse_json(line, where);
   if (!json.is_object()) fail(where, ": expected a JSON object, found ", quote_json(json));
   const auto field = json.find(options_.text_field);

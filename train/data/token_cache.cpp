@@ -17,10 +17,10 @@
 #include <thread>
 #include <utility>
 
+#include "rotor/core/mix_seed.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
-#include "train/data/mix_seed.h"
 #include "train/data/text_cut.h"
 #include "train/data/text_source.h"
 #include "train/data/worker_pool.h"

@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "train/data/mix_seed.h"
+#include "rotor/core/mix_seed.h"
 
 namespace rotor::train {
 namespace {

@@ -4,10 +4,10 @@
 #include <filesystem>
 
 #include "rotor/core/error.h"
+#include "rotor/core/mix_seed.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/tool/progress.h"
-#include "train/data/mix_seed.h"
 #include "train/data/run_tokenizer.h"
 #include "train/models/parameters.h"
 #include "train/trainer/sample.h"
@@ -103,10 +103,8 @@ std::string LanguageTask::sample(int64_t step) {
 
 void LanguageTask::save(const std::string& directory) {
   save_parameters(*model_, model_->config(), directory);
-  const MappedFile tokenizer(tokenizer_file_);
-  const auto bytes = tokenizer.bytes();
   write_file(directory + "/" + std::filesystem::path(tokenizer_file_).filename().string(),
-             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+             MappedFile(tokenizer_file_).text());
 }
 
 void LanguageTask::load(const std::string& directory) {

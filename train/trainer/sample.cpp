@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <random>
 
-#include "train/data/mix_seed.h"
+#include "rotor/core/mix_seed.h"
 
 namespace rotor::train {
 namespace {

@@ -11,11 +11,11 @@
 #include <limits>
 
 #include "rotor/core/error.h"
+#include "rotor/core/mix_seed.h"
 #include "rotor/core/quantize.h"
 #include "rotor/core/tensor_table.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/tool/interrupt.h"
-#include "train/data/mix_seed.h"
 #include "train/trainer/optimizer.h"
 #include "train/trainer/optimizer_state.h"
 #include "train/trainer/schedule.h"
@@ -50,8 +50,7 @@ Trainer::Trainer(TrainConfig config, StartMode start)
   if (start == StartMode::fresh && last) {
     fail(directory_.path(),
          ": holds a run already; go on with --resume, begin anew with --overwrite, or choose another folder "
-         "with "
-         "--set output_dir=DIR");
+         "with --set output_dir=DIR");
   }
   if (start == StartMode::overwrite) directory_.clear();
   if (start == StartMode::resume && last) check_resumable(*last);
