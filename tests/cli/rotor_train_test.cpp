@@ -163,8 +163,9 @@ TEST_F(RotorTrainCommand, FullDiskEndsTheRunAndKeepsTheLastCheckpoint) {
 
 TEST_F(RotorTrainCommand, TwoRunsInOneFolderAreRefused) {
   test::write_bytes(dir_.file("script"),
-                    "\"$1\" fit \"$2\" --set train.epochs=40 & sleep 0.5; \"$1\" fit \"$2\"; status=$?; "
-                    "kill %1 2>/dev/null; kill -9 $! 2>/dev/null; wait; exit $status");
+                    "\"$1\" fit \"$2\" --set train.epochs=40000 2> \"$0.err\" & "
+                    "until grep -q 'epoch 1/' \"$0.err\" || ! kill -0 $!; do sleep 0.1; done; "
+                    "\"$1\" fit \"$2\"; status=$?; kill -9 $!; wait; exit $status");
   const CommandResult result =
       test::run_command({"bash", dir_.file("script"), test::program("rotor-train"), config_});
   EXPECT_EQ(result.status, 1);
