@@ -9,15 +9,37 @@ namespace rotor::kernels {
 
 // Defined in the file of each set.
 extern const KernelSet kScalar;
-#ifdef ROTOR_KERNELS_AVX2
-extern const KernelSet kAvx2;
+#ifdef ROTOR_KERNELS_X86
+namespace avx2 {
+extern const KernelSet kSet;
+}
+namespace avxvnni {
+extern const KernelSet kSet;
+}
+namespace avx512 {
+extern const KernelSet kSet;
+}
+namespace avx512vnni {
+extern const KernelSet kSet;
+}
+#endif
+#ifdef ROTOR_KERNELS_ARM
+namespace neon {
+extern const KernelSet kSet;
+}
+namespace neondot {
+extern const KernelSet kSet;
+}
 #endif
 
 std::span<RegisteredSet> registered_sets() {
   static RegisteredSet sets[] = {
       {&kScalar},
-#ifdef ROTOR_KERNELS_AVX2
-      {&kAvx2},
+#ifdef ROTOR_KERNELS_X86
+      {&avx2::kSet}, {&avxvnni::kSet}, {&avx512::kSet}, {&avx512vnni::kSet},
+#endif
+#ifdef ROTOR_KERNELS_ARM
+      {&neon::kSet}, {&neondot::kSet},
 #endif
   };
   return sets;

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <numeric>
 #include <span>
 #include <vector>
 
@@ -99,24 +101,55 @@ Tile load_tile(const uint8_t* bytes) {
   return tile;
 }
 
-void matmul_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x,
-                 size_t batch, int32_t* sums) {
-  for (size_t b = 0; b < batch; ++b) {
-    for (size_t rt = 0; rt < row_tile_count; ++rt) {
-      std::array<int32_t, kTileRows> row_sums{};
-      for (size_t ct = 0; ct < column_tile_count; ++ct) {
-        const Tile tile = load_tile(tiles + (rt * column_tile_count + ct) * kTileBytes);
-        const int8_t* values = x + (b * column_tile_count + ct) * kTileColumns;
-        for (size_t r = 0; r < kTileRows; ++r) row_sums[r] += dot_word(tile.plus[r], tile.minus[r], values);
+void matvec_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x,
+                 int32_t* sums) {
+  for (size_t rt = 0; rt < row_tile_count; ++rt) {
+    std::array<int32_t, kTileRows> row_sums{};
+    for (size_t ct = 0; ct < column_tile_count; ++ct) {
+      const Tile tile = load_tile(tiles + (rt * column_tile_count + ct) * kTileBytes);
+      const int8_t* values = x + ct * kTileColumns;
+      for (size_t r = 0; r < kTileRows; ++r) row_sums[r] += dot_word(tile.plus[r], tile.minus[r], values);
+    }
+    std::memcpy(sums + rt * kTileRows, row_sums.data(), sizeof row_sums);
+  }
+}
+
+void arrange_tokens(const int8_t* x, size_t column_tile_count, size_t batch, int8_t* blocks,
+                    int32_t* token_sums) {
+  const size_t cols = column_tile_count * kTileColumns;
+  for (size_t b = 0; b < batch; ++b) token_sums[b] = std::accumulate(x + b * cols, x + (b + 1) * cols, 0);
+  for (size_t first = 0; first < batch; first += kTokenBlock) {
+    int8_t* block = blocks + first * cols;
+    for (size_t c = 0; c < cols; c += 4) {
+      for (size_t t = 0; t < kTokenBlock; ++t) {
+        int8_t* four = block + c * kTokenBlock + t * 4;
+        if (first + t < batch) {
+          std::memcpy(four, x + (first + t) * cols + c, 4);
+        } else {
+          std::memset(four, 0, 4);
+        }
       }
-      std::memcpy(sums + (b * row_tile_count + rt) * kTileRows, row_sums.data(), sizeof row_sums);
     }
   }
 }
 
-void matvec_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* x,
-                 int32_t* sums) {
-  matmul_int8(tiles, row_tile_count, column_tile_count, x, 1, sums);
+void matmul_int8(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count, const int8_t* blocks,
+                 const int32_t* /*token_sums*/, size_t batch, int32_t* sums) {
+  const size_t cols = column_tile_count * kTileColumns;
+  std::vector<int8_t> x(cols);
+  for (size_t b = 0; b < batch; ++b) {
+    const int8_t* token = blocks + b / kTokenBlock * kTokenBlock * cols + b % kTokenBlock * 4;
+    for (size_t c = 0; c < cols; c += 4) std::memcpy(x.data() + c, token + c * kTokenBlock, 4);
+    matvec_int8(tiles, row_tile_count, column_tile_count, x.data(), sums + b * row_tile_count * kTileRows);
+  }
+}
+
+void scale_sums(const int32_t* sums, size_t count, float factor, bool add, float* y) {
+  if (add) {
+    for (size_t i = 0; i < count; ++i) y[i] += static_cast<float>(sums[i]) * factor;
+  } else {
+    for (size_t i = 0; i < count; ++i) y[i] = static_cast<float>(sums[i]) * factor;
+  }
 }
 
 void matvec_ternary(const uint8_t* tiles, size_t row_tile_count, size_t column_tile_count,
@@ -144,39 +177,124 @@ float as_float(int8_t code) {
   return static_cast<float>(code);
 }
 
-template <class T>
-float dot(const T* row, size_t cols, const float* x) {
-  constexpr size_t kLanes = 8;
-  std::array<float, kLanes> s{};
-  for (size_t c = 0; c < cols; ++c) s[c % kLanes] += as_float(row[c]) * x[c];
-  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+template <class T, size_t kCount>
+T folded(std::array<T, kCount> sums) {
+  for (size_t half = kCount / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
 }
 
 template <class T>
 void matvec(const T* matrix, size_t rows, size_t cols, const float* x, float* y) {
-  for (size_t r = 0; r < rows; ++r) y[r] = dot(matrix + r * cols, cols, x);
+  for (size_t r = 0; r < rows; ++r) {
+    std::array<float, 64> sums{};
+    for (size_t c = 0; c < cols; ++c)
+      sums[c % sums.size()] = std::fma(as_float(matrix[r * cols + c]), x[c], sums[c % sums.size()]);
+    y[r] = folded(sums);
+  }
 }
 
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const float* x,
-               float* y) {
-  for (size_t r = 0; r < rows; ++r) y[r] = dot(codes + r * cols, cols, x) * row_scales[r];
+float quantize_int16(const float* values, size_t count, int16_t* codes) {
+  float largest = 0.0F;
+  for (size_t i = 0; i < count; ++i) largest = std::max(largest, std::fabs(values[i]));
+  if (largest < 1e-30F) {
+    std::fill_n(codes, count, int16_t{0});
+    return 0.0F;
+  }
+  const float scale = 32767.0F / largest;
+  for (size_t i = 0; i < count; ++i) {
+    const float code = std::nearbyint(values[i] * scale);
+    codes[i] = static_cast<int16_t>(std::clamp(code, -32768.0F, 32767.0F));
+  }
+  return largest / 32767.0F;
+}
+
+void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
+               float x_scale, float* y) {
+  for (size_t r = 0; r < rows; ++r) {
+    int64_t sum = 0;
+    for (size_t c = 0; c < cols; ++c) sum += int64_t{codes[r * cols + c]} * x[c];
+    y[r] = static_cast<float>(sum) * (row_scales[r] * x_scale);
+  }
 }
 
 template <class T>
 void add_row(const T* row, size_t cols, float weight, float* y) {
-  for (size_t c = 0; c < cols; ++c) y[c] += weight * as_float(row[c]);
+  for (size_t c = 0; c < cols; ++c) y[c] = std::fma(weight, as_float(row[c]), y[c]);
 }
 
 template <class T>
-void weighted_sum(const T* matrix, size_t rows, size_t cols, const float* weights, float* y) {
-  std::fill_n(y, cols, 0.0F);
+void weighted_sum(const T* matrix, size_t rows, size_t cols, const float* weights, bool add, float* y) {
+  if (!add) std::fill_n(y, cols, 0.0F);
   for (size_t r = 0; r < rows; ++r) add_row(matrix + r * cols, cols, weights[r], y);
 }
 
 void weighted_sum_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols,
-                     const float* weights, float* y) {
-  std::fill_n(y, cols, 0.0F);
+                     const float* weights, bool add, float* y) {
+  if (!add) std::fill_n(y, cols, 0.0F);
   for (size_t r = 0; r < rows; ++r) add_row(codes + r * cols, cols, weights[r] * row_scales[r], y);
+}
+
+void rms_norm(const float* x, size_t count, const float* gain, float eps, float* y) {
+  std::array<double, 16> sums{};
+  for (size_t i = 0; i < count; ++i) {
+    sums[i % sums.size()] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
+  const auto mean = static_cast<float>(folded(sums) / static_cast<double>(count));
+  const float inverse = 1.0F / std::sqrt(mean + eps);
+  for (size_t i = 0; i < count; ++i) y[i] = x[i] * inverse * gain[i];
+}
+
+/// exp(x) for x <= 0: 2^n * e^r with n = round(x / ln 2), and e^r by its series to r^6 (|r| <= ln(2) / 2: the
+/// rest is below 2e-7 of it). ln 2 is taken in two parts, the first with zeros at its end, so that n times it
+/// is exact (Cody and Waite 1980, "Software manual for the elementary functions"). 0 below -87.
+float softmax_exp(float x) {
+  if (!(x >= -87.0F)) return 0.0F;
+  const float n = std::nearbyint(x * 1.44269504F);
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.0F / 720.0F;
+  p = p * r + 1.0F / 120.0F;
+  p = p * r + 1.0F / 24.0F;
+  p = p * r + 1.0F / 6.0F;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  return p * std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+}
+
+void softmax(float* scores, size_t count, float scale) {
+  float largest = -INFINITY;
+  for (size_t i = 0; i < count; ++i) {
+    scores[i] *= scale;
+    largest = std::max(largest, scores[i]);
+  }
+  std::array<double, 16> sums{};
+  for (size_t i = 0; i < count; ++i) {
+    scores[i] = softmax_exp(scores[i] - largest);
+    sums[i % sums.size()] += static_cast<double>(scores[i]);
+  }
+  const auto inverse = static_cast<float>(1.0 / folded(sums));
+  for (size_t i = 0; i < count; ++i) scores[i] *= inverse;
+}
+
+void gate_relu2(const float* gate, const float* up, size_t count, float* y) {
+  for (size_t i = 0; i < count; ++i) {
+    const float g = std::max(gate[i], 0.0F);
+    y[i] = g * g * up[i];
+  }
+}
+
+uint64_t sum_words(const uint64_t* words, size_t count) {
+  return std::accumulate(words, words + count, uint64_t{0});
+}
+
+void to_f16(const float* values, size_t count, uint16_t* halves) {
+  std::transform(values, values + count, halves, float_to_f16);
+}
+
+void from_f16(const uint16_t* halves, size_t count, float* values) {
+  std::transform(halves, halves + count, values, f16_to_float);
 }
 
 }  // namespace
@@ -185,13 +303,16 @@ extern const KernelSet kScalar = {
     .name = "scalar",
     .supported = supported,
     .quantize_int8 = quantize,
+    .quantize_int16 = quantize_int16,
     .ternarize = ternarize_to_planes,
     .encode_trits = encode,
     .decode_trits = decode,
     .dot_ternary = dot_ternary,
     .dot_int8 = dot_int8,
     .matvec_int8 = matvec_int8,
+    .arrange_tokens = arrange_tokens,
     .matmul_int8 = matmul_int8,
+    .scale_sums = scale_sums,
     .matvec_ternary = matvec_ternary,
     .matvec_float = matvec<float>,
     .matvec_f16 = matvec<uint16_t>,
@@ -199,6 +320,12 @@ extern const KernelSet kScalar = {
     .weighted_sum_float = weighted_sum<float>,
     .weighted_sum_f16 = weighted_sum<uint16_t>,
     .weighted_sum_q8 = weighted_sum_q8,
+    .rms_norm = rms_norm,
+    .softmax = softmax,
+    .gate_relu2 = gate_relu2,
+    .sum_words = sum_words,
+    .to_f16 = to_f16,
+    .from_f16 = from_f16,
 };
 
 }  // namespace rotor::kernels

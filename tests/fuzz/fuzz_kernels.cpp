@@ -46,7 +46,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto scalar = kernels::find_kernels("scalar");
   const auto results = [&](const kernels::Kernels& k) {
     std::vector<int32_t> sums(batch * row_tile_count * kTileRows + 2 * row_tile_count * kTileRows);
-    k->matmul_int8(tiles.data(), row_tile_count, column_tile_count, x.data(), batch, sums.data());
+    std::vector<int8_t> blocks((batch + kernels::kTokenBlock - 1) / kernels::kTokenBlock *
+                               kernels::kTokenBlock * padded);
+    std::vector<int32_t> token_sums(batch);
+    k->arrange_tokens(x.data(), column_tile_count, batch, blocks.data(), token_sums.data());
+    k->matmul_int8(tiles.data(), row_tile_count, column_tile_count, blocks.data(), token_sums.data(), batch,
+                   sums.data());
     int32_t* rest = sums.data() + batch * row_tile_count * kTileRows;
     k->matvec_int8(tiles.data(), row_tile_count, column_tile_count, x.data(), rest);
     TernaryVector planes(cols);

@@ -2,15 +2,15 @@
 // saturated.
 #include "rotor/kernels/kernels.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 #include "rotor/core/error.h"
 #include "rotor/core/planes.h"
 #include "rotor/core/quantize.h"
 #include "rotor/core/tiles.h"
+#include "tests/kernels/kernel_set_test.h"
 #include "tests/support/golden.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
@@ -18,30 +18,35 @@
 namespace rotor::kernels {
 namespace {
 
-/// One test a set that this machine can run; a set that it cannot run is no failure, since another machine
-/// tests it.
-class KernelSetTest : public ::testing::TestWithParam<std::string> {
- protected:
-  Kernels kernels_ = find_kernels(GetParam());
-};
-
-std::vector<std::string> runnable_sets() {
-  std::vector<std::string> names;
-  for (const RegisteredSet& entry : registered_sets()) {
-    if (entry.set->supported()) names.emplace_back(entry.set->name);
-  }
-  return names;
-}
-
 INSTANTIATE_TEST_SUITE_P(Kernels, KernelSetTest, ::testing::ValuesIn(runnable_sets()),
                          [](const auto& param) { return param.param; });
-
-const std::vector<size_t> kSizes = {1, 2, 7, 8, 31, 32, 33, 63, 64, 65, 255, 256, 257, 480, 1000, 4097};
 
 /// int8 vector padded to whole words with zeros.
 std::vector<int8_t> padded(std::vector<int8_t> values) {
   values.resize(plane_words(values.size()) * kWordColumns);
   return values;
+}
+
+/// Tokens [batch, 32 * column tiles] in the blocks that matmul_int8 reads.
+struct Arranged {
+  std::vector<int8_t> blocks;
+  std::vector<int32_t> token_sums;
+};
+
+Arranged arrange(const Kernels& kernels, const std::vector<int8_t>& x, size_t batch) {
+  const size_t cols = x.size() / batch;
+  Arranged tokens{std::vector<int8_t>((batch + kTokenBlock - 1) / kTokenBlock * kTokenBlock * cols, 99),
+                  std::vector<int32_t>(batch)};
+  kernels->arrange_tokens(x.data(), cols / kTileColumns, batch, tokens.blocks.data(),
+                          tokens.token_sums.data());
+  return tokens;
+}
+
+void matmul(const Kernels& kernels, const std::vector<uint8_t>& tiles, size_t row_tile_count,
+            const std::vector<int8_t>& x, size_t batch, std::vector<int32_t>& sums) {
+  const Arranged tokens = arrange(kernels, x, batch);
+  kernels->matmul_int8(tiles.data(), row_tile_count, x.size() / batch / kTileColumns, tokens.blocks.data(),
+                       tokens.token_sums.data(), batch, sums.data());
 }
 
 struct Matrix {
@@ -223,7 +228,7 @@ TEST_P(KernelSetTest, SaturatedInputs) {
         std::vector<int8_t> batch;
         for (int b = 0; b < 5; ++b) batch.insert(batch.end(), x.begin(), x.end());
         std::vector<int32_t> batch_sums(5 * 2 * kTileRows);
-        kernels_->matmul_int8(matrix.tiles.data(), 2, column_tile_count, batch.data(), 5, batch_sums.data());
+        matmul(kernels_, matrix.tiles, 2, batch, 5, batch_sums);
         for (size_t b = 0; b < 5; ++b) EXPECT_EQ(batch_sums[b * 2 * kTileRows + 16], expected);
         const TernaryVector planes = encode_trits(std::vector<int8_t>(cols, static_cast<int8_t>(weight)));
         EXPECT_EQ(kernels_->dot_int8(planes.plus.data(), planes.minus.data(), x.data(), planes.plus.size()),
@@ -236,11 +241,11 @@ TEST_P(KernelSetTest, SaturatedInputs) {
 TEST_P(KernelSetTest, MatrixProductsAreExactAtEverySize) {
   test::Random random;
   for (const size_t rows : {1, 15, 16, 17, 50}) {
-    for (const size_t cols : {1, 31, 32, 33, 224, 225, 448, 500}) {
+    for (const size_t cols : {1, 31, 32, 33, 224, 225, 448, 500, 512, 513}) {
       const Matrix matrix(rows, cols, random.trits(rows * cols));
       const size_t row_tile_count = row_tiles(rows);
       const size_t column_tile_count = column_tiles(cols);
-      for (const size_t batch : {1, 3, 4, 5, 9}) {
+      for (const size_t batch : {1, 2, 3, 4, 5, 6, 7, 8, 9, 17}) {
         std::vector<int8_t> x;
         std::vector<int32_t> expected;
         for (size_t b = 0; b < batch; ++b) {
@@ -250,8 +255,7 @@ TEST_P(KernelSetTest, MatrixProductsAreExactAtEverySize) {
           expected.insert(expected.end(), sums.begin(), sums.end());
         }
         std::vector<int32_t> sums(expected.size(), -1);
-        kernels_->matmul_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(), batch,
-                              sums.data());
+        matmul(kernels_, matrix.tiles, row_tile_count, x, batch, sums);
         EXPECT_EQ(sums, expected) << rows << "x" << cols << " batch " << batch;
         if (batch == 1) {
           kernels_->matvec_int8(matrix.tiles.data(), row_tile_count, column_tile_count, x.data(),
@@ -295,20 +299,20 @@ TEST_P(KernelSetTest, LinearSumsAgreeWithGolden) {
   }
 }
 
-TEST_P(KernelSetTest, FloatMatvecEqualsScalar) {
+TEST_P(KernelSetTest, ArrangedTokensAreBlocksOfFourColumns) {
   test::Random random;
-  for (const size_t cols : {1, 7, 8, 9, 100}) {
-    const auto matrix = random.normals(5 * cols);
-    const auto x = random.normals(cols);
-    std::vector<float> expected(5);
-    std::vector<float> y(5);
-    find_kernels("scalar")->matvec_float(matrix.data(), 5, cols, x.data(), expected.data());
-    kernels_->matvec_float(matrix.data(), 5, cols, x.data(), y.data());
-    EXPECT_EQ(y, expected);
-    double sum = 0;
-    for (size_t c = 0; c < cols; ++c) sum += static_cast<double>(matrix[c]) * static_cast<double>(x[c]);
-    // cols products and sums of magnitude ~1, each with relative error 2^-24.
-    EXPECT_NEAR(y[0], sum, static_cast<double>(cols) * 1e-6);
+  for (const size_t batch : {1, 7, 8, 9, 20}) {
+    const size_t cols = 96;
+    const auto x = random.bytes(batch * cols);
+    const auto [blocks, token_sums] = arrange(kernels_, x, batch);
+    for (size_t b = 0; b < batch; ++b) {
+      EXPECT_EQ(token_sums[b], std::accumulate(x.begin() + b * cols, x.begin() + (b + 1) * cols, 0));
+    }
+    for (size_t at = 0; at < blocks.size(); ++at) {
+      const size_t token = at / (cols * kTokenBlock) * kTokenBlock + at / 4 % kTokenBlock;
+      const size_t column = at % (cols * kTokenBlock) / (4 * kTokenBlock) * 4 + at % 4;
+      ASSERT_EQ(blocks[at], token < batch ? x[token * cols + column] : 0) << at;
+    }
   }
 }
 
