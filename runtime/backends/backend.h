@@ -36,6 +36,19 @@ struct LinearWeights {
   bool is_ternary() const { return !ternary.tiles.empty(); }
 };
 
+/// What is done to the input of linear layers before they quantize it: an RMSNorm, or nothing.
+struct InputNorm {
+  std::span<const float> gain;  ///< empty: nothing; else [cols]
+  float eps = 0.0F;
+};
+
+/// A linear layer and where its output goes.
+struct Projection {
+  const LinearWeights* weights = nullptr;
+  Tensor y;
+  bool add = false;  ///< y += instead of y =
+};
+
 /// Keys and values of the tokens so far, in a backend's memory. Copies share the memory.
 using KvType = DenseType;
 struct KvCache {
@@ -58,6 +71,10 @@ class Backend {
   /// How many threads compute an op together.
   virtual int64_t threads() const { return 1; }
 
+  /// Bytes a second that a plain reader of at least 1 GiB of this backend's memory gets now, with its
+  /// threads. Throws Error if there is no room for that.
+  virtual double measure_read_bandwidth() = 0;
+
   /// Memory for [rows, cols] floats, unspecified at first; it lives as long as a copy of the Tensor does.
   /// Throws Error or std::bad_alloc if there is none. A Tensor belongs to the backend that made it.
   virtual Tensor allocate(int64_t rows, int64_t cols) = 0;
@@ -69,10 +86,11 @@ class Backend {
   virtual void embed(const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) = 0;
   /// y = rows first.. of x; as many as y has.
   virtual void copy_rows(const Tensor& x, int64_t first, const Tensor& y) = 0;
-  /// y[b, r] = sum_c weight[r, c] * quantized(x[b, c]) + bias[r]; x [B, cols], y [B, rows].
-  /// Ternary by int8: y = sum / x_scale * weight_scale (SPECS.md section 1); ternary by ternary: y = sum *
-  /// weight_scale.
-  virtual void linear(const Tensor& x, const LinearWeights& weights, const Tensor& y) = 0;
+  /// Linear layers of one input, all ternary with the same activation quantization or all dense:
+  /// y[b, r] = sum_c weight[r, c] * quantized(norm(x)[b, c]) + bias[r]; x [B, cols], y [B, rows].
+  /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
+  /// weight_scale. No y is x, but for added ones.
+  virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
   /// y = x / sqrt(mean(x^2) + eps) * gain, per row; gain [cols]. y may be x.
   virtual void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) = 0;
   /// relu: y = max(x, 0); relu2: its square; sign: +1 where x > threshold, -1 where x < -threshold, else 0. y

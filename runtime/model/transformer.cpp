@@ -20,7 +20,6 @@ Transformer::Workspace first_rows(const Transformer::Workspace& all, int64_t row
   part.batch = rows;
   part.rope = all.rope;
   part.hidden = first_rows(all.hidden, rows);
-  part.normed = first_rows(all.normed, rows);
   part.query = first_rows(all.query, rows);
   part.key = first_rows(all.key, rows);
   part.value = first_rows(all.value, rows);
@@ -96,7 +95,6 @@ Transformer::Workspace Transformer::make_workspace(Backend& backend, int64_t bat
   workspace.batch = batch;
   workspace.rope = std::make_shared<RopeTable>(rope_table(t.head_dim, t.rope_theta, context));
   workspace.hidden = backend.allocate(batch, t.hidden_size);
-  workspace.normed = backend.allocate(batch, t.hidden_size);
   workspace.query = backend.allocate(batch, t.query_size());
   workspace.key = backend.allocate(batch, t.key_value_size());
   workspace.value = backend.allocate(batch, t.key_value_size());
@@ -117,32 +115,25 @@ KvCache Transformer::make_cache(Backend& backend, int64_t context, KvType type) 
                                     .storage = nullptr});
 }
 
-void Transformer::norm(Backend& backend, const Tensor& x, std::span<const float> gain,
-                       const Tensor& y) const {
-  ops::rms_norm(backend, x, gain, static_cast<float>(config_.transformer.rms_norm_eps), y);
+void Transformer::project(Backend& backend, const Tensor& x, std::span<const float> gain,
+                          std::initializer_list<Projection> projections) const {
+  const InputNorm norm{gain, static_cast<float>(config_.transformer.rms_norm_eps)};
+  ops::linear(backend, x, norm, {projections.begin(), projections.size()});
 }
 
 void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache& cache, int64_t index,
                             int64_t position) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
-  norm(backend, w.hidden, layer.input_norm, w.normed);
-  ops::linear(backend, w.normed, layer.query, w.query);
-  ops::linear(backend, w.normed, layer.key, w.key);
-  ops::linear(backend, w.normed, layer.value, w.value);
+  project(backend, w.hidden, layer.input_norm,
+          {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
   ops::rope(backend, w.query, cache.head_dim, *w.rope, position);
   ops::rope(backend, w.key, cache.head_dim, *w.rope, position);
   ops::attention(backend, w.query, w.key, w.value, cache, index, position, w.context);
-  if (!layer.attention_sub_norm.empty()) norm(backend, w.context, layer.attention_sub_norm, w.context);
-  ops::linear(backend, w.context, layer.output, w.normed);
-  ops::add(backend, w.normed, w.hidden);
+  project(backend, w.context, layer.attention_sub_norm, {{&layer.output, w.hidden, true}});
 
-  norm(backend, w.hidden, layer.post_attention_norm, w.normed);
-  ops::linear(backend, w.normed, layer.gate, w.gate);
-  ops::linear(backend, w.normed, layer.up, w.up);
+  project(backend, w.hidden, layer.post_attention_norm, {{&layer.gate, w.gate}, {&layer.up, w.up}});
   ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
-  if (!layer.ffn_sub_norm.empty()) norm(backend, w.gate, layer.ffn_sub_norm, w.gate);
-  ops::linear(backend, w.gate, layer.down, w.normed);
-  ops::add(backend, w.normed, w.hidden);
+  project(backend, w.gate, layer.ffn_sub_norm, {{&layer.down, w.hidden, true}});
 }
 
 Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
@@ -154,7 +145,8 @@ Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const 
     run_layer(backend, part, cache, i, position);
     if (observer) observer(i + 1, part.hidden);
   }
-  norm(backend, part.hidden, final_norm_, part.final_hidden);
+  ops::rms_norm(backend, part.hidden, final_norm_, static_cast<float>(config_.transformer.rms_norm_eps),
+                part.final_hidden);
   if (observer) observer(config_.transformer.num_hidden_layers + 1, part.final_hidden);
   return part.final_hidden;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <vector>
@@ -23,7 +24,7 @@ class Transformer {
   struct Workspace {
     int64_t batch = 0;
     std::shared_ptr<const RopeTable> rope;
-    Tensor hidden, normed, query, key, value, context, gate, up, final_hidden;
+    Tensor hidden, query, key, value, context, gate, up, final_hidden;
   };
 
   /// Views `file`, which must outlive this object. Throws Error if it holds no transformer.
@@ -53,7 +54,9 @@ class Transformer {
   };
 
   LinearWeights linear(const RotorFile& file, const std::string& name, bool float_activations) const;
-  void norm(Backend& backend, const Tensor& x, std::span<const float> gain, const Tensor& y) const;
+  /// Linear layers of norm(x); no norm if `gain` is empty.
+  void project(Backend& backend, const Tensor& x, std::span<const float> gain,
+               std::initializer_list<Projection> projections) const;
   void run_layer(Backend& backend, const Workspace& workspace, const KvCache& cache, int64_t index,
                  int64_t position) const;
 

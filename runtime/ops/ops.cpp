@@ -21,11 +21,27 @@ bool same_shape(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
+            std::span<const Projection> projections) {
+  require(!projections.empty(), "linear: at least one layer");
+  require(norm.gain.empty() || std::cmp_equal(norm.gain.size(), x.cols), "linear: shape of the norm's gain");
+  for (const Projection& projection : projections) {
+    const LinearWeights& weights = *projection.weights;
+    const LinearWeights& first = *projections.front().weights;
+    require(x.cols == weights.cols && projection.y.cols == weights.rows && x.rows == projection.y.rows,
+            "linear: shapes of x, weights and y");
+    require(weights.bias.empty() || std::cmp_equal(weights.bias.size(), weights.rows),
+            "linear: shape of bias");
+    require(weights.is_ternary() == first.is_ternary() &&
+                weights.activation_quantization == first.activation_quantization,
+            "linear: layers of one kind");
+  }
+  backend.linear(x, norm, projections);
+}
+
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y) {
-  require(x.cols == weights.cols && y.cols == weights.rows && x.rows == y.rows,
-          "linear: shapes of x, weights and y");
-  require(weights.bias.empty() || std::cmp_equal(weights.bias.size(), weights.rows), "linear: shape of bias");
-  backend.linear(x, weights, y);
+  const Projection projection{&weights, y};
+  linear(backend, x, {}, {&projection, 1});
 }
 
 void rms_norm(Backend& backend, const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) {

@@ -6,7 +6,10 @@
 
 namespace rotor::runtime::ops {
 
-/// y = linear(x); x [B, weights.cols], y [B, weights.rows].
+/// Each y = linear(norm(x)); x [B, weights.cols], y [B, weights.rows]. Layers that share an input are given
+/// together, so that it is normalised and quantized once.
+void linear(Backend& backend, const Tensor& x, const InputNorm& norm, std::span<const Projection> projections);
+/// y = linear(x).
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y);
 
 /// y = rms_norm(x) * gain; x and y [B, D], gain [D]. In place if y is x.

@@ -11,8 +11,8 @@ namespace rotor::runtime {
 /// Backend::allocate_kv_cache, append_kv and attention. Each row of q is computed by itself, in one order, so
 /// results do not depend on batches and threads.
 KvCache cpu_allocate_kv_cache(const KvCache& shape);
-void cpu_append_kv(const kernels::Kernels& kernels, const KvCache& cache, int64_t layer, int64_t position,
-                   const Tensor& k, const Tensor& v);
+void cpu_append_kv(const kernels::Kernels& kernels, ThreadPool& pool, const KvCache& cache, int64_t layer,
+                   int64_t position, const Tensor& k, const Tensor& v);
 void cpu_attention(const kernels::Kernels& kernels, ThreadPool& pool, const Tensor& q, const KvCache& cache,
                    int64_t layer, int64_t position, const Tensor& y);
 

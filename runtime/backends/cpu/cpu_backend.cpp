@@ -9,6 +9,7 @@
 #include "runtime/backends/cpu/cpu_attention.h"
 #include "runtime/backends/cpu/cpu_linear.h"
 #include "runtime/backends/cpu/memory.h"
+#include "runtime/backends/cpu/read_bandwidth.h"
 #include "runtime/backends/cpu/thread_pool.h"
 
 namespace rotor::runtime {
@@ -35,6 +36,11 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name(); }
   int64_t threads() const override { return pool_.threads(); }
+
+  double measure_read_bandwidth() override {
+    if (read_bandwidth_ == nullptr) read_bandwidth_ = std::make_unique<ReadBandwidth>(kernels_);
+    return read_bandwidth_->measure(threads());
+  }
 
   Tensor allocate(int64_t rows, int64_t cols) override {
     const auto count = static_cast<size_t>(rows * cols);
@@ -75,21 +81,14 @@ class CpuBackend final : public Backend {
     std::copy_n(row(x, first), y.rows * y.cols, data(y));
   }
 
-  void linear(const Tensor& x, const LinearWeights& weights, const Tensor& y) override {
-    cpu_linear(kernels_, pool_, x, weights, y);
+  void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) override {
+    cpu_linear(kernels_, pool_, x, norm, projections);
   }
 
   void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) override {
-    const auto cols = static_cast<size_t>(x.cols);
-    pool_.parallel_for(x.rows, grain_of(4 * x.cols), [&](int64_t begin, int64_t end) {
+    pool_.parallel_for(x.rows, grain_of(x.cols), [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        const float* in = row(x, r);
-        float* out = row(y, r);
-        double sum = 0.0;
-        for (size_t i = 0; i < cols; ++i) sum += static_cast<double>(in[i]) * static_cast<double>(in[i]);
-        const auto mean = static_cast<float>(sum / static_cast<double>(cols));
-        const float inverse = 1.0F / std::sqrt(mean + eps);
-        for (size_t i = 0; i < cols; ++i) out[i] = in[i] * inverse * gain[i];
+        kernels_->rms_norm(row(x, r), static_cast<size_t>(x.cols), gain.data(), eps, row(y, r));
       }
     });
   }
@@ -114,12 +113,15 @@ class CpuBackend final : public Backend {
   }
 
   void gate(const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) override {
-    pool_.parallel_for(gate.rows, grain_of(4 * gate.cols), [&](int64_t begin, int64_t end) {
+    pool_.parallel_for(gate.rows, grain_of(gate.cols), [&](int64_t begin, int64_t end) {
+      if (kind == Activation::relu2) {
+        const auto count = static_cast<size_t>((end - begin) * gate.cols);
+        return kernels_->gate_relu2(row(gate, begin), row(up, begin), count, row(y, begin));
+      }
       const auto multiply = [&](auto act) {
         std::transform(row(gate, begin), row(gate, end), row(up, begin), row(y, begin),
                        [&](float g, float u) { return act(g) * u; });
       };
-      if (kind == Activation::relu2) return multiply(relu2);
       return kind == Activation::silu ? multiply(silu) : multiply(relu);
     });
   }
@@ -131,24 +133,26 @@ class CpuBackend final : public Backend {
 
   void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) override {
     const int64_t pairs = head_dim / 2;
-    for (int64_t t = 0; t < x.rows; ++t) {
-      const float* cos = table.cos.data() + (position + t) * pairs;
-      const float* sin = table.sin.data() + (position + t) * pairs;
-      for (float* head = row(x, t); head < row(x, t + 1); head += head_dim) {
-        for (int64_t i = 0; i < pairs; ++i) {
-          const float a = head[i];
-          const float b = head[i + pairs];
-          head[i] = a * cos[i] - b * sin[i];
-          head[i + pairs] = b * cos[i] + a * sin[i];
+    pool_.parallel_for(x.rows, grain_of(x.cols), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const float* cos = table.cos.data() + (position + t) * pairs;
+        const float* sin = table.sin.data() + (position + t) * pairs;
+        for (float* head = row(x, t); head < row(x, t + 1); head += head_dim) {
+          for (int64_t i = 0; i < pairs; ++i) {
+            const float a = head[i];
+            const float b = head[i + pairs];
+            head[i] = a * cos[i] - b * sin[i];
+            head[i + pairs] = b * cos[i] + a * sin[i];
+          }
         }
       }
-    }
+    });
   }
 
   KvCache allocate_kv_cache(const KvCache& shape) override { return cpu_allocate_kv_cache(shape); }
   void append_kv(const KvCache& cache, int64_t layer, int64_t position, const Tensor& k,
                  const Tensor& v) override {
-    cpu_append_kv(kernels_, cache, layer, position, k, v);
+    cpu_append_kv(kernels_, pool_, cache, layer, position, k, v);
   }
   void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
                  const Tensor& y) override {
@@ -158,6 +162,7 @@ class CpuBackend final : public Backend {
  private:
   kernels::Kernels kernels_;
   ThreadPool pool_;
+  std::unique_ptr<ReadBandwidth> read_bandwidth_;  // made when it is first asked for
 };
 
 }  // namespace

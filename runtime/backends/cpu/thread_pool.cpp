@@ -28,7 +28,7 @@ int64_t thread_count(int64_t threads) {
 ThreadPool::ThreadPool(int64_t threads) {
   const int64_t count = thread_count(threads);
   try {
-    for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this, i] { worker(i); });
+    for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this] { worker(); });
   } catch (const std::system_error& e) {
     const size_t started = workers_.size() + 1;
     stop();
@@ -50,16 +50,21 @@ void ThreadPool::stop() {
   for (std::thread& thread : workers_) thread.join();
 }
 
-void ThreadPool::run_part(int64_t index) noexcept {
-  const int64_t grains = (count_ + grain_ - 1) / grain_;
-  const int64_t begin = grains * index / threads() * grain_;
-  const int64_t end = std::min(grains * (index + 1) / threads() * grain_, count_);
-  if (begin >= end) return;
-  try {
-    (*work_)(begin, end);
-  } catch (...) {
-    const std::lock_guard lock(error_mutex_);
-    if (error_ == nullptr) error_ = std::current_exception();
+/// Guided self-scheduling (Polychronopoulos and Kuck 1987): each part is a share of what is left.
+void ThreadPool::run_parts() noexcept {
+  const int64_t shares = 2 * threads() * grain_;
+  int64_t begin = next_.load(std::memory_order_relaxed);
+  while (begin < count_) {
+    const int64_t size = std::max<int64_t>(1, (count_ - begin + shares - 1) / shares) * grain_;
+    if (!next_.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
+    try {
+      (*work_)(begin, std::min(begin + size, count_));
+    } catch (...) {
+      next_.store(count_);
+      const std::lock_guard lock(error_mutex_);
+      if (error_ == nullptr) error_ = std::current_exception();
+    }
+    begin = next_.load(std::memory_order_relaxed);
   }
 }
 
@@ -70,20 +75,21 @@ void ThreadPool::parallel_for(int64_t count, int64_t grain, const Work& work) {
   work_ = &work;
   count_ = count;
   grain_ = grain;
+  next_.store(0, std::memory_order_relaxed);
   pending_.store(static_cast<int64_t>(workers_.size()));
   round_.fetch_add(1);
   if (sleeping_.load() > 0) {
     { const std::lock_guard lock(sleep_); }  // whoever counted as sleeping waits on wake_ now
     wake_.notify_all();
   }
-  run_part(0);
+  run_parts();
   for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
     spins < kSpins ? pause() : std::this_thread::yield();
   }
   if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
-void ThreadPool::worker(int64_t index) {
+void ThreadPool::worker() {
   uint64_t seen = 0;
   while (true) {
     for (int spins = 0; round_.load() == seen && spins < kSpins; ++spins) pause();
@@ -95,7 +101,7 @@ void ThreadPool::worker(int64_t index) {
     }
     ++seen;
     if (stopping_) return;
-    run_part(index);
+    run_parts();
     pending_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -23,15 +23,17 @@ class ThreadPool {
 
   int64_t threads() const { return static_cast<int64_t>(workers_.size()) + 1; }
 
-  /// Calls work(begin, end) for parts that together are 0..count, cut at multiples of `grain`, each in one
-  /// thread, and returns when all are done. Callers in different threads take turns. `work` must not throw.
+  /// Calls work(begin, end) for parts that together are 0..count, cut at multiples of `grain`, and returns
+  /// when all are done. Parts are large at first and smaller towards the end, and go to whoever is free, so
+  /// that threads finish together on cores of unequal speed. Callers in different threads take turns. An
+  /// exception of `work` ends the round and reaches the caller.
   using Work = std::function<void(int64_t begin, int64_t end)>;
   void parallel_for(int64_t count, int64_t grain, const Work& work);
 
  private:
   void stop();
-  void worker(int64_t index);
-  void run_part(int64_t index) noexcept;
+  void worker();
+  void run_parts() noexcept;
 
   std::vector<std::thread> workers_;
   std::mutex callers_;  // held by whoever uses the pool
@@ -39,7 +41,8 @@ class ThreadPool {
   const Work* work_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
-  std::exception_ptr error_;  // the first of this round
+  std::atomic<int64_t> next_ = 0;  // the first that nobody has taken yet
+  std::exception_ptr error_;       // the first of this round
   std::mutex error_mutex_;
   std::atomic<int64_t> pending_ = 0;  // workers that have not finished this round
 
