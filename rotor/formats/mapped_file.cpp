@@ -74,7 +74,7 @@ int claim_slot(const uint8_t* data, size_t size) {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) : path_(path) {
+MappedFile::MappedFile(const std::string& path, FileMemory memory) : path_(path) {
   // O_NONBLOCK: a pipe of that name must not hold us up; for files it means nothing.
   fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd_ < 0) fail(path, ": cannot open: ", std::strerror(errno));
@@ -86,21 +86,52 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
          S_ISDIR(status.st_mode) ? ": expected a file, found a directory" : ": expected a regular file");
   }
   size_ = static_cast<size_t>(status.st_size);
-  if (size_ > 0) {
-    install_handler();
-    void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
-    if (data == MAP_FAILED) {
-      const int error = errno;
-      release();
-      fail(path, ": cannot map ", size_, " bytes: ", std::strerror(error));
+  if (size_ == 0) return;
+  try {
+    memory.copy ? copy() : map();
+    if (memory.lock && mlock(data_, size_) != 0) {
+      fail(path, ": cannot lock ", size_, " bytes in memory: ", std::strerror(errno),
+           "; raise the limit (ulimit -l) or leave --mlock out");
     }
-    data_ = static_cast<const uint8_t*>(data);
-    slot_ = claim_slot(data_, size_);
-  }
-  if (size_ > 0 && slot_ < 0) {
+  } catch (...) {
     release();
-    fail(path, ": cannot map: more than ", g_slots.size(), " files are mapped at once");
+    throw;
   }
+}
+
+void MappedFile::map() {
+  install_handler();
+  void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
+  if (data == MAP_FAILED) fail(path_, ": cannot map ", size_, " bytes: ", std::strerror(errno));
+  data_ = static_cast<const uint8_t*>(data);
+  slot_ = claim_slot(data_, size_);
+  if (slot_ < 0) fail(path_, ": cannot map: more than ", g_slots.size(), " files are mapped at once");
+}
+
+void MappedFile::copy() {
+  // Huge pages begin at multiples of their size: reserve one more, give the rest back.
+  constexpr size_t kHugePage = size_t{1} << 21;
+  void* reserved =
+      mmap(nullptr, size_ + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (reserved == MAP_FAILED) fail(path_, ": cannot allocate ", size_, " bytes: ", std::strerror(errno));
+  auto* const first = static_cast<uint8_t*>(reserved);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
+  const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t used = (size_ + page_bytes - 1) / page_bytes * page_bytes;
+  if (before > 0) munmap(first, before);
+  if (before + used < size_ + kHugePage) munmap(first + before + used, size_ + kHugePage - before - used);
+  data_ = first + before;
+  madvise(first + before, used, MADV_HUGEPAGE);  // a wish: without it only speed is lost
+  for (size_t done = 0; done < size_;) {
+    const ssize_t count = pread(fd_, first + before + done, size_ - done, static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      fail(path_,
+           ": cannot read: ", count < 0 ? std::strerror(errno) : "the file was truncated while it was read");
+    }
+    done += static_cast<size_t>(count);
+  }
+  mprotect(first + before, used, PROT_READ);
 }
 
 MappedFile::~MappedFile() {
@@ -142,7 +173,7 @@ void MappedFile::release() noexcept {
 }
 
 void MappedFile::check_intact() const {
-  if (size_ == 0) return;
+  if (slot_ < 0) return;
   // Within the last page a missing part reads as zeros without a signal: only the size tells.
   struct stat status = {};
   const bool shorter = fstat(fd_, &status) != 0 || std::cmp_less(status.st_size, size_);

@@ -1,6 +1,6 @@
-// A file mapped read-only into memory. If another process truncates the file while it is mapped, reading past
-// its new end raises SIGBUS; the handler installed here puts a page of zeros there and remembers the loss, so
-// that the program goes on and check_intact() reports an error instead of a crash.
+// A file mapped read-only into memory, or copied there. If another process truncates the file while it is
+// mapped, reading past its new end raises SIGBUS; the handler installed here puts a page of zeros there and
+// remembers the loss, so that the program goes on and check_intact() reports an error instead of a crash.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,19 @@
 
 namespace rotor {
 
+/// How a file's bytes get into memory.
+struct FileMemory {
+  /// Read into memory of our own, in huge pages where the system has them: takes a moment at the start, and
+  /// reading it later is faster than reading the mapped page cache.
+  bool copy = false;
+  /// Kept from being paged out.
+  bool lock = false;
+};
+
 class MappedFile {
  public:
   /// Throws Error naming the path and the reason.
-  explicit MappedFile(const std::string& path);
+  explicit MappedFile(const std::string& path, FileMemory memory = {});
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
@@ -32,13 +41,15 @@ class MappedFile {
   void check_intact() const;
 
  private:
+  void map();
+  void copy();
   void release() noexcept;
 
   std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   int fd_ = -1;    // kept open, to ask for the size again
-  int slot_ = -1;  // in the table that the SIGBUS handler reads
+  int slot_ = -1;  // in the table that the SIGBUS handler reads; -1 for a copy
 };
 
 }  // namespace rotor

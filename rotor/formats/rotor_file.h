@@ -58,7 +58,7 @@ class RotorFile {
  public:
   /// Checks version, header checksum, alignment, and name, type and shape of every tensor; reads no weights.
   /// Throws Error naming file, field or tensor, expected and found.
-  explicit RotorFile(const std::string& path);
+  explicit RotorFile(const std::string& path, FileMemory memory = {});
 
   const std::string& path() const { return container_.path(); }
   const ModelConfig& config() const { return config_; }

@@ -12,7 +12,7 @@
 
 namespace rotor {
 
-RotorFile::RotorFile(const std::string& path) : container_(path, check_version) {
+RotorFile::RotorFile(const std::string& path, FileMemory memory) : container_(path, check_version, memory) {
   check_header_checksum();
   config_ = model_config_from_json(metadata(rotor_key::kConfig), cat(path, ": ", rotor_key::kConfig));
   for (const TensorSpec& spec : tensor_table(config_)) {

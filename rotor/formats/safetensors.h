@@ -49,7 +49,8 @@ class SafetensorsFile {
   using CheckMetadata = std::function<void(const SafetensorsFile&)>;
 
   /// Throws Error naming file, tensor, expected and found. Reads no tensor data.
-  explicit SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata = {});
+  explicit SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata = {},
+                           FileMemory memory = {});
 
   const std::string& path() const { return file_.path(); }
   const Metadata& metadata() const { return metadata_; }

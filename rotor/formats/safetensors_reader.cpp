@@ -91,7 +91,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-SafetensorsFile::SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata) : file_(path) {
+SafetensorsFile::SafetensorsFile(const std::string& path, const CheckMetadata& check_metadata,
+                                 FileMemory memory)
+    : file_(path, memory) {
   parse_header(check_metadata);
 }
 
