@@ -63,7 +63,7 @@ int run(int argc, char** argv) {
   options.add_options()("source", "checkpoint directory", cxxopts::value<std::string>())(
       "destination", "file to write", cxxopts::value<std::string>())(
       "head", "what the token embedding and the head are kept as: f32 | f16 | q8",
-      cxxopts::value<std::string>()->default_value("f16"))(
+      cxxopts::value<std::string>()->default_value("q8"))(
       "dry-run", "say what would be written, write nothing")("version", "print the version");
   if (argc == 2 && std::string(argv[1]) == "--version") {
     std::printf("%s\n", rotor::tool::version_text().c_str());
