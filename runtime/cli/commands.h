@@ -3,6 +3,7 @@
 
 namespace rotor::runtime::cli {
 
+int bench(int argc, char** argv);
 int classify(int argc, char** argv);
 int info(int argc, char** argv);
 int logits(int argc, char** argv);

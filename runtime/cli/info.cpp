@@ -38,6 +38,15 @@ Json describe(const RotorFile& file) {
                {"config", parse_json(model_config_to_json(file.config()), file.path())},
                {"parameters", num_parameters(tensor_table(file.config()))},
                {"tensors", Json::array()}};
+  if (file.config().is_transformer()) {
+    const TransformerConfig& t = file.config().transformer;
+    const auto kv_bytes =
+        2 * t.num_hidden_layers * t.key_value_size() * static_cast<int64_t>(dense_bytes(DenseType::f16));
+    json["kv_bytes_per_token"] = kv_bytes;
+    json["context"] = t.max_position_embeddings;
+    json["memory_bytes"] =
+        static_cast<int64_t>(file.container().file_bytes()) + kv_bytes * t.max_position_embeddings;
+  }
   for (const auto& [key, value] : file.container().metadata()) {
     const bool of_a_tensor =
         key.starts_with(rotor_key::kChecksumPrefix) || key.starts_with(rotor_key::kShapePrefix);
@@ -46,7 +55,7 @@ Json describe(const RotorFile& file) {
   for (const TensorInfo& tensor : file.container().tensors()) {
     if (tensor.name.starts_with(kPaddingPrefix)) continue;
     Json entry = tensor_json(tensor);
-    if (file.container().find(scale_name(tensor.name)) != nullptr) {
+    if (file.container().metadata().contains(rotor_key::kShapePrefix + tensor.name)) {
       const TernaryMatrix matrix = file.ternary(tensor.name);
       const TritCounts counts =
           count_trits(matrix.tiles, static_cast<size_t>(matrix.rows), static_cast<size_t>(matrix.cols));
@@ -78,6 +87,12 @@ void print(const std::string& path, const Json& json) {
   std::printf("%s: %s, %s\n", path.c_str(), json["format"].get<std::string>().c_str(),
               tool::bytes_text(json["file_bytes"].get<double>()).c_str());
   if (json.contains("parameters")) std::printf("  parameters: %lld\n", json["parameters"].get<long long>());
+  if (json.contains("memory_bytes")) {
+    std::printf("  memory: %s in all with a context of %lld tokens; a token takes %s of it (f16)\n",
+                tool::bytes_text(json["memory_bytes"].get<double>()).c_str(),
+                json["context"].get<long long>(),
+                tool::bytes_text(json["kv_bytes_per_token"].get<double>()).c_str());
+  }
   for (const char* block : {"metadata", "config"}) {
     if (!json.contains(block)) continue;
     for (const auto& [key, value] : json[block].items()) {

@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
        {"classify", "accuracy and speed of a classifier on a data set", classify},
        {"perplexity", "how well a language model predicts a text", perplexity},
        {"logits", "logits and hidden states of given tokens, as safetensors", logits},
+       {"bench", "speed, next to what this machine's memory can give", bench},
        {"tokenize", "text to token ids, and back", tokenize},
        {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});

@@ -20,12 +20,13 @@ void add_model_options(cxxopts::Options& options, const std::string& default_kv)
       "activations", "int8, or float: inputs of ternary layers unquantized, slow, for comparisons",
       cxxopts::value<std::string>()->default_value("int8"))(
       "b,batch-size", "tokens of a prompt computed at once", cxxopts::value<int64_t>()->default_value("128"))(
-      "check", "verify the whole file first");
+      "no-mmap", "read the model into memory of our own (huge pages): a slower start, faster afterwards")(
+      "mlock", "keep the model from being paged out")("check", "verify the whole file first");
 }
 
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
   ModelOptions options;
-  options.path = parsed["model"].as<std::string>();
+  if (parsed.count("model") != 0) options.path = parsed["model"].as<std::string>();
   if (parsed.count("threads") != 0) {
     options.model.threads = parsed["threads"].as<int64_t>();
     if (options.model.threads < 1 || options.model.threads > 1024) {
@@ -39,6 +40,7 @@ ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
   }
   options.model.float_activations = activations == "float";
   options.model.check = parsed.count("check") != 0;
+  options.model.memory = {.copy = parsed.count("no-mmap") != 0, .lock = parsed.count("mlock") != 0};
   const auto kv = parsed["kv"].as<std::string>();
   if (kv != "f32" && kv != "f16" && kv != "q8") fail("--kv: expected f32, f16 or q8, found \"", kv, "\"");
   options.session.kv = dense_type_from_name(kv);

@@ -8,16 +8,16 @@
 namespace rotor::runtime {
 namespace {
 
-RotorFile open_file(const std::string& path, bool check) {
-  RotorFile file(path);
-  if (check) file.check();
+RotorFile open_file(const std::string& path, const LanguageModelOptions& options) {
+  RotorFile file(path, options.memory);
+  if (options.check) file.check();
   return file;
 }
 
 }  // namespace
 
 LanguageModel::LanguageModel(const std::string& path, const LanguageModelOptions& options)
-    : file_(open_file(path, options.check)),
+    : file_(open_file(path, options)),
       backend_(make_backend(options.backend, options.threads)),
       transformer_(file_, options.float_activations),
       tokenizer_(text::tokenizer_of(file_)) {

@@ -24,6 +24,7 @@ struct LanguageModelOptions {
   int64_t threads = 0;  ///< 0: one a core
   bool float_activations = false;
   bool check = false;  ///< verify the whole file first
+  FileMemory memory;   ///< of the model file
 };
 
 class LanguageModel {

@@ -17,6 +17,14 @@
 #include "runtime/model/mlp.h"
 
 namespace rotor {
+
+#ifdef ROTOR_PEAK_X86
+namespace bench {  // peak_x86.cpp
+void dot_avx512vnni(int64_t rounds);
+void dot_avx2(int64_t rounds);
+}  // namespace bench
+#endif
+
 namespace {
 
 using kernels::Kernels;
@@ -96,6 +104,36 @@ void matvec_int8(benchmark::State& state, Kernels k) {
   set_bytes(state, tiles.size());
 }
 
+/// GMAC/s: multiply-adds of weights and activations.
+void matmul_int8(benchmark::State& state, Kernels k, size_t batch) {
+  const auto tiles = square_matrix();
+  const auto x = random_values(batch * kSide, -127, 127);
+  std::vector<int8_t> blocks((batch + kernels::kTokenBlock - 1) / kernels::kTokenBlock *
+                             kernels::kTokenBlock * kSide);
+  std::vector<int32_t> token_sums(batch);
+  k->arrange_tokens(x.data(), column_tiles(kSide), batch, blocks.data(), token_sums.data());
+  std::vector<int32_t> sums(batch * kSide);
+  for (auto _ : state) {
+    k->matmul_int8(tiles.data(), row_tiles(kSide), column_tiles(kSide), blocks.data(), token_sums.data(),
+                   batch, sums.data());
+    benchmark::DoNotOptimize(sums.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["GMAC/s"] = benchmark::Counter(1e-9 * static_cast<double>(batch * kSide * kSide),
+                                                benchmark::Counter::kIsIterationInvariantRate);
+}
+
+#ifdef ROTOR_PEAK_X86
+void peak(benchmark::State& state, void (*dot)(int64_t), double macs) {
+  constexpr int64_t kRounds = 100000;
+  for (auto _ : state) {
+    dot(kRounds);
+  }
+  state.counters["GMAC/s"] =
+      benchmark::Counter(1e-9 * macs * kRounds, benchmark::Counter::kIsIterationInvariantRate);
+}
+#endif
+
 void matvec_ternary(benchmark::State& state, Kernels k) {
   const auto tiles = square_matrix();
   const TernaryVector x = encode_trits(random_values(kSide, -1, 1));
@@ -147,6 +185,13 @@ void register_all() {
   for (kernels::RegisteredSet& entry : kernels::registered_sets()) {
     if (!entry.set->supported()) continue;
     const Kernels k(entry);
+#ifdef ROTOR_PEAK_X86
+    if (std::string(k.name()) == "avx2")
+      benchmark::RegisterBenchmark("peak_int8/avx2", peak, bench::dot_avx2, 8 * 32);
+    if (std::string(k.name()) == "avx512vnni") {
+      benchmark::RegisterBenchmark("peak_int8/avx512vnni", peak, bench::dot_avx512vnni, 24 * 64);
+    }
+#endif
     const auto add = [&](const char* name, auto function) {
       benchmark::RegisterBenchmark((std::string(name) + "/" + k.name()).c_str(),
                                    [=](benchmark::State& state) { function(state, k); })
@@ -157,6 +202,10 @@ void register_all() {
     add("dot_ternary_1M", dot_ternary);
     add("dot_int8_1M", dot_int8);
     add("matvec_int8_2048x2048", matvec_int8);
+    for (const size_t batch : {4, 16, 128}) {
+      add(cat("matmul_int8_2048x2048_batch_", batch).c_str(),
+          [batch](benchmark::State& state, Kernels kernels) { matmul_int8(state, kernels, batch); });
+    }
     add("matvec_ternary_2048x2048", matvec_ternary);
     add("forward_784-256-128-10_batch32_int8", [](benchmark::State& state, Kernels kernels_used) {
       forward(state, kernels_used, Activation::relu);

@@ -6,62 +6,18 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <random>
 #include <vector>
 
-#include "rotor/core/tiles.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/main.h"
 #include "runtime/engine/session.h"
+#include "runtime/engine/synthetic_model.h"
 
 namespace {
 
 using namespace rotor;
 
 constexpr int kRounds = 11;
-
-ModelConfig shape_2b_4t(int64_t layers) {
-  ModelConfig config;
-  config.model_type = "bitnet";
-  TransformerConfig& t = config.transformer;
-  t.vocab_size = 128256;
-  t.hidden_size = 2560;
-  t.intermediate_size = 6912;
-  t.num_hidden_layers = layers;
-  t.num_attention_heads = 20;
-  t.num_key_value_heads = 5;
-  t.head_dim = 128;
-  t.max_position_embeddings = 4096;
-  return config;
-}
-
-void write_random_model(const std::string& path, const ModelConfig& config) {
-  std::mt19937_64 random(1);
-  RotorWriter writer(path, config, DenseType::f16);
-  for (const TensorSpec& spec : tensor_table(config)) {
-    const auto rows = static_cast<size_t>(spec.shape[0]);
-    if (spec.role == TensorRole::linear) {
-      // A third each of -1, 0 and +1 or so; the sizes leave no padding.
-      std::vector<uint8_t> tiles(tile_bytes(rows, static_cast<size_t>(spec.shape[1])));
-      for (size_t i = 0; i < tiles.size(); i += kTileBytes) {
-        for (size_t b = 0; b < kPlaneBytes; ++b) {
-          const auto bits = random();
-          tiles[i + b] = static_cast<uint8_t>(bits & ~(bits >> 8));
-          tiles[i + kPlaneBytes + b] = static_cast<uint8_t>((bits >> 8) & ~bits);
-        }
-      }
-      writer.write_ternary(spec.name, tiles, 0.02F);
-      continue;
-    }
-    const size_t count = spec.role == TensorRole::vector ? rows : rows * static_cast<size_t>(spec.shape[1]);
-    std::vector<float> values(count, 1.0F);
-    if (spec.role == TensorRole::embedding) {
-      for (float& v : values) v = static_cast<float>(random() >> 40) * 0x1p-24F - 0.5F;
-    }
-    writer.write_floats(spec.name, values);
-  }
-  writer.commit();
-}
 
 double seconds_of(const auto& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -77,9 +33,10 @@ double median(std::vector<double> values) {
 int run(int argc, char** argv) {
   const std::string directory = argc > 1 ? argv[1] : "/tmp";
   const int64_t threads = argc > 2 ? std::stoll(argv[2]) : 2;
-  const ModelConfig config = shape_2b_4t(argc > 3 ? std::stoll(argv[3]) : 30);
+  ModelConfig config = runtime::published_shape("bitnet-2b-4t");
+  if (argc > 3) config.transformer.num_hidden_layers = std::stoll(argv[3]);
   const std::string path = directory + "/kv_bench.rotor";
-  write_random_model(path, config);
+  runtime::write_synthetic_model(path, config, DenseType::q8, [](int64_t, int64_t) {});
   {
     const RotorFile file(path);
     const auto backend = runtime::make_backend("cpu", threads);

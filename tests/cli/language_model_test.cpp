@@ -362,5 +362,39 @@ TEST_F(LanguageModelCommand, HelpHasExamples) {
   }
 }
 
+TEST_F(LanguageModelCommand, BenchPrintsFiguresForPeopleAndScripts) {
+  const CommandResult table = run_command({test::program("rotor"), "bench", files_->file("bare.rotor"), "-p",
+                                           "8", "-n", "4", "-r", "2", "-t", "1", "--no-bandwidth"});
+  ASSERT_EQ(table.status, 0) << table.err;
+  EXPECT_NE(table.out.find("prompt of 8"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("decode of 4"), std::string::npos);
+  const CommandResult result = run_command({test::program("rotor"), "bench", files_->file("bare.rotor"), "-p",
+                                            "8", "-n", "4", "-r", "2", "-t", "1", "--json", "--no-mmap"});
+  ASSERT_EQ(result.status, 0) << result.err;
+  const Json json = parse_json(result.out, "bench");
+  for (const char* key : {"prompt_tokens_per_second", "decode_tokens_per_second", "bytes_per_token",
+                          "read_bandwidth_bytes_per_second", "bandwidth_share"}) {
+    EXPECT_GT(json.at(key).get<double>(), 0.0) << key;
+  }
+  EXPECT_EQ(json.at("threads"), 1);
+  EXPECT_NE(result.err.find("kernels " + json.at("kernels").get<std::string>()), std::string::npos);
+  expect_error(run_command({test::program("rotor"), "bench", "--shape", "none"}), {"bitnet-2b-4t", "none"});
+  expect_error(run_command({test::program("rotor"), "bench", files_->file("bare.rotor"), "-r", "0"}),
+               {"--repetitions", "1 to", "0"});
+  EXPECT_EQ(run_command({test::program("rotor"), "bench"}).status, 2);
+}
+
+TEST_F(LanguageModelCommand, InfoDescribesAHeadInBytes) {
+  exporting::export_rotor(Checkpoint(files_->file("checkpoint")), files_->file("q8.rotor"), {},
+                          [](const auto&) {});
+  const CommandResult info =
+      run_command({test::program("rotor"), "info", files_->file("q8.rotor"), "--json"});
+  ASSERT_EQ(info.status, 0) << info.err;
+  const Json json = parse_json(info.out, "info");
+  EXPECT_GT(json.at("memory_bytes"), json.at("file_bytes"));
+  EXPECT_NE(run_command({test::program("rotor"), "info", files_->file("q8.rotor")}).out.find("memory: "),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace rotor

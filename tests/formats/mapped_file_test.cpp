@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <numeric>
 
 #include "rotor/core/error.h"
@@ -55,6 +56,34 @@ TEST(MappedFile, TruncationByOneByteIsFound) {
   file.check_intact();
   ASSERT_EQ(truncate(dir.file("f").c_str(), 2999), 0);
   expect_error([&] { file.check_intact(); }, {"truncated while it was in use", "3000"});
+}
+
+TEST(MappedFile, ACopyHoldsTheBytesWhateverBecomesOfTheFile) {
+  const TempDir dir;
+  for (const size_t size : {size_t{1}, size_t{4096}, (size_t{2} << 20) + 5}) {
+    std::string bytes(size, 'x');
+    bytes.front() = 'a';
+    bytes.back() = 'z';
+    test::write_bytes(dir.file("f"), bytes);
+    const MappedFile file(dir.file("f"), {.copy = true});
+    ASSERT_EQ(truncate(dir.file("f").c_str(), 0), 0);
+    EXPECT_TRUE(file.text() == bytes);
+    file.check_intact();
+  }
+  test::write_bytes(dir.file("empty"), "");
+  EXPECT_TRUE(MappedFile(dir.file("empty"), {.copy = true}).bytes().empty());
+}
+
+TEST(MappedFile, LockedBytesStayInMemoryOrAreRefused) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), std::string(20000, 'x'));
+  const MappedFile file(dir.file("f"), {.lock = true});
+  EXPECT_EQ(file.bytes()[19999], 'x');
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line) && !line.starts_with("VmLck:")) {
+  }
+  EXPECT_EQ(line.find(" 0 kB"), std::string::npos) << line;
 }
 
 TEST(MappedFile, APipeIsAnErrorAndDoesNotHang) {

@@ -1,0 +1,128 @@
+// Interleaved measurements: what else the machine does falls on all of them.
+#include "runtime/engine/benchmark.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+
+namespace rotor::runtime {
+namespace {
+
+constexpr const char* kEnergyFile = "/sys/class/powercap/intel-rapl:0/energy_uj";
+
+double seconds_of(const auto& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// The processor's energy counter in joules; nothing where the kernel hides it.
+std::optional<double> energy() {
+  std::ifstream file(kEnergyFile);
+  double microjoules = 0;
+  if (!(file >> microjoules)) return std::nullopt;
+  return microjoules * 1e-6;
+}
+
+std::vector<text::TokenId> some_tokens(int64_t count, int64_t vocab_size) {
+  std::vector<text::TokenId> ids(static_cast<size_t>(count));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<text::TokenId>((i * 7919 + 13) % static_cast<size_t>(vocab_size));
+  }
+  return ids;
+}
+
+}  // namespace
+
+double Sample::median() const {
+  if (values.empty()) return 0.0;
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted[sorted.size() / 2];
+}
+
+double Sample::spread() const {
+  if (values.size() < 2) return 0.0;
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  return (sorted[sorted.size() * 3 / 4] - sorted[sorted.size() / 4]) / 2 / median();
+}
+
+Sample BenchmarkResult::bandwidth_share() const {
+  Sample share;
+  const size_t count = std::min(decode_tokens_per_second.values.size(), read_bandwidth.values.size());
+  for (size_t i = 0; i < count; ++i) {
+    share.values.push_back(static_cast<double>(bytes_per_token) * decode_tokens_per_second.values[i] /
+                           read_bandwidth.values[i]);
+  }
+  return share;
+}
+
+int64_t weight_bytes_per_token(const RotorFile& file) {
+  const ModelConfig& config = file.config();
+  const std::string embedding = "model.embed_tokens.weight";
+  const bool tied = config.transformer.tie_word_embeddings;
+  int64_t bytes = 0;
+  for (const TensorDeclaration& tensor : rotor_tensors(config, file.dense_type())) {
+    if (tensor.name.starts_with(kPaddingPrefix)) continue;
+    if (!tied && tensor.name.starts_with(embedding)) continue;
+    bytes += static_cast<int64_t>(tensor.bytes());
+  }
+  return bytes;
+}
+
+BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions& options) {
+  const int64_t longest =
+      std::max({options.prompt_tokens, options.depth + options.decode_tokens, int64_t{1}});
+  SessionOptions session_options = options.session;
+  session_options.context = longest;
+  Session session = model.make_session(session_options);
+  const auto prompt = some_tokens(std::max<int64_t>(options.prompt_tokens, 1), model.config().vocab_size);
+  const auto ids = some_tokens(longest, model.config().vocab_size);
+
+  BenchmarkResult result;
+  const TransformerConfig& t = model.config();
+  const int64_t kv_bytes =
+      2 * t.num_hidden_layers * t.key_value_size() * static_cast<int64_t>(dense_bytes(options.session.kv));
+  result.bytes_per_token =
+      weight_bytes_per_token(model.file()) + kv_bytes * (options.depth + options.decode_tokens / 2);
+  double joules = 0;
+  bool energy_known = energy().has_value();
+  const auto go_on = [&](int64_t step) {
+    return !options.keep_going || options.keep_going(step, options.repetitions + 1);
+  };
+  // Repetition 0 is the warm-up: pages are mapped, clocks rise.
+  for (int64_t repetition = 0; repetition <= options.repetitions; ++repetition) {
+    if (!go_on(repetition)) break;
+    const auto keep = [&](Sample& sample, double value) {
+      if (repetition > 0) sample.values.push_back(value);
+    };
+    if (options.measure_bandwidth) keep(result.read_bandwidth, model.backend().measure_read_bandwidth());
+    if (options.prompt_tokens > 0) {
+      session.rewind(0);
+      const double seconds = seconds_of([&] { session.feed(prompt); });
+      keep(result.first_token_seconds, seconds);
+      keep(result.prompt_tokens_per_second, static_cast<double>(options.prompt_tokens) / seconds);
+    }
+    if (options.decode_tokens > 0) {
+      session.rewind(0);
+      if (options.depth > 0) session.feed(std::span(ids).first(static_cast<size_t>(options.depth)));
+      const std::optional<double> before = energy();
+      const double seconds = seconds_of([&] {
+        for (int64_t i = 0; i < options.decode_tokens; ++i) {
+          session.feed(std::span(ids).subspan(static_cast<size_t>(options.depth + i), 1));
+        }
+      });
+      const std::optional<double> after = energy();
+      keep(result.decode_tokens_per_second, static_cast<double>(options.decode_tokens) / seconds);
+      energy_known = energy_known && before && after && *after >= *before;  // the counter wraps
+      if (energy_known && repetition > 0) joules += *after - *before;
+    }
+  }
+  const auto decoded = static_cast<double>(result.decode_tokens_per_second.values.size()) *
+                       static_cast<double>(options.decode_tokens);
+  if (energy_known && decoded > 0) result.joule_per_token = joules / decoded;
+  return result;
+}
+
+}  // namespace rotor::runtime
