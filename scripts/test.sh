@@ -88,6 +88,16 @@ cmake --build --preset runtime-only
 build/runtime-only/bin/rotor classify "$work/fashion.rotor" --data $fashion --limit 1000
 build/runtime-only/bin/rotor run "$work/lm.rotor" -p "And the LORD" -n 50 --echo --seed 1
 
+step "64-bit ARM, in an emulator"
+scripts/aarch64_sysroot.sh
+cmake --preset aarch64 > /dev/null
+cmake --build --preset aarch64 --target rotor runtime_tests
+run_tests build/aarch64 aarch64 -R '^(Kernels|ThreadPool|Backends/|Variants/|.*TransformerTest)'
+say=(run "$work/lm.rotor" -p "And the LORD" -n 20 --temp 0)
+build/release/bin/rotor "${say[@]}" > "$work/said"
+qemu-aarch64 -L build/aarch64-sysroot build/aarch64/bin/rotor "${say[@]}" > "$work/said-by-arm"
+cmp "$work/said" "$work/said-by-arm" || { echo "test.sh: the ARM program says something else" >&2; exit 1; }
+
 step "AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset asan > /dev/null
 cmake --build --preset asan
@@ -95,7 +105,7 @@ run_tests build/asan asan
 
 step "ThreadSanitizer"
 cmake --preset tsan > /dev/null
-cmake --build --preset tsan --target rotor_tests
+cmake --build --preset tsan --target rotor_tests runtime_tests
 run_tests build/tsan tsan -R '^(ClassifierTest|MappedFile|Kernels|ThreadPool|.*TransformerTest.BatchesAndThreads)'
 
 step "All passed"

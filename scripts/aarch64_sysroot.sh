@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Fetches what Rotor's runtime compiles and runs against on 64-bit ARM, from Debian, into build/aarch64-sysroot:
+# nothing is installed, no root is needed. Then:
+#
+#   cmake --preset aarch64 && cmake --build --preset aarch64 --target rotor
+#   qemu-aarch64 -L build/aarch64-sysroot build/aarch64/bin/rotor --help
+#
+#   scripts/aarch64_sysroot.sh            fetch, unless it is there already
+#   scripts/aarch64_sysroot.sh --again    fetch anew
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages="libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libcrypt1 libcrypt-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev
+  libpcre2-8-0 libpcre2-dev libsentencepiece0 libsentencepiece-dev libgtest-dev nlohmann-json3-dev libcxxopts-dev"
+
+again=no
+for argument in "$@"; do
+  case "$argument" in
+    --again) again=yes ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "aarch64_sysroot.sh: unknown option $argument; see scripts/aarch64_sysroot.sh --help" >&2; exit 2 ;;
+  esac
+done
+
+target=$PWD/build/aarch64-sysroot
+if [ -d "$target" ] && [ "$again" = no ]; then
+  echo "aarch64_sysroot.sh: $target is there already" >&2
+  exit 0
+fi
+command -v apt-get > /dev/null || { echo "aarch64_sysroot.sh: needs Debian's apt-get" >&2; exit 1; }
+
+mkdir -p build
+work=$(mktemp -d "$PWD/build/sysroot.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work"/{state/lists/partial,cache/archives/partial,debs,root}
+# apt with lists of its own, for another architecture, as if nothing were installed.
+apt_arm64() {
+  apt-get -qq -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State="$work/state" \
+    -o Dir::State::status=/dev/null -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)" "$@"
+}
+apt_arm64 update
+# shellcheck disable=SC2086  # a list of words
+(cd "$work/debs" && apt_arm64 download $packages)
+for package in "$work"/debs/*.deb; do dpkg-deb -x "$package" "$work/root"; done
+rm -rf "$target"
+mv "$work/root" "$target"
+echo "aarch64_sysroot.sh: $target" >&2
