@@ -104,6 +104,7 @@ void MappedFile::map() {
   void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
   if (data == MAP_FAILED) fail(path_, ": cannot map ", size_, " bytes: ", std::strerror(errno));
   data_ = static_cast<const uint8_t*>(data);
+  madvise(data, size_, MADV_HUGEPAGE);  // a wish: what is read from the disk now may come in huge pages
   slot_ = claim_slot(data_, size_);
   if (slot_ < 0) fail(path_, ": cannot map: more than ", g_slots.size(), " files are mapped at once");
 }
