@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <optional>
 
 #include "export/convert.h"
 #include "rotor/formats/json.h"
 #include "rotor/kernels/kernels.h"
 #include "runtime/engine/session.h"
+#include "tests/support/allocations.h"
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
 #include "tests/support/random.h"
@@ -206,6 +208,21 @@ TEST_P(TransformerTest, BatchesAndThreadsDoNotMatter) {
     steps.rewind(49);
     const auto again = steps.feed({&ids.back(), 1});
     EXPECT_EQ(logits, std::vector<float>(again.begin(), again.end()));
+  }
+}
+
+TEST_P(TransformerTest, DecodingAllocatesNothing) {
+  const RotorFile file(write(DenseType::q8));
+  const Transformer model(file);
+  for (const KvType kv : {KvType::f32, KvType::f16, KvType::q8}) {
+    const auto backend = make_backend("cpu", 2);
+    Session session(model, *backend, {.kv = kv});
+    const auto ids = tokens(60);
+    session.feed(std::span(ids).first(40));  // scratch memory has the size that 60 tokens need
+    const int64_t before = test::allocations();
+    for (size_t i = 40; i < ids.size(); ++i) session.feed(std::span(ids).subspan(i, 1));
+    // Two threads may each let their scores grow once more.
+    EXPECT_LE(test::allocations() - before, 2) << name(kv);
   }
 }
 

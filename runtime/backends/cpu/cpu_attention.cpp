@@ -109,8 +109,7 @@ const float* as_floats(const Kernels& kernels, KvType type, const HeadRows& head
 }
 
 /// Attention of some tokens over one key/value head, by blocks of its rows that are converted once for all
-/// queries. What it computes for a query is what cpu_attention computes
-/// for a token alone, in the same order.
+/// queries. What it computes for a query is what cpu_attention computes for a token alone, in the same order.
 class HeadAttention {
  public:
   HeadAttention(const Kernels& kernels, const Tensor& q, const KvCache& cache, int64_t layer,

@@ -58,7 +58,7 @@ void ThreadPool::run_parts() noexcept {
     const int64_t size = std::max<int64_t>(1, (count_ - begin + shares - 1) / shares) * grain_;
     if (!next_.compare_exchange_weak(begin, begin + size, std::memory_order_relaxed)) continue;
     try {
-      (*work_)(begin, std::min(begin + size, count_));
+      work_(begin, std::min(begin + size, count_));
     } catch (...) {
       next_.store(count_);
       const std::lock_guard lock(error_mutex_);
@@ -68,11 +68,11 @@ void ThreadPool::run_parts() noexcept {
   }
 }
 
-void ThreadPool::parallel_for(int64_t count, int64_t grain, const Work& work) {
+void ThreadPool::run(int64_t count, int64_t grain, WorkRef work) {
   if (count <= 0) return;
   if (workers_.empty() || count <= grain) return work(0, count);
   const std::lock_guard turn(callers_);
-  work_ = &work;
+  work_ = work;
   count_ = count;
   grain_ = grain;
   next_.store(0, std::memory_order_relaxed);

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -27,10 +26,22 @@ class ThreadPool {
   /// when all are done. Parts are large at first and smaller towards the end, and go to whoever is free, so
   /// that threads finish together on cores of unequal speed. Callers in different threads take turns. An
   /// exception of `work` ends the round and reaches the caller.
-  using Work = std::function<void(int64_t begin, int64_t end)>;
-  void parallel_for(int64_t count, int64_t grain, const Work& work);
+  template <class Work>
+  void parallel_for(int64_t count, int64_t grain, const Work& work) {
+    run(count, grain, {&work, [](const void* object, int64_t begin, int64_t end) {
+                         (*static_cast<const Work*>(object))(begin, end);
+                       }});
+  }
 
  private:
+  /// A callable that somebody else keeps: std::function would allocate memory for every op.
+  struct WorkRef {
+    const void* object = nullptr;
+    void (*call)(const void* object, int64_t begin, int64_t end) = nullptr;
+    void operator()(int64_t begin, int64_t end) const { call(object, begin, end); }
+  };
+
+  void run(int64_t count, int64_t grain, WorkRef work);
   void stop();
   void worker();
   void run_parts() noexcept;
@@ -38,7 +49,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex callers_;  // held by whoever uses the pool
 
-  const Work* work_ = nullptr;
+  WorkRef work_;
   int64_t count_ = 0;
   int64_t grain_ = 1;
   std::atomic<int64_t> next_ = 0;  // the first that nobody has taken yet
