@@ -122,7 +122,10 @@ uint64_t sum_words(const uint64_t* words, size_t count) {
   }
   const __m512i all =
       _mm512_add_epi64(_mm512_add_epi64(sums[0], sums[1]), _mm512_add_epi64(sums[2], sums[3]));
-  auto sum = static_cast<uint64_t>(_mm512_reduce_add_epi64(all));
+  uint64_t lanes[kWords];
+  _mm512_storeu_si512(lanes, all);
+  uint64_t sum = 0;
+  for (const uint64_t lane : lanes) sum += lane;
   for (; i < count; ++i) sum += words[i];
   return sum;
 }
