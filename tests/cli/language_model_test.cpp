@@ -396,5 +396,18 @@ TEST_F(LanguageModelCommand, InfoDescribesAHeadInBytes) {
             std::string::npos);
 }
 
+TEST_F(LanguageModelCommand, DoctorChecksKernelsAndModels) {
+  const CommandResult found = run_command({test::program("rotor"), "doctor", "--json"});
+  ASSERT_EQ(found.status, 0) << found.err;
+  const Json json = parse_json(found.out, "doctor");
+  EXPECT_EQ(json.at("sound"), true);
+  EXPECT_GE(json.at("findings").size(), 2U);
+  const CommandResult table = run_command({test::program("rotor"), "doctor", files_->file("bare.rotor")});
+  ASSERT_EQ(table.status, 0) << table.err;
+  EXPECT_NE(table.out.find("kernels scalar"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("model on cpu, kernels scalar"), std::string::npos) << table.out;
+  expect_error(run_command({test::program("rotor"), "doctor", files_->file("none.rotor")}), {"none.rotor"});
+}
+
 }  // namespace
 }  // namespace rotor

@@ -2,6 +2,7 @@
 // saturated.
 #include "rotor/kernels/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
@@ -10,6 +11,7 @@
 #include "rotor/core/planes.h"
 #include "rotor/core/quantize.h"
 #include "rotor/core/tiles.h"
+#include "rotor/kernels/self_check.h"
 #include "tests/kernels/kernel_set_test.h"
 #include "tests/support/golden.h"
 #include "tests/support/random.h"
@@ -314,6 +316,26 @@ TEST_P(KernelSetTest, ArrangedTokensAreBlocksOfFourColumns) {
       ASSERT_EQ(blocks[at], token < batch ? x[token * cols + column] : 0) << at;
     }
   }
+}
+
+TEST_P(KernelSetTest, SelfCheckFindsItSound) {
+  for (const OpCheck& check : check_against_scalar(*kernels_.operator->()))
+    EXPECT_TRUE(check.equal) << check.op;
+}
+
+TEST(Kernels, SelfCheckNamesTheOpsThatDiffer) {
+  KernelSet broken = *find_kernels("scalar").operator->();
+  broken.name = "broken";
+  broken.dot_int8 = [](const uint32_t*, const uint32_t*, const int8_t*, size_t) { return int64_t{1}; };
+  broken.gate_relu2 = [](const float*, const float* up, size_t count, float* y) {
+    std::copy_n(up, count, y);
+    y[count - 1] = 0.0F;
+  };
+  std::vector<std::string> differing;
+  for (const OpCheck& check : check_against_scalar(broken)) {
+    if (!check.equal) differing.push_back(check.op);
+  }
+  EXPECT_EQ(differing, (std::vector<std::string>{"dot_int8", "gate_relu2"}));
 }
 
 TEST(Kernels, CallsAreCounted) {
