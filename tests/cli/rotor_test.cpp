@@ -47,7 +47,7 @@ TEST_F(RotorCommand, LinksNoLibTorch) {
     const CommandResult ldd = run_command({"ldd", test::program(name)});
     ASSERT_EQ(ldd.status, 0) << ldd.err;
     EXPECT_NE(ldd.out.find("libc.so"), std::string::npos);
-    for (const char* library : {"torch", "c10", "yaml", "blas"}) {
+    for (const char* library : {"libtorch", "libc10", "libyaml", "blas"}) {
       EXPECT_EQ(ldd.out.find(library), std::string::npos) << name << " links " << library;
     }
   }
