@@ -3,24 +3,17 @@
 #include "rotor/kernels/avx2.h"
 #include "rotor/kernels/kernel_set.h"
 #include "rotor/kernels/tile_products.h"
+#include "rotor/kernels/x86_cpu.h"
 
 namespace rotor::kernels::ROTOR_KERNEL_SET {
 namespace {
 
 bool supported() {
+  bool all = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 && cpu_has_f16c();
 #ifdef __AVXVNNI__
-  // __builtin_cpu_supports does not know it: leaf 7.1, bit 4 of EAX.
-  uint32_t eax = 7;
-  uint32_t ebx = 0;
-  uint32_t ecx = 1;
-  uint32_t edx = 0;
-  if (__builtin_cpu_supports("avx2") == 0) return false;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  return (eax >> 4 & 1) != 0 && __builtin_cpu_supports("f16c") != 0 && __builtin_cpu_supports("fma") != 0;
-#else
-  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0 &&
-         __builtin_cpu_supports("fma") != 0;
+  all = all && cpu_has_avx_vnni();
 #endif
+  return all;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "rotor/kernels/avx2.h"
 #include "rotor/kernels/kernel_set.h"
 #include "rotor/kernels/tile_products.h"
+#include "rotor/kernels/x86_cpu.h"
 
 namespace rotor::kernels::ROTOR_KERNEL_SET {
 namespace {
@@ -12,8 +13,7 @@ namespace {
 bool supported() {
   bool all = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
              __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-             __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("f16c") != 0 &&
-             __builtin_cpu_supports("fma") != 0;
+             __builtin_cpu_supports("avx2") != 0 && cpu_has_f16c() && __builtin_cpu_supports("fma") != 0;
 #ifdef __AVX512VNNI__
   all = all && __builtin_cpu_supports("avx512vnni") != 0;
 #endif
