@@ -98,8 +98,6 @@ class Backend {
   virtual void activation(const Tensor& x, Activation kind, float threshold, const Tensor& y) = 0;
   /// y = kind(gate) * up, element by element; silu: x / (1 + exp(-x)). y may be gate or up.
   virtual void gate(const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) = 0;
-  /// y += x.
-  virtual void add(const Tensor& x, const Tensor& y) = 0;
 
   /// Rotates, in place, each head of x [T, heads * head_dim] by its token's position, `position` for row 0
   /// (core/rope.h).

@@ -59,11 +59,6 @@ void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kin
   backend.gate(gate, up, kind, y);
 }
 
-void add(Backend& backend, const Tensor& x, const Tensor& y) {
-  require(same_shape(x, y), "add: shapes of x and y");
-  backend.add(x, y);
-}
-
 void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) {
   require(std::cmp_equal(ids.size(), y.rows) && table.cols == y.cols, "embed: shapes of ids, table and y");
   const bool in_range =

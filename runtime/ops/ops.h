@@ -21,9 +21,6 @@ void activation(Backend& backend, const Tensor& x, Activation kind, float thresh
 /// y = gate(gate) * up; all [B, D]. In place if y is gate or up.
 void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y);
 
-/// y += x; both [B, D].
-void add(Backend& backend, const Tensor& x, const Tensor& y);
-
 /// y [ids, D] = rows of the table [V, D]; ids are below V.
 void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y);
 

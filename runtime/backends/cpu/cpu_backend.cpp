@@ -126,11 +126,6 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void add(const Tensor& x, const Tensor& y) override {
-    const auto in = values(x);
-    std::transform(in.begin(), in.end(), data(y), data(y), [](float a, float b) { return b + a; });
-  }
-
   void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) override {
     const int64_t pairs = head_dim / 2;
     pool_.parallel_for(x.rows, grain_of(x.cols), [&](int64_t begin, int64_t end) {
