@@ -27,7 +27,7 @@ struct ExportedTensor {
 };
 
 struct ExportOptions {
-  DenseType head = DenseType::q8;   ///< what token embedding and dense head are kept as
+  DenseType head = DenseType::q8;  ///< what token embedding and dense head are kept as
 };
 
 /// What a checkpoint directory says of text: its tokenizer's tables (tokenizer.json or tokenizer.model), the

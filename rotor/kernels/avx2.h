@@ -24,6 +24,8 @@ void matvec_ternary(const uint8_t* tiles, size_t row_tiles, size_t column_tiles,
 // avx2_vector.cpp
 float quantize_int8(const float* values, size_t count, int8_t* codes);
 float quantize_int16(const float* values, size_t count, int16_t* codes);
+/// The sum of [32 * words] values.
+int32_t sum_of_bytes(const int8_t* x, size_t words);
 void arrange_tokens(const int8_t* x, size_t column_tiles, size_t batch, int8_t* blocks, int32_t* token_sums);
 void scale_sums(const int32_t* sums, size_t count, float factor, bool add, float* y);
 void rms_norm(const float* x, size_t count, const float* gain, float eps, float* y);

@@ -7,8 +7,10 @@
 // counts 4^k times, which is divided away at the end.
 #include <immintrin.h>
 
+#include "rotor/kernels/avx2.h"
 #include "rotor/kernels/kernel_set.h"
 #include "rotor/kernels/tile_products.h"
+#include "rotor/kernels/x86_prefetch.h"
 
 namespace rotor::kernels::ROTOR_KERNEL_SET {
 namespace {
@@ -25,34 +27,11 @@ void store(void* p, __m256i v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), v);
 }
 
-/// Asks for the 128 bytes that a stream of tiles reaches soon (from L2) and later (from memory). See
-/// avx512_tiles.cpp.
-void prefetch_ahead(const uint8_t* tile) {
-  constexpr size_t kSoon = 1024;
-  constexpr size_t kLater = 8192;
-  for (size_t line = 0; line < 128; line += 64) {
-    _mm_prefetch(reinterpret_cast<const char*>(tile + kSoon + line), _MM_HINT_T0);
-    _mm_prefetch(reinterpret_cast<const char*>(tile + kLater + line), _MM_HINT_T1);
-  }
-}
-
 /// Four columns of x in every dword.
 __m256i broadcast4(const int8_t* x) {
   int32_t word;
   __builtin_memcpy(&word, x, 4);
   return _mm256_set1_epi32(word);
-}
-
-int32_t sum_of_bytes(const int8_t* x, size_t words) {
-  __m256i sums = _mm256_setzero_si256();
-  for (size_t i = 0; i < words; ++i) {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), load(x + i * kWord));
-    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4E));
-  s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xB1));
-  return _mm_cvtsi128_si32(s);
 }
 
 /// value + 1 of 8 rows and 32 columns in 2-bit fields: `even` holds bits 0 2 4 6 of each byte's columns,
@@ -274,7 +253,7 @@ void add_block(const UnpackedBlock& block, size_t tile_count, const int8_t* x, i
 
 void matvec_int8(const uint8_t* tiles, size_t row_tiles, size_t column_tiles, const int8_t* x,
                  int32_t* sums) {
-  const __m256i offset = _mm256_set1_epi32(sum_of_bytes(x, column_tiles));
+  const __m256i offset = _mm256_set1_epi32(avx2::sum_of_bytes(x, column_tiles));
   for (size_t rt = 0; rt < row_tiles; ++rt) {
     __m256i low_total = _mm256_setzero_si256();
     __m256i high_total = _mm256_setzero_si256();

@@ -62,20 +62,6 @@ __m256 exp8(__m256 x) {
   return _mm256_and_ps(in_range, _mm256_mul_ps(p, _mm256_castsi256_ps(power)));
 }
 
-int32_t sum_of_bytes(const int8_t* x, size_t words) {
-  __m256i sums = _mm256_setzero_si256();
-  for (size_t i = 0; i < words; ++i) {
-    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i * 32));
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
-    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
-  int32_t lanes[kLanes];
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums);
-  int32_t sum = 0;
-  for (const int32_t lane : lanes) sum += lane;
-  return sum;
-}
-
 }  // namespace
 
 float quantize_int8(const float* values, size_t count, int8_t* codes) {
@@ -119,6 +105,20 @@ float quantize_int16(const float* values, size_t count, int16_t* codes) {
     codes[i] = static_cast<int16_t>(code > 32767 ? 32767 : code < -32768 ? -32768 : code);
   }
   return largest / 32767.0F;
+}
+
+int32_t sum_of_bytes(const int8_t* x, size_t words) {
+  __m256i sums = _mm256_setzero_si256();
+  for (size_t i = 0; i < words; ++i) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i * 32));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  }
+  int32_t lanes[kLanes];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums);
+  int32_t sum = 0;
+  for (const int32_t lane : lanes) sum += lane;
+  return sum;
 }
 
 void arrange_tokens(const int8_t* x, size_t column_tiles, size_t batch, int8_t* blocks, int32_t* token_sums) {

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "rotor/kernels/avx512.h"
+#include "rotor/kernels/x86_prefetch.h"
 
 namespace rotor::kernels::avx512 {
 namespace {
@@ -103,16 +104,6 @@ __m512i multiply_pairs(const int8_t* codes, const int16_t* x, __mmask32 lanes) {
 __m512i multiply_pairs(const int8_t* codes, const int16_t* x) {
   return _mm512_madd_epi16(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes))),
                            _mm512_loadu_si512(x));
-}
-
-/// As in avx512_tiles.cpp, for 128 bytes of a matrix.
-void prefetch_ahead(const void* at) {
-  constexpr size_t kSoon = 1024;
-  constexpr size_t kLater = 8192;
-  for (size_t line = 0; line < 128; line += 64) {
-    _mm_prefetch(static_cast<const char*>(at) + kSoon + line, _MM_HINT_T0);
-    _mm_prefetch(static_cast<const char*>(at) + kLater + line, _MM_HINT_T1);
-  }
 }
 
 /// Sums of 32 bits hold 2^13 products of 16 lanes; longer rows are added up in parts.
