@@ -64,9 +64,13 @@ RotorAttachments text_attachments(const Checkpoint& checkpoint) {
   return attachments;
 }
 
+DenseFormat ExportOptions::dense_format(const ModelConfig& config) const {
+  return {head, head_screening.value_or(head == DenseType::q8 && screening_pays(config))};
+}
+
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor) {
-  RotorWriter writer(path, checkpoint.config(), options.head, text_attachments(checkpoint));
+  RotorWriter writer(path, checkpoint.config(), options.dense_format(checkpoint.config()), text_attachments(checkpoint));
   for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
     const TensorInfo& source = checkpoint.weights().at(spec.name);
     ExportedTensor tensor{

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
+#include "rotor/formats/rotor_file.h"
 
 namespace rotor::exporting {
 
@@ -28,6 +30,10 @@ struct ExportedTensor {
 
 struct ExportOptions {
   DenseType head = DenseType::q8;  ///< what token embedding and dense head are kept as
+  /// Whether a head in int8 gets a low-bit copy by which it can be screened; unset: if the head is large.
+  std::optional<bool> head_screening;
+
+  DenseFormat dense_format(const ModelConfig& config) const;
 };
 
 /// What a checkpoint directory says of text: its tokenizer's tables (tokenizer.json or tokenizer.model), the

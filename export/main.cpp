@@ -64,6 +64,10 @@ int run(int argc, char** argv) {
       "destination", "file to write", cxxopts::value<std::string>())(
       "head", "what the token embedding and the head are kept as: f32 | f16 | q8",
       cxxopts::value<std::string>()->default_value("q8"))(
+      "head-screening",
+      "on | off | auto: a low-bit copy of a q8 head, by which decoding reads only the rows that can matter; "
+      "auto: if the head is large",
+      cxxopts::value<std::string>()->default_value("auto"))(
       "dry-run", "say what would be written, write nothing")("version", "print the version");
   if (argc == 2 && std::string(argv[1]) == "--version") {
     std::printf("%s\n", rotor::tool::version_text().c_str());
@@ -77,14 +81,21 @@ int run(int argc, char** argv) {
   } catch (const rotor::Error& e) {
     throw rotor::tool::UsageError(rotor::cat("--head: ", e.what()));
   }
+  const auto screening = (*parsed)["head-screening"].as<std::string>();
+  if (screening != "on" && screening != "off" && screening != "auto") {
+    throw rotor::tool::UsageError(
+        rotor::cat("--head-screening: expected on | off | auto, found \"", screening, "\""));
+  }
+  if (screening != "auto") export_options.head_screening = screening == "on";
   const auto source = (*parsed)["source"].as<std::string>();
   const auto destination = (*parsed)["destination"].as<std::string>();
   check_source(source);
   const rotor::Checkpoint checkpoint(source);
   check_destination(source, destination);
+  const rotor::DenseFormat dense = export_options.dense_format(checkpoint.config());
   if (parsed->count("dry-run") != 0) {
     std::fprintf(stderr, "would write %s:\n", destination.c_str());
-    for (const auto& tensor : rotor::rotor_tensors(checkpoint.config(), export_options.head)) {
+    for (const auto& tensor : rotor::rotor_tensors(checkpoint.config(), dense)) {
       std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), rotor::dtype_name(tensor.dtype),
                    rotor::shape_text(tensor.shape).c_str());
     }

@@ -54,6 +54,22 @@ struct DenseMatrix {
   std::span<const float> row_scales;  // of q8: [rows]
 };
 
+/// How a file keeps the token embedding and a dense head.
+struct DenseFormat {
+  DenseType type = DenseType::f32;
+  bool screening = false;  ///< a head in int8 has a low-bit copy beside it (core/screening.h)
+
+  DenseFormat(DenseType t = DenseType::f32, bool with_screening = false)
+      : type(t), screening(with_screening) {}
+};
+
+/// The low-bit copy of a head: ternary values of its rotated rows, and what screen_row() gave.
+struct HeadScreen {
+  TernaryMatrix planes;           // scale 1; no tiles: the file holds none
+  std::span<const float> scales;  // [rows]
+  std::span<const float> errors;  // [rows]
+};
+
 class RotorFile {
  public:
   /// Checks version, header checksum, alignment, and name, type and shape of every tensor; reads no weights.
@@ -69,7 +85,9 @@ class RotorFile {
   /// A token embedding or head.
   DenseMatrix dense(const std::string& name) const;
   /// What embeddings and heads are kept as; f32 in a model that has none.
-  DenseType dense_type() const { return dense_type_; }
+  DenseFormat dense_format() const { return dense_; }
+  /// The copy of the head, if the file holds one.
+  HeadScreen head_screen() const;
   /// Kind of tokenizer, chat template, ids of special tokens, as far as the file holds them.
   TextMetadata text() const { return text_metadata(path(), container_.metadata()); }
   /// A float32 tensor where it lies (norms, biases, the matrices of a float twin).
@@ -87,23 +105,23 @@ class RotorFile {
  private:
   static void check_version(const SafetensorsFile& file);
   void check_header_checksum() const;
-  DenseType read_dense_type() const;
+  DenseFormat read_dense_format() const;
   void check_tensors() const;
   void check_tensor(const TensorDeclaration& expected) const;
   const std::string& metadata(const std::string& key) const;
 
   SafetensorsFile container_;
   ModelConfig config_;
-  DenseType dense_type_ = DenseType::f32;
+  DenseFormat dense_;
   std::map<std::string, std::vector<int64_t>> ternary_shapes_;
 };
 
 /// Writes a .rotor file: tensors in the order of tensor_table(config), each once.
 class RotorWriter {
  public:
-  /// `dense`: what embeddings and heads are kept as. Throws Error for `attachments` that do not belong
-  /// together.
-  RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense = DenseType::f32,
+  /// Throws Error for `attachments` that do not belong together, and for a screening copy of a head that is
+  /// not kept in int8.
+  RotorWriter(const std::string& path, const ModelConfig& config, DenseFormat dense = {},
               RotorAttachments attachments = {});
 
   /// The next tensor, a `linear` one of a ternary model: its tiles and its scale.
@@ -118,10 +136,12 @@ class RotorWriter {
  private:
   void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
   void write_dense(const TensorSpec& spec, std::span<const float> values);
+  void write_screen(const TensorSpec& spec, std::span<const int8_t> codes, std::span<const float> scales);
   const TensorSpec& spec(const std::string& name) const;
 
   std::string path_;
-  DenseType dense_;
+  DenseFormat dense_;
+  std::string screened_;  // name of the head that gets a copy, if one does
   RotorAttachments attachments_;
   std::vector<TensorSpec> table_;
   std::vector<TensorDeclaration> layout_;
@@ -130,6 +150,15 @@ class RotorWriter {
 };
 
 /// The tensors that a .rotor file of `config` holds, in file order, without padding.
-std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseType dense = DenseType::f32);
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFormat dense = {});
+
+/// Whether `config` has a dense head that reads more than a fast cache holds, so that a copy to screen it
+/// pays.
+bool screening_pays(const ModelConfig& config);
+
+/// Names of the tensors that belong to the copy of a head.
+std::string screen_name(const std::string& head_name);         // U8 planes, "<name>_screen"
+std::string screen_scale_name(const std::string& head_name);   // F32 [rows]
+std::string screen_error_name(const std::string& head_name);   // F32 [rows]
 
 }  // namespace rotor

@@ -18,11 +18,16 @@ RotorFile::RotorFile(const std::string& path, FileMemory memory) : container_(pa
   for (const TensorSpec& spec : tensor_table(config_)) {
     if (is_ternary(config_, spec)) ternary_shapes_[spec.name] = spec.shape;
   }
-  if (config_.is_transformer()) dense_type_ = read_dense_type();
+  if (config_.is_transformer()) dense_ = read_dense_format();
+  if (dense_.screening) {
+    const TransformerConfig& t = config_.transformer;
+    ternary_shapes_[screen_name(head_name(t))] = {t.vocab_size, t.hidden_size};
+  }
   check_tensors();
 }
 
-DenseType RotorFile::read_dense_type() const {
+DenseFormat RotorFile::read_dense_format() const {
+  const TransformerConfig& t = config_.transformer;
   const TensorInfo& tensor = container_.at("model.embed_tokens.weight");
   switch (tensor.dtype) {
     case DType::f32:
@@ -30,7 +35,7 @@ DenseType RotorFile::read_dense_type() const {
     case DType::f16:
       return DenseType::f16;
     case DType::i8:
-      return DenseType::q8;
+      return {DenseType::q8, !t.ternary_head && container_.find(screen_name(head_name(t))) != nullptr};
     default:
       fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or I8, found ",
            dtype_name(tensor.dtype));
@@ -104,7 +109,7 @@ void RotorFile::check_tensors() const {
          metadata(rotor_key::kScaleMeaning), "\"");
   }
   std::set<std::string> known;
-  for (const TensorDeclaration& tensor : rotor_tensors(config_, dense_type_)) {
+  for (const TensorDeclaration& tensor : rotor_tensors(config_, dense_)) {
     check_tensor(tensor);
     known.insert(tensor.name);
   }
@@ -145,9 +150,19 @@ TernaryMatrix RotorFile::ternary(const std::string& name) const {
 DenseMatrix RotorFile::dense(const std::string& name) const {
   const TensorInfo& tensor = container_.at(name);
   if (tensor.shape.size() != 2) fail(path(), ": tensor \"", name, "\" is no matrix");
-  DenseMatrix matrix{tensor.shape[0], tensor.shape[1], dense_type_, container_.bytes(tensor).data(), {}};
-  if (dense_type_ == DenseType::q8) matrix.row_scales = floats(scale_name(name));
+  DenseMatrix matrix{tensor.shape[0], tensor.shape[1], dense_.type, container_.bytes(tensor).data(), {}};
+  if (dense_.type == DenseType::q8) matrix.row_scales = floats(scale_name(name));
   return matrix;
+}
+
+HeadScreen RotorFile::head_screen() const {
+  if (!dense_.screening) return {};
+  const std::string head = head_name(config_.transformer);
+  const std::string planes = screen_name(head);
+  const auto& shape = ternary_shapes_.at(planes);
+  return {{shape[0], shape[1], 1.0F, container_.bytes(container_.at(planes))},
+          floats(screen_scale_name(head)),
+          floats(screen_error_name(head))};
 }
 
 std::span<const float> RotorFile::floats(const std::string& name) const {

@@ -28,12 +28,13 @@ class Faults {
   std::vector<std::string> messages_;
 };
 
-void verify_planes(const RotorFile& file, const TensorSpec& spec, Faults& faults) {
-  const auto tiles = file.container().bytes(file.container().at(spec.name));
-  const auto rows = static_cast<size_t>(spec.shape[0]);
-  const auto cols = static_cast<size_t>(spec.shape[1]);
+void verify_planes(const RotorFile& file, const std::string& name, const std::vector<int64_t>& shape,
+                   Faults& faults) {
+  const auto tiles = file.container().bytes(file.container().at(name));
+  const auto rows = static_cast<size_t>(shape[0]);
+  const auto cols = static_cast<size_t>(shape[1]);
   for (const PlaneFault& fault : find_plane_faults(tiles, rows, cols, faults.left())) {
-    faults.add(file.path(), ": tensor \"", spec.name, "\": row ", fault.row, ", column ", fault.column, ": ",
+    faults.add(file.path(), ": tensor \"", name, "\": row ", fault.row, ", column ", fault.column, ": ",
                fault.kind == PlaneFault::Kind::both_bits ? "the pair (1,1), which no weight has"
                                                          : "a set bit outside the matrix");
   }
@@ -63,14 +64,14 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
   if (limit == 0) fail("verify: expected a limit of at least 1 fault, found 0");
   Faults faults(limit);
   // What the bytes mean comes first: a sentinel says more than the checksum that it breaks too.
+  for (const auto& [name, shape] : ternary_shapes_) {
+    if (!faults.full()) verify_planes(*this, name, shape, faults);
+  }
   for (const TensorSpec& spec : tensor_table(config_)) {
-    if (is_ternary(config_, spec) && !faults.full()) {
-      verify_planes(*this, spec, faults);
-      const float scale = floats(scale_name(spec.name))[0];
-      if (!(scale > 0.0F)) {
-        faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ",
-                   scale);
-      }
+    if (!is_ternary(config_, spec)) continue;
+    const float scale = floats(scale_name(spec.name))[0];
+    if (!(scale > 0.0F)) {
+      faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ", scale);
     }
   }
   for (const std::string& fault : find_tokenizer_faults(container_, faults.left())) faults.add(fault);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/core/screening.h"
 #include "rotor/core/tiles.h"
 #include "rotor/formats/checksum.h"
 #include "rotor/formats/config_json.h"
@@ -15,7 +16,7 @@ namespace rotor {
 namespace {
 
 /// rotor_tensors() and the attached ones, with padding tensors between them.
-std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseType dense,
+std::vector<TensorDeclaration> padded_layout(const ModelConfig& config, DenseFormat dense,
                                              const RotorAttachments& attachments) {
   std::vector<TensorDeclaration> tensors = rotor_tensors(config, dense);
   tensors.insert(tensors.end(), attachments.tensors.begin(), attachments.tensors.end());
@@ -43,8 +44,20 @@ RotorAttachments checked(const std::string& path, RotorAttachments attachments) 
   return attachments;
 }
 
+/// Name of the head of `config` that gets a copy to screen it; empty for none.
+std::string screened_head(const ModelConfig& config, DenseFormat dense) {
+  const bool has_head = config.is_transformer() && !config.transformer.ternary_head;
+  return has_head && dense.screening && dense.type == DenseType::q8 ? head_name(config.transformer) : "";
+}
+
+TensorDeclaration planes_of(const std::string& name, const std::vector<int64_t>& shape) {
+  const auto rows = static_cast<int64_t>(row_tiles(static_cast<size_t>(shape[0])));
+  const auto cols = static_cast<int64_t>(column_tiles(static_cast<size_t>(shape[1])));
+  return {name, DType::u8, {rows, cols, 2, static_cast<int64_t>(kPlaneBytes)}};
+}
+
 Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDeclaration>& layout,
-                          const RotorAttachments& attachments) {
+                          const std::string& screened, const RotorAttachments& attachments) {
   Metadata metadata = {{rotor_key::kFormatVersion, cat(kRotorFormatVersion)},
                        {rotor_key::kConfig, model_config_to_json(config)},
                        {rotor_key::kActivationQuantization, name(config.activation_quantization())},
@@ -55,6 +68,9 @@ Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDec
     metadata[rotor_key::kChecksumPrefix + tensor.name] = kBlankChecksum;
   for (const TensorSpec& spec : tensor_table(config)) {
     if (is_ternary(config, spec)) metadata[rotor_key::kShapePrefix + spec.name] = shape_text(spec.shape);
+    if (spec.name == screened) {
+      metadata[rotor_key::kShapePrefix + screen_name(screened)] = shape_text(spec.shape);
+    }
   }
   metadata.insert(attachments.metadata.begin(), attachments.metadata.end());
   return metadata;
@@ -70,35 +86,62 @@ DType stored_dtype(DenseType dense) {
 
 }  // namespace
 
-std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseType dense) {
+bool screening_pays(const ModelConfig& config) {
+  constexpr int64_t kLargeHead = int64_t{4} << 20;  // bytes in int8
+  const TransformerConfig& t = config.transformer;
+  return config.is_transformer() && !t.ternary_head && t.vocab_size * t.hidden_size >= kLargeHead;
+}
+
+std::string screen_name(const std::string& head_name) {
+  return head_name + "_screen";
+}
+std::string screen_scale_name(const std::string& head_name) {
+  return head_name + "_screen_scale";
+}
+std::string screen_error_name(const std::string& head_name) {
+  return head_name + "_screen_error";
+}
+
+std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFormat dense) {
   std::vector<TensorDeclaration> tensors;
+  const std::string screened = screened_head(config, dense);
   for (const TensorSpec& spec : tensor_table(config)) {
     if (spec.role == TensorRole::embedding) {
-      tensors.push_back({spec.name, stored_dtype(dense), spec.shape});
-      if (dense == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
+      tensors.push_back({spec.name, stored_dtype(dense.type), spec.shape});
+      if (dense.type == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
+      if (spec.name == screened) {
+        tensors.push_back(planes_of(screen_name(spec.name), spec.shape));
+        tensors.push_back({screen_scale_name(spec.name), DType::f32, {spec.shape[0]}});
+        tensors.push_back({screen_error_name(spec.name), DType::f32, {spec.shape[0]}});
+      }
       continue;
     }
     if (!is_ternary(config, spec)) {
       tensors.push_back({spec.name, DType::f32, spec.shape});
       continue;
     }
-    const auto rows = static_cast<int64_t>(row_tiles(static_cast<size_t>(spec.shape[0])));
-    const auto cols = static_cast<int64_t>(column_tiles(static_cast<size_t>(spec.shape[1])));
-    tensors.push_back({spec.name, DType::u8, {rows, cols, 2, static_cast<int64_t>(kPlaneBytes)}});
+    tensors.push_back(planes_of(spec.name, spec.shape));
     tensors.push_back({scale_name(spec.name), DType::f32, {1}});
   }
   return tensors;
 }
 
-RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseType dense,
+RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseFormat dense,
                          RotorAttachments attachments)
     : path_(path),
       dense_(dense),
+      screened_(screened_head(config, dense)),
       attachments_(checked(path, std::move(attachments))),
       table_(tensor_table(config)),
       layout_(padded_layout(config, dense, attachments_)),
-      writer_(path, initial_metadata(config, layout_, attachments_), layout_, kRotorDataMultiple) {
+      writer_(path, initial_metadata(config, layout_, screened_, attachments_), layout_, kRotorDataMultiple) {
   config.validate();
+  if (dense.screening && screened_.empty()) {
+    fail(path, ": head screening: expected a dense head kept as q8, found ",
+         config.is_transformer() && config.transformer.ternary_head ? "a ternary one"
+         : config.is_transformer()                                  ? name(dense.type)
+                                                                    : "a model without a head");
+  }
 }
 
 void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t> bytes) {
@@ -124,8 +167,8 @@ const TensorSpec& RotorWriter::spec(const std::string& name) const {
 }
 
 void RotorWriter::write_dense(const TensorSpec& entry, std::span<const float> values) {
-  if (dense_ == DenseType::f32) return write_tensor(entry.name, as_bytes(values));
-  if (dense_ == DenseType::f16) {
+  if (dense_.type == DenseType::f32) return write_tensor(entry.name, as_bytes(values));
+  if (dense_.type == DenseType::f16) {
     const auto large =
         std::find_if(values.begin(), values.end(), [](float v) { return std::fabs(v) > 65504.0F; });
     if (large != values.end()) {
@@ -145,6 +188,35 @@ void RotorWriter::write_dense(const TensorSpec& entry, std::span<const float> va
   }
   write_tensor(entry.name, {reinterpret_cast<const uint8_t*>(codes.data()), codes.size()});
   write_tensor(scale_name(entry.name), as_bytes(scales));
+  if (entry.name == screened_) write_screen(entry, codes, scales);
+}
+
+/// Of the rows as they will be read, codes * scale.
+void RotorWriter::write_screen(const TensorSpec& entry, std::span<const int8_t> codes,
+                               std::span<const float> scales) {
+  const size_t rows = scales.size();
+  const size_t cols = codes.size() / rows;
+  std::vector<uint8_t> tiles(tile_bytes(rows, cols));
+  std::vector<float> screen_scales(rows);
+  std::vector<float> errors(rows);
+  std::vector<int8_t> trits(kTileRows * cols);
+  std::vector<float> rotated(cols);
+  const size_t band_bytes = column_tiles(cols) * kTileBytes;
+  for (size_t first = 0; first < rows; first += kTileRows) {
+    const size_t count = std::min(kTileRows, rows - first);
+    for (size_t r = first; r < first + count; ++r) {
+      for (size_t c = 0; c < cols; ++c) rotated[c] = static_cast<float>(codes[r * cols + c]) * scales[r];
+      rotate(rotated);
+      const ScreeningRow row = screen_row(rotated, std::span(trits).subspan((r - first) * cols, cols));
+      screen_scales[r] = row.scale;
+      errors[r] = row.error;
+    }
+    pack_tiles(std::span(trits).first(count * cols), count, cols,
+               std::span(tiles).subspan(first / kTileRows * band_bytes, band_bytes));
+  }
+  write_tensor(screen_name(entry.name), tiles);
+  write_tensor(screen_scale_name(entry.name), as_bytes(screen_scales));
+  write_tensor(screen_error_name(entry.name), as_bytes(errors));
 }
 
 void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {

@@ -49,6 +49,19 @@ struct Projection {
   bool add = false;  ///< y += instead of y =
 };
 
+/// A dense head in int8 with the low-bit copy that tells which of its rows are worth reading.
+struct ScreenedHead {
+  const LinearWeights* weights = nullptr;
+  HeadScreen screen;
+};
+
+/// The logits that whoever draws from them must have.
+struct WantedLogits {
+  int64_t count = 0;             ///< the `count` largest of ids below `limit`; 0: all logits
+  std::span<const int32_t> ids;  ///< and these
+  int64_t limit = 0;
+};
+
 /// Keys and values of the tokens so far, in a backend's memory. Copies share the memory.
 using KvType = DenseType;
 struct KvCache {
@@ -91,6 +104,15 @@ class Backend {
   /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
   /// weight_scale. No y is x, but for added ones.
   virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
+  /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and -inf
+  /// or the true logit elsewhere. Returns how many were computed; 0 if reading the whole head is no slower or
+  /// this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That one of the largest is
+  /// not among them has a probability of less than 1e-6 (core/screening.h).
+  virtual int64_t screened_head(const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
+                                const Tensor& y) {
+    (void)x, (void)head, (void)wanted, (void)y;
+    return 0;
+  }
   /// y = x / sqrt(mean(x^2) + eps) * gain, per row; gain [cols]. y may be x.
   virtual void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) = 0;
   /// relu: y = max(x, 0); relu2: its square; sign: +1 where x > threshold, -1 where x < -threshold, else 0. y

@@ -86,6 +86,9 @@ Json to_json(const LanguageModel& model, const BenchmarkOptions& options, const 
           {"decode_tokens_per_second", median_json(result.decode_tokens_per_second)},
           {"decode_spread", spread_json(result.decode_tokens_per_second)},
           {"bytes_per_token", result.bytes_per_token},
+          {"head_screening", name(options.session.head_screening)},
+          {"head_share_read", result.head_share},
+          {"top_k", options.top_k},
           {"read_bandwidth_bytes_per_second", median_json(result.read_bandwidth)},
           {"read_bandwidth_spread", spread_json(result.read_bandwidth)},
           {"bandwidth_share", median_json(share)},
@@ -95,7 +98,7 @@ Json to_json(const LanguageModel& model, const BenchmarkOptions& options, const 
           {"kernels", model.backend().kernels()},
           {"threads", model.backend().threads()},
           {"kv", name(options.session.kv)},
-          {"head", model.config().ternary_head ? "ternary" : name(model.file().dense_type())}};
+          {"head", model.config().ternary_head ? "ternary" : name(model.file().dense_format().type)}};
 }
 
 void print_row(const std::string& what, const Sample& sample, const std::string& value) {
@@ -116,6 +119,9 @@ void print(const BenchmarkOptions& options, const BenchmarkResult& result) {
               tool::format("%.1f tokens/s", decode.median()));
     std::printf("  %-26s %14s\n", "read per token",
                 tool::bytes_text(static_cast<double>(result.bytes_per_token)).c_str());
+    if (result.head_share < 1.0) {
+      std::printf("  %-26s %14s\n", "of the head's rows", tool::format("%.2f %%", 100 * result.head_share).c_str());
+    }
   }
   if (options.measure_bandwidth) {
     print_row("memory, plain reading", result.read_bandwidth,
@@ -139,6 +145,7 @@ int bench(int argc, char** argv) {
       "Measures prompt and generation speed, medians over repetitions, next to the memory bandwidth\n"
       "of this machine at the same moment. +- is half the distance between the quartiles.");
   add_model_options(options, "f16");
+  add_head_screening_option(options);
   std::string shapes;
   for (const std::string& shape : published_shapes()) shapes += (shapes.empty() ? "" : " | ") + shape;
   options.add_options()("shape", "random weights of a published shape instead of a model: " + shapes,
@@ -148,6 +155,8 @@ int bench(int argc, char** argv) {
       "p,prompt-tokens", "tokens of the prompt", cxxopts::value<int64_t>()->default_value("128"))(
       "n,predict", "tokens to decode one by one", cxxopts::value<int64_t>()->default_value("64"))(
       "depth", "tokens in the cache before they are decoded", cxxopts::value<int64_t>()->default_value("0"))(
+      "top-k", "logits that are wanted of a decoded token: of the K most likely ones; 0: all",
+      cxxopts::value<int64_t>()->default_value("40"))(
       "r,repetitions", "repetitions", cxxopts::value<int64_t>()->default_value("5"))(
       "no-bandwidth", "do not measure memory bandwidth (needs 1 GiB)")("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
@@ -160,6 +169,7 @@ int bench(int argc, char** argv) {
   bench_options.prompt_tokens = count_option(*parsed, "prompt-tokens", 0, 1 << 20);
   bench_options.decode_tokens = count_option(*parsed, "predict", 0, 1 << 20);
   bench_options.depth = count_option(*parsed, "depth", 0, 1 << 20);
+  bench_options.top_k = count_option(*parsed, "top-k", 0, 1 << 20);
   bench_options.repetitions = count_option(*parsed, "repetitions", 1, 10000);
   bench_options.measure_bandwidth = parsed->count("no-bandwidth") == 0;
 

@@ -24,6 +24,13 @@ void add_model_options(cxxopts::Options& options, const std::string& default_kv)
       "mlock", "keep the model from being paged out")("check", "verify the whole file first");
 }
 
+void add_head_screening_option(cxxopts::Options& options) {
+  options.add_options()(
+      "head-screening",
+      "on | off | auto: read only those rows of the head that can matter, by its low-bit copy in the file",
+      cxxopts::value<std::string>()->default_value("auto"));
+}
+
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
   ModelOptions options;
   if (parsed.count("model") != 0) options.path = parsed["model"].as<std::string>();
@@ -41,6 +48,13 @@ ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
   options.model.float_activations = activations == "float";
   options.model.check = parsed.count("check") != 0;
   options.model.memory = {.copy = parsed.count("no-mmap") != 0, .lock = parsed.count("mlock") != 0};
+  if (parsed.count("head-screening") != 0) {
+    try {
+      options.session.head_screening = head_screening_from_name(parsed["head-screening"].as<std::string>());
+    } catch (const Error& e) {
+      throw tool::UsageError(cat("--head-screening: ", e.what()));
+    }
+  }
   const auto kv = parsed["kv"].as<std::string>();
   if (kv != "f32" && kv != "f16" && kv != "q8") fail("--kv: expected f32, f16 or q8, found \"", kv, "\"");
   options.session.kv = dense_type_from_name(kv);

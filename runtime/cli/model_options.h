@@ -17,6 +17,8 @@ struct ModelOptions {
 
 /// -t, --backend, --kv, --activations, -b, --check.
 void add_model_options(cxxopts::Options& options, const std::string& default_kv);
+/// --head-screening, of commands that draw tokens.
+void add_head_screening_option(cxxopts::Options& options);
 /// Throws Error naming the flag, what is expected and what was found.
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed);
 

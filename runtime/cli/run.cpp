@@ -74,6 +74,7 @@ int run(int argc, char** argv) {
   cxxopts::Options options(
       "rotor run", "Goes on from a prompt and prints the new text as it comes; statistics go to stderr.");
   add_model_options(options, "f16");
+  add_head_screening_option(options);
   options.add_options()("n,predict",
                         "tokens to generate; -1: until the model ends the text or the context is full",
                         cxxopts::value<int64_t>()->default_value("-1"))(

@@ -32,6 +32,23 @@ std::vector<text::TokenId> some_tokens(int64_t count, int64_t vocab_size) {
   return ids;
 }
 
+void add_difference(const HeadScreening::Statistics& now, const HeadScreening::Statistics& before,
+                    HeadScreening::Statistics& sum) {
+  sum.tokens += now.tokens - before.tokens;
+  sum.screened += now.screened - before.screened;
+  sum.attempts += now.attempts - before.attempts;
+  sum.rows += now.rows - before.rows;
+}
+
+/// Bytes of the head that screening saved per token, less those of the copy that it read.
+int64_t unread_head_bytes(const LanguageModel& model, const HeadScreening::Statistics& head) {
+  if (head.attempts == 0) return 0;
+  const TransformerConfig& t = model.config();
+  const int64_t row_bytes = t.hidden_size * static_cast<int64_t>(dense_bytes(model.file().dense_format().type));
+  const auto copy = static_cast<int64_t>(model.file().head_screen().planes.tiles.size());
+  return ((head.tokens * t.vocab_size - head.rows) * row_bytes - head.attempts * copy) / head.tokens;
+}
+
 }  // namespace
 
 double Sample::median() const {
@@ -63,7 +80,7 @@ int64_t weight_bytes_per_token(const RotorFile& file) {
   const std::string embedding = "model.embed_tokens.weight";
   const bool tied = config.transformer.tie_word_embeddings;
   int64_t bytes = 0;
-  for (const TensorDeclaration& tensor : rotor_tensors(config, file.dense_type())) {
+  for (const TensorDeclaration& tensor : rotor_tensors(config, file.dense_format().type)) {
     if (tensor.name.starts_with(kPaddingPrefix)) continue;
     if (!tied && tensor.name.starts_with(embedding)) continue;
     bytes += static_cast<int64_t>(tensor.bytes());
@@ -84,8 +101,8 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
   const TransformerConfig& t = model.config();
   const int64_t kv_bytes =
       2 * t.num_hidden_layers * t.key_value_size() * static_cast<int64_t>(dense_bytes(options.session.kv));
-  result.bytes_per_token =
-      weight_bytes_per_token(model.file()) + kv_bytes * (options.depth + options.decode_tokens / 2);
+  const WantedLogits wanted{options.top_k < t.vocab_size ? options.top_k : 0, {}, t.vocab_size};
+  HeadScreening::Statistics head;
   double joules = 0;
   bool energy_known = energy().has_value();
   const auto go_on = [&](int64_t step) {
@@ -108,11 +125,13 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
       session.rewind(0);
       if (options.depth > 0) session.feed(std::span(ids).first(static_cast<size_t>(options.depth)));
       const std::optional<double> before = energy();
+      const HeadScreening::Statistics head_before = session.head_statistics();
       const double seconds = seconds_of([&] {
         for (int64_t i = 0; i < options.decode_tokens; ++i) {
-          session.feed(std::span(ids).subspan(static_cast<size_t>(options.depth + i), 1));
+          session.feed(std::span(ids).subspan(static_cast<size_t>(options.depth + i), 1), wanted);
         }
       });
+      if (repetition > 0) add_difference(session.head_statistics(), head_before, head);
       const std::optional<double> after = energy();
       keep(result.decode_tokens_per_second, static_cast<double>(options.decode_tokens) / seconds);
       energy_known = energy_known && before && after && *after >= *before;  // the counter wraps
@@ -122,6 +141,11 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
   const auto decoded = static_cast<double>(result.decode_tokens_per_second.values.size()) *
                        static_cast<double>(options.decode_tokens);
   if (energy_known && decoded > 0) result.joule_per_token = joules / decoded;
+  result.bytes_per_token = weight_bytes_per_token(model.file()) - unread_head_bytes(model, head) +
+                           kv_bytes * (options.depth + options.decode_tokens / 2);
+  if (head.tokens > 0) {
+    result.head_share = static_cast<double>(head.rows) / static_cast<double>(head.tokens * t.vocab_size);
+  }
   return result;
 }
 

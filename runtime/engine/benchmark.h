@@ -24,6 +24,7 @@ struct BenchmarkOptions {
   int64_t decode_tokens = 64;   ///< generated one by one behind an empty prompt; 0: not measured
   int64_t depth = 0;            ///< tokens in the cache before decoding begins
   int64_t repetitions = 5;
+  int64_t top_k = 40;  ///< so many of the largest logits are wanted of a decoded token; 0: all
   bool measure_bandwidth = true;
   SessionOptions session;  ///< its context is chosen
   /// Called with steps done and of all; false stops early.
@@ -36,6 +37,7 @@ struct BenchmarkResult {
   Sample first_token_seconds;             ///< of the prompt, until its logits are there
   Sample read_bandwidth;                  ///< bytes a second, of memory that no cache holds
   int64_t bytes_per_token = 0;            ///< that decoding reads: weights, and the cache half-way
+  double head_share = 1.0;                ///< of the head's rows that decoding reads
   std::optional<double> joule_per_token;  ///< while decoding, if the kernel shows the processor's energy
 
   /// Of the measured bandwidth that decoding reached, repetition by repetition.
@@ -46,7 +48,8 @@ struct BenchmarkResult {
 /// decode, one after the other, behind a warm-up.
 BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions& options);
 
-/// Bytes of weights that a token of decoding reads: every tensor but an untied embedding, and attachments.
+/// Bytes of weights that a token of decoding reads: every tensor but an untied embedding, attachments, and
+/// the copy by which a head is screened.
 int64_t weight_bytes_per_token(const RotorFile& file);
 
 }  // namespace rotor::runtime

@@ -65,7 +65,7 @@ class Generation {
   }
 
   void feed(std::span<const text::TokenId> tokens) {
-    logits_ = model_.feed(tokens);
+    logits_ = model_.feed(tokens, sampler_.wanted());
     fed_ += static_cast<int64_t>(tokens.size());
     if (std::cmp_greater(logits_.size(), sampler_.vocab_size())) {
       logits_ = logits_.first(static_cast<size_t>(sampler_.vocab_size()));

@@ -16,8 +16,9 @@ namespace rotor::runtime {
 
 /// What the loop needs of a Session; a test has its own.
 struct TokenFeed {
-  /// Takes tokens, at least one, and returns the logits behind the last of them, valid until the next call.
-  std::function<std::span<const float>(std::span<const text::TokenId>)> feed;
+  /// Takes tokens, at least one, and returns the logits behind the last of them, valid until the next call;
+  /// those that are not wanted may be -inf.
+  std::function<std::span<const float>(std::span<const text::TokenId>, const WantedLogits&)> feed;
   int64_t room = 0;  ///< how many tokens it takes in all
 };
 

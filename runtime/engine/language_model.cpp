@@ -49,12 +49,14 @@ Session LanguageModel::make_session(const SessionOptions& options) const {
 }
 
 TokenFeed feed_of(Session& session) {
-  return {.feed = [&session](std::span<const text::TokenId> tokens) { return session.feed(tokens); },
+  return {.feed = [&session](std::span<const text::TokenId> tokens,
+                             const WantedLogits& wanted) { return session.feed(tokens, wanted); },
           .room = session.context() - session.position()};
 }
 
-ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going) {
-  return [&session, batch, &keep_going](std::span<const text::TokenId> tokens, int64_t first,
+ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going,
+                       std::span<ScreeningCheck> checks) {
+  return [&session, batch, &keep_going, checks](std::span<const text::TokenId> tokens, int64_t first,
                                         const OnLogits& on_logits) {
     session.rewind(0);
     const auto size = static_cast<int64_t>(tokens.size());
@@ -65,8 +67,14 @@ ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool
       if (done < first) {
         session.feed(part);
       } else {
-        session.feed_all(
-            part, [&](int64_t index, std::span<const float> logits) { on_logits(done + index, logits); });
+        const auto on_part = [&](int64_t index, std::span<const float> logits) {
+          on_logits(done + index, logits);
+        };
+        if (checks.empty()) {
+          session.feed_all(part, on_part);
+        } else {
+          session.check_screening(part, checks, on_part);
+        }
       }
       done = end;
     }

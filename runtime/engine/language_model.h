@@ -66,7 +66,9 @@ class LanguageModel {
 TokenFeed feed_of(Session& session);
 
 /// `session`, whose cache is emptied for every chunk, as perplexity() wants it; `keep_going` is asked every
-/// `batch` tokens. Both must outlive the result.
-ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going);
+/// `batch` tokens. With `checks` each scored token's screened logits are held against the whole ones. All
+/// must outlive the result.
+ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going,
+                       std::span<ScreeningCheck> checks = {});
 
 }  // namespace rotor::runtime

@@ -26,6 +26,9 @@ class Penalties {
   /// Appends a token to the text.
   void accept(text::TokenId id);
 
+  /// The tokens that apply() looks at, some of them more than once; empty if it changes nothing.
+  std::span<const text::TokenId> window() const { return window_; }
+
   /// With n the number of times that a token is among the last ones, n > 0: a logit above 0 is divided by
   /// `repeat`, any other multiplied by it; then n * frequency + presence is subtracted. `logits`:
   /// [vocab_size].

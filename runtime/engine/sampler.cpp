@@ -78,6 +78,20 @@ void Sampler::accept(text::TokenId id) {
   penalties_.accept(id);
 }
 
+/// Of the tokens that nothing changes, the `kept` largest behind the changes were among the `kept` + changed
+/// largest before; of the changed ones each must be known.
+WantedLogits Sampler::wanted() {
+  const int64_t kept = options_.temperature == 0.0 ? 1 : options_.top_k;
+  if (kept == 0) return {};
+  changed_.assign(penalties_.window().begin(), penalties_.window().end());
+  for (const auto& [id, bias] : options_.logit_bias) changed_.push_back(id);
+  std::ranges::sort(changed_);
+  changed_.erase(std::ranges::unique(changed_).begin(), changed_.end());
+  const int64_t count = kept + static_cast<int64_t>(changed_.size());
+  if (count >= vocab_size_) return {};
+  return {count, changed_, vocab_size_};
+}
+
 /// adjusted_ = logits behind bias and penalties, at least one of them above -inf.
 void Sampler::adjust(std::span<const float> logits) {
   if (std::cmp_not_equal(logits.size(), vocab_size_)) {

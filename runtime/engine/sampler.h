@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rotor/text/tokenizer.h"
+#include "runtime/backends/backend.h"
 #include "runtime/engine/penalties.h"
 
 namespace rotor::runtime {
@@ -59,6 +60,10 @@ class Sampler {
   const SamplerOptions& options() const { return options_; }
   int64_t vocab_size() const { return vocab_size_; }
 
+  /// The logits that the next sample() must be given; any other one may be -inf instead, and the same token
+  /// is drawn. Valid until the next call of accept().
+  WantedLogits wanted();
+
   /// The next token. `logits`: [vocab_size]; -inf is a token that cannot be. Throws Error if one is NaN or
   /// +inf, or if every token is banned.
   text::TokenId sample(std::span<const float> logits);
@@ -86,6 +91,7 @@ class Sampler {
   std::mt19937_64 random_;
   std::vector<float> adjusted_;        // [vocab_size]: logits behind bias and penalties
   std::vector<Candidate> candidates_;  // what is left
+  std::vector<text::TokenId> changed_;  // tokens whose logits bias and penalties change
 };
 
 }  // namespace rotor::runtime

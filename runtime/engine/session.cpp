@@ -22,7 +22,10 @@ int64_t checked_context(const Transformer& model, int64_t wanted) {
 }  // namespace
 
 Session::Session(const Transformer& model, Backend& backend, const SessionOptions& options)
-    : model_(model), backend_(backend), context_(checked_context(model, options.context)) {
+    : model_(model),
+      backend_(backend),
+      head_(model, options.head_screening),
+      context_(checked_context(model, options.context)) {
   const int64_t batch = std::clamp<int64_t>(options.batch, 1, context_);
   workspace_ = model.make_workspace(backend, batch, context_);
   cache_ = model.make_cache(backend, context_, options.kv);
@@ -49,7 +52,7 @@ Tensor Session::advance(std::span<const text::TokenId> ids) {
   return hidden;
 }
 
-std::span<const float> Session::feed(std::span<const text::TokenId> tokens) {
+std::span<const float> Session::feed(std::span<const text::TokenId> tokens, const WantedLogits& wanted) {
   check_tokens(tokens);
   const auto batch = static_cast<size_t>(workspace_.batch);
   for (size_t first = 0; first < tokens.size(); first += batch) {
@@ -57,13 +60,13 @@ std::span<const float> Session::feed(std::span<const text::TokenId> tokens) {
     const Tensor hidden = advance(ids);
     if (first + ids.size() == tokens.size()) backend_.copy_rows(hidden, hidden.rows - 1, last_hidden_);
   }
-  model_.head(backend_, last_hidden_, logits_);
+  head_.compute(backend_, last_hidden_, wanted, logits_);
   values_.resize(static_cast<size_t>(vocab_size()));
   backend_.download(logits_, values_);
   return values_;
 }
 
-void Session::feed_all(std::span<const text::TokenId> tokens, const OnLogits& on_logits) {
+void Session::for_logits(std::span<const text::TokenId> tokens, const auto& work) {
   check_tokens(tokens);
   const TransformerConfig& t = model_.config().transformer;
   if (batch_logits_.rows == 0) batch_logits_ = backend_.allocate(kHeadRows, t.vocab_size);
@@ -79,12 +82,39 @@ void Session::feed_all(std::span<const text::TokenId> tokens, const OnLogits& on
       model_.head(backend_, part, logits);
       values_.resize(static_cast<size_t>(part.rows * t.vocab_size));
       backend_.download(logits, values_);
-      for (int64_t i = 0; i < part.rows; ++i) {
-        on_logits(index++, std::span(values_).subspan(static_cast<size_t>(i * t.vocab_size),
-                                                      static_cast<size_t>(t.vocab_size)));
-      }
+      work(part, index);
+      index += part.rows;
     }
   }
+}
+
+void Session::feed_all(std::span<const text::TokenId> tokens, const OnLogits& on_logits) {
+  const auto size = static_cast<size_t>(vocab_size());
+  for_logits(tokens, [&](const Tensor& hidden, int64_t first) {
+    for (int64_t i = 0; i < hidden.rows; ++i) {
+      on_logits(first + i, std::span(values_).subspan(static_cast<size_t>(i) * size, size));
+    }
+  });
+}
+
+void Session::check_screening(std::span<const text::TokenId> tokens, std::span<ScreeningCheck> checks,
+                              const OnLogits& on_logits) {
+  const HeadScreening required(model_, HeadScreeningMode::on);  // or an error
+  const auto size = static_cast<size_t>(vocab_size());
+  std::vector<float> screened(size);
+  for_logits(tokens, [&](const Tensor& hidden, int64_t first) {
+    for (int64_t i = 0; i < hidden.rows; ++i) {
+      const auto all = std::span(values_).subspan(static_cast<size_t>(i) * size, size);
+      backend_.copy_rows(hidden, i, last_hidden_);
+      for (ScreeningCheck& check : checks) {
+        const WantedLogits wanted{check.count, {}, vocab_size()};
+        const int64_t rows = model_.screened_head(backend_, last_hidden_, wanted, logits_);
+        if (rows > 0) backend_.download(logits_, screened);
+        check.add(all, screened, rows);
+      }
+      on_logits(first + i, all);
+    }
+  });
 }
 
 void Session::rewind(int64_t position) {

@@ -10,6 +10,8 @@
 
 #include "rotor/text/tokenizer.h"
 #include "runtime/backends/backend.h"
+#include "runtime/engine/head_screening.h"
+#include "runtime/engine/screening_check.h"
 #include "runtime/model/transformer.h"
 
 namespace rotor::runtime {
@@ -18,11 +20,13 @@ struct SessionOptions {
   int64_t context = 0;      ///< tokens that the cache holds; 0: as many as the model was made for
   KvType kv = KvType::f16;  ///< what keys and values are kept as
   int64_t batch = 128;      ///< tokens of a prompt that are computed at once
+  HeadScreeningMode head_screening = HeadScreeningMode::automatic;
 };
 
 class Session {
  public:
-  /// `model` and `backend` must outlive the session. Throws Error if the context is longer than the model's.
+  /// `model` and `backend` must outlive the session. Throws Error if the context is longer than the model's,
+  /// or for head screening by a copy that the model does not hold.
   Session(const Transformer& model, Backend& backend, const SessionOptions& options);
 
   int64_t vocab_size() const { return model_.config().transformer.vocab_size; }
@@ -31,16 +35,24 @@ class Session {
   int64_t context() const { return context_; }
 
   /// Feeds tokens, at least one, behind those in the cache. Returns the logits [vocab_size] behind the last
-  /// of them, valid until the next call. Throws Error, and takes none of them, if an id is out of range or if
-  /// they do not fit.
-  std::span<const float> feed(std::span<const text::TokenId> tokens);
+  /// of them, valid until the next call; those that are not wanted may be -inf. Throws Error, and takes none
+  /// of the tokens, if an id is out of range or if they do not fit.
+  std::span<const float> feed(std::span<const text::TokenId> tokens, const WantedLogits& wanted = {});
 
   /// The same, with the logits behind every token: called with the token's index in `tokens`, in order.
   using OnLogits = std::function<void(int64_t index, std::span<const float> logits)>;
   void feed_all(std::span<const text::TokenId> tokens, const OnLogits& on_logits);
 
+  /// The same, and holds what screening gives for each of `checks` against them. Throws Error if the model
+  /// holds no copy of its head.
+  void check_screening(std::span<const text::TokenId> tokens, std::span<ScreeningCheck> checks,
+                       const OnLogits& on_logits);
+
   /// Shows the hidden states of what is fed from now on, by batches of tokens (model/transformer.h).
   void observe(Transformer::Observer observer) { observer_ = std::move(observer); }
+
+  /// What feed() read of the head.
+  const HeadScreening::Statistics& head_statistics() const { return head_.statistics(); }
 
   /// Forgets what lies at `position` and behind it.
   void rewind(int64_t position);
@@ -51,7 +63,10 @@ class Session {
   void check_tokens(std::span<const text::TokenId> tokens) const;
   /// Hidden states behind the final norm of the next `ids`, at most a batch of them.
   Tensor advance(std::span<const text::TokenId> ids);
+  /// Calls work(hidden states, logits, index of the first token) for all tokens, kHeadRows at a time.
+  void for_logits(std::span<const text::TokenId> tokens, const auto& work);
 
+  HeadScreening head_;
   int64_t context_;
   int64_t position_ = 0;
   Transformer::Workspace workspace_;

@@ -82,7 +82,7 @@ ModelConfig published_shape(const std::string& name) {
 void write_synthetic_model(const std::string& path, const ModelConfig& config, DenseType head,
                            const std::function<void(int64_t done, int64_t total)>& on_tensor) {
   std::mt19937_64 random(1);
-  RotorWriter writer(path, config, head);
+  RotorWriter writer(path, config, {head, head == DenseType::q8 && screening_pays(config)});
   const auto table = tensor_table(config);
   int64_t done = 0;
   for (const TensorSpec& spec : table) {

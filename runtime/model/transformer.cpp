@@ -67,6 +67,7 @@ Transformer::Transformer(const RotorFile& file, bool float_activations) : config
     head_.rows = t.vocab_size;
     head_.cols = t.hidden_size;
     head_.dense = file.dense(head_name(t));
+    screen_ = file.head_screen();
   }
 }
 
@@ -153,6 +154,11 @@ Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const 
 
 void Transformer::head(Backend& backend, const Tensor& hidden, const Tensor& logits) const {
   ops::linear(backend, hidden, head_, logits);
+}
+
+int64_t Transformer::screened_head(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
+                                   const Tensor& logits) const {
+  return ops::screened_head(backend, hidden, {&head_, screen_}, wanted, logits);
 }
 
 }  // namespace rotor::runtime

@@ -45,6 +45,12 @@ class Transformer {
 
   /// logits [T, vocab_size] of hidden states [T, hidden_size] that forward() gave.
   void head(Backend& backend, const Tensor& hidden, const Tensor& logits) const;
+  /// Whether the file holds a copy of the head by which it can be screened.
+  bool can_screen() const { return !screen_.planes.tiles.empty(); }
+  /// The wanted logits [1, vocab_size] of hidden states [1, hidden_size]. Returns how many were computed; 0:
+  /// head() is to be called. Only if can_screen().
+  int64_t screened_head(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
+                        const Tensor& logits) const;
 
  private:
   struct Layer {
@@ -65,6 +71,7 @@ class Transformer {
   std::vector<Layer> layers_;
   std::span<const float> final_norm_;
   LinearWeights head_;
+  HeadScreen screen_;
 };
 
 }  // namespace rotor::runtime

@@ -44,6 +44,17 @@ void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, con
   linear(backend, x, {}, {&projection, 1});
 }
 
+int64_t screened_head(Backend& backend, const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
+                      const Tensor& y) {
+  const LinearWeights& weights = *head.weights;
+  require(x.rows == 1 && x.cols == weights.cols && y.rows == 1 && y.cols == weights.rows,
+          "screened_head: shapes of x, weights and y");
+  require(head.screen.planes.rows == weights.rows && head.screen.planes.cols == weights.cols,
+          "screened_head: shape of the copy");
+  require(wanted.count > 0 && wanted.limit > 0, "screened_head: some logits are wanted");
+  return backend.screened_head(x, head, wanted, y);
+}
+
 void rms_norm(Backend& backend, const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) {
   require(same_shape(x, y) && std::cmp_equal(gain.size(), x.cols), "rms_norm: shapes of x, gain and y");
   backend.rms_norm(x, gain, eps, y);

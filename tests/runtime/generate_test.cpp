@@ -52,7 +52,8 @@ class ScriptedModel {
  public:
   ScriptedModel(std::vector<TokenId> script, int64_t room, int64_t vocab_size = 259)
       : script_(std::move(script)), vocab_size_(vocab_size) {
-    feed_ = {.feed = [this](std::span<const TokenId> tokens) { return feed(tokens); }, .room = room};
+    feed_ = {.feed = [this](std::span<const TokenId> tokens, const WantedLogits&) { return feed(tokens); },
+             .room = room};
   }
 
   const TokenFeed& model() const { return feed_; }

@@ -250,7 +250,7 @@ TEST_P(TransformerTest, SmallerHeadsStayClose) {
   std::vector<std::vector<float>> results;
   for (const DenseType head : {DenseType::f32, DenseType::f16, DenseType::q8}) {
     const RotorFile file(write(head));
-    EXPECT_EQ(file.dense_type(), head);
+    EXPECT_EQ(file.dense_format().type, head);
     EXPECT_TRUE(file.verify().empty());
     const auto backend = make_backend();
     const Transformer model(file);

@@ -8,6 +8,7 @@
 #include "rotor/kernels/kernels.h"
 #include "runtime/backends/cpu/cpu_attention.h"
 #include "runtime/backends/cpu/cpu_linear.h"
+#include "runtime/backends/cpu/cpu_screened_head.h"
 #include "runtime/backends/cpu/memory.h"
 #include "runtime/backends/cpu/read_bandwidth.h"
 #include "runtime/backends/cpu/thread_pool.h"
@@ -83,6 +84,11 @@ class CpuBackend final : public Backend {
 
   void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) override {
     cpu_linear(kernels_, pool_, x, norm, projections);
+  }
+
+  int64_t screened_head(const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
+                        const Tensor& y) override {
+    return cpu_screened_head(kernels_, pool_, x, head, wanted, y);
   }
 
   void rms_norm(const Tensor& x, std::span<const float> gain, float eps, const Tensor& y) override {

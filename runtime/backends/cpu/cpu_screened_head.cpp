@@ -1,0 +1,206 @@
+// Estimates of all logits from the planes; the estimates' error, measured on rows that are read whatever the
+// input is; a threshold from the best estimates' true logits; then the rows that can reach it.
+#include "runtime/backends/cpu/cpu_screened_head.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "rotor/core/screening.h"
+#include "rotor/core/tiles.h"
+#include "runtime/backends/cpu/memory.h"
+
+namespace rotor::runtime {
+namespace {
+
+using kernels::Kernels;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// How far above its estimate a logit may lie, in standard deviations. A wanted row is missed only if its
+/// error is larger than that, of a normal distribution: once in 3.5 million.
+constexpr float kDeviations = 5.0F;
+/// Tiles of rows whose logits are computed for every token, to hold the estimates against.
+constexpr int64_t kControlTiles = 16;
+/// A head of fewer rows, or one of whose rows more than this share can matter, is read whole.
+constexpr int64_t kFewestRows = 1024;
+constexpr int64_t kLargestShare = 4;  // a quarter
+
+constexpr auto kTileHeight = static_cast<int64_t>(kTileRows);
+
+class Screening {
+ public:
+  Screening(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const ScreenedHead& head,
+            const WantedLogits& wanted)
+      : kernels_(kernels),
+        pool_(pool),
+        head_(head),
+        rows_(std::min(wanted.limit, head.weights->rows)),
+        tiles_(static_cast<int64_t>(row_tiles(static_cast<size_t>(rows_)))),
+        cols_(static_cast<size_t>(x.cols)),
+        col_tiles_(column_tiles(cols_)),
+        codes_(scratch<int8_t, struct ScreenCodes>(col_tiles_ * kTileColumns)),
+        x16_(scratch<int16_t, struct ScreenCodes16>(cols_)),
+        estimates_(scratch<float, struct ScreenEstimates>(static_cast<size_t>(tiles_) * kTileRows)),
+        bests_(scratch<float, struct ScreenBests>(static_cast<size_t>(tiles_))),
+        bounds_(scratch<float, struct ScreenBounds>(static_cast<size_t>(tiles_))),
+        candidates_(scratch<int32_t, struct ScreenRows>(static_cast<size_t>(tiles_) * kTileRows)),
+        logits_(scratch<float, struct ScreenLogits>(static_cast<size_t>(tiles_) * kTileRows)) {
+    const float* values = data(x);
+    float* rotated = scratch<float, struct ScreenInput>(cols_);
+    std::copy_n(values, cols_, rotated);
+    rotate({rotated, cols_});
+    double squares = 0.0;
+    for (size_t c = 0; c < cols_; ++c) squares += static_cast<double>(values[c]) * static_cast<double>(values[c]);
+    length_ = static_cast<float>(std::sqrt(squares));
+    std::fill_n(codes_, col_tiles_ * kTileColumns, int8_t{0});
+    inverse_scale_ = 1.0F / kernels_->quantize_int8(rotated, cols_, codes_);
+    scale16_ = kernels_->quantize_int16(values, cols_, x16_);
+  }
+
+  /// Logits of what is wanted into y, -inf elsewhere; how many were computed, 0 if it does not pay.
+  int64_t run(const WantedLogits& wanted, float* y) {
+    if (rows_ < kFewestRows || !std::isfinite(length_)) return 0;
+    const float reach = kDeviations * length_ * measured_error();
+    estimate(reach);
+    const float threshold = find_threshold(wanted.count);
+    if (!(threshold > -kInfinity)) return 0;
+    const int64_t count = collect(threshold, reach);
+    if (count > rows_ / kLargestShare) return 0;
+    std::fill_n(y, head_.weights->rows, -kInfinity);
+    compute_candidates(count);
+    for (int64_t i = 0; i < count; ++i) y[candidates_[i]] = logits_[i];
+    for (const int32_t id : wanted.ids) y[id] = logit(id);
+    return count + static_cast<int64_t>(wanted.ids.size());
+  }
+
+ private:
+  float logit(int64_t row) const {
+    const DenseMatrix& matrix = head_.weights->dense;
+    float value = 0.0F;
+    kernels_->matvec_q8(reinterpret_cast<const int8_t*>(matrix.data) + static_cast<size_t>(row) * cols_,
+                        matrix.row_scales.data() + row, 1, cols_, x16_, scale16_, &value);
+    return value;
+  }
+
+  /// Estimates of the rows of tiles begin..end.
+  void estimate_tiles(int64_t begin, int64_t end) const {
+    const auto count = static_cast<size_t>(end - begin);
+    int32_t* sums = scratch<int32_t, struct ScreenSums>(count * kTileRows);
+    kernels_->matvec_int8(head_.screen.planes.tiles.data() + static_cast<size_t>(begin) * col_tiles_ * kTileBytes,
+                          count, col_tiles_, codes_, sums);
+    const int64_t first = begin * kTileHeight;
+    const int64_t last = std::min(end * kTileHeight, rows_);
+    const float* scales = head_.screen.scales.data();
+    for (int64_t r = first; r < last; ++r) {
+      estimates_[r] = static_cast<float>(sums[r - first]) * (scales[r] * inverse_scale_);
+    }
+    std::fill(estimates_ + last, estimates_ + end * kTileHeight, -kInfinity);
+  }
+
+  /// The estimates' deviation on the control rows over the one that their errors foretell, at least 1: what
+  /// the rotation cannot make equal, and the rounding of the input, show here.
+  float measured_error() const {
+    const int64_t tiles = std::min(kControlTiles, tiles_);
+    double squares = 0.0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t tile = i * tiles_ / tiles;
+      estimate_tiles(tile, tile + 1);
+      for (int64_t r = tile * kTileHeight; r < std::min((tile + 1) * kTileHeight, rows_); ++r) {
+        const float foretold = head_.screen.errors[static_cast<size_t>(r)] * length_;
+        if (!(foretold > 0.0F)) continue;
+        const auto deviation = static_cast<double>((logit(r) - estimates_[r]) / foretold);
+        squares += deviation * deviation;
+        ++count;
+      }
+    }
+    return count == 0 ? 1.0F
+                      : std::max(1.0F, static_cast<float>(std::sqrt(squares / static_cast<double>(count))));
+  }
+
+  /// Estimates of all rows; of each tile the best one, and the most that a logit in it can be.
+  void estimate(float reach) {
+    const float* errors = head_.screen.errors.data();
+    const int64_t grain = grain_of(kTileHeight * static_cast<int64_t>(cols_) / 8);
+    pool_.parallel_for(tiles_, grain, [&](int64_t begin, int64_t end) {
+      estimate_tiles(begin, end);
+      for (int64_t tile = begin; tile < end; ++tile) {
+        float best = -kInfinity;
+        float bound = -kInfinity;
+        for (int64_t r = tile * kTileHeight; r < std::min((tile + 1) * kTileHeight, rows_); ++r) {
+          best = std::max(best, estimates_[r]);
+          bound = std::max(bound, estimates_[r] + reach * errors[r]);
+        }
+        bests_[tile] = best;
+        bounds_[tile] = bound;
+      }
+    });
+  }
+
+  /// A logit that at least `wanted` rows reach; -inf if that cannot be told from a few.
+  float find_threshold(int64_t wanted) {
+    const int64_t first = 4 * wanted + 28;  // more than wanted: their order is only an estimate
+    if (first >= tiles_) return -kInfinity;
+    float* sorted = scratch<float, struct ScreenSorted>(static_cast<size_t>(tiles_));
+    std::copy_n(bests_, tiles_, sorted);
+    std::nth_element(sorted, sorted + first - 1, sorted + tiles_, std::greater<>());
+    const int64_t count = select(bests_, sorted[first - 1],
+                                 [&](int64_t r) { return estimates_[r] >= sorted[first - 1]; });
+    compute_candidates(count);
+    std::nth_element(logits_, logits_ + wanted - 1, logits_ + count, std::greater<>());
+    return logits_[wanted - 1];
+  }
+
+  int64_t collect(float threshold, float reach) {
+    const float* errors = head_.screen.errors.data();
+    return select(bounds_, threshold, [&](int64_t r) { return estimates_[r] + reach * errors[r] >= threshold; });
+  }
+
+  /// candidates_ = the rows that fit, of tiles whose value is large enough. Returns how many.
+  int64_t select(const float* tile_values, float least, const auto& fits) {
+    int64_t count = 0;
+    for (int64_t tile = 0; tile < tiles_; ++tile) {
+      if (!(tile_values[tile] >= least)) continue;
+      for (int64_t r = tile * kTileHeight; r < std::min((tile + 1) * kTileHeight, rows_); ++r) {
+        if (fits(r)) candidates_[count++] = static_cast<int32_t>(r);
+      }
+    }
+    return count;
+  }
+
+  /// logits_[i] = logit of candidates_[i].
+  void compute_candidates(int64_t count) {
+    pool_.parallel_for(count, grain_of(static_cast<int64_t>(cols_)), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) logits_[i] = logit(candidates_[i]);
+    });
+  }
+
+  const Kernels& kernels_;
+  ThreadPool& pool_;
+  const ScreenedHead& head_;
+  int64_t rows_;
+  int64_t tiles_;
+  size_t cols_;
+  size_t col_tiles_;
+  int8_t* codes_;        // of the rotated input, [col_tiles * 32]
+  float inverse_scale_;  // and what gives its values back
+  int16_t* x16_;         // codes of the input itself, [cols]
+  float scale16_;
+  float length_;
+  float* estimates_;     // [tiles * 16]
+  float* bests_;         // [tiles]
+  float* bounds_;        // [tiles]
+  int32_t* candidates_;  // rows that are read
+  float* logits_;        // and what came of them
+};
+
+}  // namespace
+
+int64_t cpu_screened_head(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const ScreenedHead& head,
+                          const WantedLogits& wanted, const Tensor& y) {
+  return Screening(kernels, pool, x, head, wanted).run(wanted, data(y));
+}
+
+}  // namespace rotor::runtime
