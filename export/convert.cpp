@@ -20,7 +20,6 @@ void export_ternary(const Checkpoint::Ternary& matrix, RotorWriter& writer, Expo
   std::vector<uint8_t> tiles(tile_bytes(rows, cols));
   pack_tiles(matrix.codes, rows, cols, tiles);
   tensor.counts = count_trits(matrix.codes);
-  tensor.bytes = tiles.size() + sizeof(float);
   writer.write_ternary(tensor.name, tiles, tensor.scale);
 }
 
@@ -70,20 +69,23 @@ DenseFormat ExportOptions::dense_format(const ModelConfig& config) const {
 
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor) {
-  RotorWriter writer(path, checkpoint.config(), options.dense_format(checkpoint.config()), text_attachments(checkpoint));
+  const DenseFormat dense = options.dense_format(checkpoint.config());
+  const auto stored = rotor_tensors(checkpoint.config(), dense);
+  RotorWriter writer(path, checkpoint.config(), dense, text_attachments(checkpoint));
   for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
     const TensorInfo& source = checkpoint.weights().at(spec.name);
     ExportedTensor tensor{
         .name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
     tensor.ternary = is_ternary(checkpoint.config(), spec);
+    for (const TensorDeclaration& part : stored) {
+      if (part.name == spec.name || part.name.starts_with(spec.name + "_")) tensor.bytes += part.bytes();
+    }
     try {
       if (tensor.ternary) {
         export_ternary(checkpoint.ternary(spec), writer, tensor);
       } else {
         const std::vector<float> weights = checkpoint.tensor(spec.name);
         if (spec.role == TensorRole::embedding) tensor.dense = options.head;
-        tensor.bytes = weights.size() * dense_bytes(tensor.dense);
-        if (tensor.dense == DenseType::q8) tensor.bytes += static_cast<size_t>(spec.shape[0]) * sizeof(float);
         writer.write_floats(spec.name, weights);
       }
     } catch (const Error& e) {

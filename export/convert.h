@@ -21,7 +21,7 @@ struct ExportedTensor {
   std::string name;
   std::vector<int64_t> shape;
   size_t source_bytes = 0;
-  size_t bytes = 0;                  ///< in the .rotor file: planes and scale, or float32
+  size_t bytes = 0;                  ///< in the .rotor file, with scales and the copy of a screened head
   DenseType dense = DenseType::f32;  ///< unless ternary
   bool ternary = false;
   float scale = 0.0F;  ///< if ternary

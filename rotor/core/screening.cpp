@@ -56,24 +56,65 @@ void rotate(std::span<float> values) {
   for (float& v : values) v *= scale;
 }
 
-ScreeningRow screen_row(std::span<const float> rotated, std::span<int8_t> trits) {
+ScreeningColumns screening_columns(std::span<const int8_t> codes, std::span<const float> scales) {
+  const size_t rows = scales.size();
+  const size_t cols = rows == 0 ? 0 : codes.size() / rows;
+  std::vector<double> sums(cols);
+  std::vector<double> squares(cols);
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t c = 0; c < cols; ++c) {
+      const double value = static_cast<double>(codes[r * cols + c]) * static_cast<double>(scales[r]);
+      sums[c] += value;
+      squares[c] += value * value;
+    }
+  }
+  ScreeningColumns columns;
+  const auto count = static_cast<double>(rows);
+  for (size_t c = 0; c < cols; ++c) {
+    const double mean = sums[c] / count;
+    columns.mean.push_back(static_cast<float>(mean));
+    columns.spread.push_back(static_cast<float>(std::sqrt(std::max(squares[c] / count - mean * mean, 0.0))));
+  }
+  return columns;
+}
+
+ScreeningRow screen_row(std::span<const int8_t> codes, float scale, const ScreeningColumns& columns,
+                        std::span<int8_t> trits) {
+  thread_local std::vector<float> turned;
+  turned.resize(codes.size());
+  for (size_t c = 0; c < codes.size(); ++c) {
+    const float difference = static_cast<float>(codes[c]) * scale - columns.mean[c];
+    turned[c] = columns.spread[c] > 0.0F ? difference / columns.spread[c] : 0.0F;
+  }
+  rotate(turned);
   double squares = 0.0;
-  for (const float w : rotated) squares += static_cast<double>(w) * static_cast<double>(w);
-  const auto size = static_cast<double>(rotated.size());
+  for (const float v : turned) squares += static_cast<double>(v) * static_cast<double>(v);
+  const auto size = static_cast<double>(turned.size());
   const auto threshold = static_cast<float>(kThreshold * std::sqrt(squares / size));
   double product = 0.0;
   double ones = 0.0;
-  for (size_t i = 0; i < rotated.size(); ++i) {
-    const float magnitude = std::fabs(rotated[i]);
+  for (size_t i = 0; i < turned.size(); ++i) {
+    const float magnitude = std::fabs(turned[i]);
     const bool kept = magnitude > threshold;
-    trits[i] = static_cast<int8_t>(kept ? (rotated[i] > 0.0F ? 1 : -1) : 0);
+    trits[i] = static_cast<int8_t>(kept ? (turned[i] > 0.0F ? 1 : -1) : 0);
     product += kept ? static_cast<double>(magnitude) : 0.0;
     ones += kept ? 1.0 : 0.0;
   }
   if (product == 0.0) return {};
-  const double scale = squares / product;
-  const double residual = std::max(scale * scale * ones - squares, 0.0);
-  return {static_cast<float>(scale), static_cast<float>(std::sqrt(residual / size))};
+  const double factor = squares / product;
+  const double residual = std::max(factor * factor * ones - squares, 0.0);
+  return {static_cast<float>(factor), static_cast<float>(std::sqrt(residual / size))};
+}
+
+float screening_input(std::span<const float> x, std::span<const float> mean, std::span<const float> spread,
+                      std::span<float> turned) {
+  double shift = 0.0;
+  for (size_t c = 0; c < x.size(); ++c) {
+    shift += static_cast<double>(x[c]) * static_cast<double>(mean[c]);
+    turned[c] = x[c] * spread[c];
+  }
+  rotate(turned);
+  return static_cast<float>(shift);
 }
 
 }  // namespace rotor

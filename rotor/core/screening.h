@@ -1,7 +1,9 @@
 // A low-bit copy of a head, which says which of its rows can hold the largest logits, so that only those are
-// read. Rows and input are rotated by one fixed random rotation; a rotated row becomes ternary values t and a
-// factor a with a * t . x an unbiased estimate of the row's logit, whose error is spread like a normal
-// distribution whatever the weights and the input look like. Source: the estimator of RaBitQ (Gao and Long
+// read. For row w and input x the logit is m . x + v . u with m the mean row, v = (w - m) / s and u = x * s,
+// s the spread of each column: what all rows share, and channels that are large in x and small in w, weigh no
+// more than their part in the differences between logits. v and u are turned by one fixed random rotation; v
+// becomes ternary values t and a factor a with a * t . u an unbiased estimate of v . u, whose error is spread
+// like a normal distribution whatever the weights look like. Source: the estimator of RaBitQ (Gao and Long
 // 2024, arXiv:2405.12497, section 3) with ternary instead of binary codes; the rotation by random signs and
 // Hadamard transforms is that of Ailon and Chazelle 2009 (SIAM J. Comput. 39).
 #pragma once
@@ -9,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace rotor {
 
@@ -21,15 +24,29 @@ size_t rotation_block(size_t size);
 /// with 0, is 1 (number 0 is its first output).
 void rotate(std::span<float> values);
 
+/// Of each column of a head: mean and standard deviation over the rows.
+struct ScreeningColumns {
+  std::vector<float> mean;
+  std::vector<float> spread;
+};
+/// Of a head in int8: `codes` [rows, cols], `scales` [rows], value = code * scale.
+ScreeningColumns screening_columns(std::span<const int8_t> codes, std::span<const float> scales);
+
 /// What belongs to the ternary values of a row.
 struct ScreeningRow {
-  float scale = 0.0F;  ///< a: logit ~ scale * (t . x)
-  float error = 0.0F;  ///< the estimate's standard deviation for an input of length 1
+  float scale = 0.0F;  ///< a: v . u ~ scale * (t . u)
+  float error = 0.0F;  ///< the estimate's standard deviation for u of length 1
 };
 
-/// Ternary values of a rotated row w: +-1 where |w| > 0.6 * sqrt(mean(w^2)), close to the best threshold for
-/// values of a normal distribution; scale = |w|^2 / (w . t), so that w - scale * t is orthogonal to w.
-/// A row of zeros gives zeros. `trits`: as many as `rotated`.
-ScreeningRow screen_row(std::span<const float> rotated, std::span<int8_t> trits);
+/// Ternary values of row v, given by its codes and their scale: +-1 where |v| > 0.6 * sqrt(mean(v^2)), close
+/// to the best threshold for values of a normal distribution; scale = |v|^2 / (v . t), so that v - scale * t
+/// is orthogonal to v. Columns without spread, and a row that is the mean row, give zeros. `trits`: as many
+/// as `codes`.
+ScreeningRow screen_row(std::span<const int8_t> codes, float scale, const ScreeningColumns& columns,
+                        std::span<int8_t> trits);
+
+/// u of an input, rotated, into `turned`; returns m . x. All of one size.
+float screening_input(std::span<const float> x, std::span<const float> mean, std::span<const float> spread,
+                      std::span<float> turned);
 
 }  // namespace rotor

@@ -63,11 +63,13 @@ struct DenseFormat {
       : type(t), screening(with_screening) {}
 };
 
-/// The low-bit copy of a head: ternary values of its rotated rows, and what screen_row() gave.
+/// The low-bit copy of a head (core/screening.h).
 struct HeadScreen {
-  TernaryMatrix planes;           // scale 1; no tiles: the file holds none
-  std::span<const float> scales;  // [rows]
+  TernaryMatrix planes;           // of screen_row(), scale 1; no tiles: the file holds none
+  std::span<const float> scales;  // likewise, [rows]
   std::span<const float> errors;  // [rows]
+  std::span<const float> mean;    // of screening_columns(), [cols]
+  std::span<const float> spread;  // [cols]
 };
 
 class RotorFile {
@@ -156,9 +158,8 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
 /// pays.
 bool screening_pays(const ModelConfig& config);
 
-/// Names of the tensors that belong to the copy of a head.
-std::string screen_name(const std::string& head_name);         // U8 planes, "<name>_screen"
-std::string screen_scale_name(const std::string& head_name);   // F32 [rows]
-std::string screen_error_name(const std::string& head_name);   // F32 [rows]
+/// Name of the planes of a head's copy, "<name>_screen". Its vectors' names go on with "_scale", "_error",
+/// "_mean" and "_spread".
+std::string screen_name(const std::string& head_name);
 
 }  // namespace rotor

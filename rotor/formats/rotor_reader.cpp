@@ -157,12 +157,13 @@ DenseMatrix RotorFile::dense(const std::string& name) const {
 
 HeadScreen RotorFile::head_screen() const {
   if (!dense_.screening) return {};
-  const std::string head = head_name(config_.transformer);
-  const std::string planes = screen_name(head);
-  const auto& shape = ternary_shapes_.at(planes);
-  return {{shape[0], shape[1], 1.0F, container_.bytes(container_.at(planes))},
-          floats(screen_scale_name(head)),
-          floats(screen_error_name(head))};
+  const std::string name = screen_name(head_name(config_.transformer));
+  const auto& shape = ternary_shapes_.at(name);
+  return {{shape[0], shape[1], 1.0F, container_.bytes(container_.at(name))},
+          floats(name + "_scale"),
+          floats(name + "_error"),
+          floats(name + "_mean"),
+          floats(name + "_spread")};
 }
 
 std::span<const float> RotorFile::floats(const std::string& name) const {

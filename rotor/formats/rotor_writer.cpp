@@ -95,12 +95,6 @@ bool screening_pays(const ModelConfig& config) {
 std::string screen_name(const std::string& head_name) {
   return head_name + "_screen";
 }
-std::string screen_scale_name(const std::string& head_name) {
-  return head_name + "_screen_scale";
-}
-std::string screen_error_name(const std::string& head_name) {
-  return head_name + "_screen_error";
-}
 
 std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFormat dense) {
   std::vector<TensorDeclaration> tensors;
@@ -110,9 +104,12 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
       tensors.push_back({spec.name, stored_dtype(dense.type), spec.shape});
       if (dense.type == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
       if (spec.name == screened) {
-        tensors.push_back(planes_of(screen_name(spec.name), spec.shape));
-        tensors.push_back({screen_scale_name(spec.name), DType::f32, {spec.shape[0]}});
-        tensors.push_back({screen_error_name(spec.name), DType::f32, {spec.shape[0]}});
+        const std::string screen = screen_name(spec.name);
+        tensors.push_back(planes_of(screen, spec.shape));
+        tensors.push_back({screen + "_scale", DType::f32, {spec.shape[0]}});
+        tensors.push_back({screen + "_error", DType::f32, {spec.shape[0]}});
+        tensors.push_back({screen + "_mean", DType::f32, {spec.shape[1]}});
+        tensors.push_back({screen + "_spread", DType::f32, {spec.shape[1]}});
       }
       continue;
     }
@@ -196,27 +193,29 @@ void RotorWriter::write_screen(const TensorSpec& entry, std::span<const int8_t> 
                                std::span<const float> scales) {
   const size_t rows = scales.size();
   const size_t cols = codes.size() / rows;
+  const ScreeningColumns columns = screening_columns(codes, scales);
   std::vector<uint8_t> tiles(tile_bytes(rows, cols));
   std::vector<float> screen_scales(rows);
   std::vector<float> errors(rows);
   std::vector<int8_t> trits(kTileRows * cols);
-  std::vector<float> rotated(cols);
   const size_t band_bytes = column_tiles(cols) * kTileBytes;
   for (size_t first = 0; first < rows; first += kTileRows) {
     const size_t count = std::min(kTileRows, rows - first);
     for (size_t r = first; r < first + count; ++r) {
-      for (size_t c = 0; c < cols; ++c) rotated[c] = static_cast<float>(codes[r * cols + c]) * scales[r];
-      rotate(rotated);
-      const ScreeningRow row = screen_row(rotated, std::span(trits).subspan((r - first) * cols, cols));
+      const ScreeningRow row = screen_row(codes.subspan(r * cols, cols), scales[r], columns,
+                                          std::span(trits).subspan((r - first) * cols, cols));
       screen_scales[r] = row.scale;
       errors[r] = row.error;
     }
     pack_tiles(std::span(trits).first(count * cols), count, cols,
                std::span(tiles).subspan(first / kTileRows * band_bytes, band_bytes));
   }
-  write_tensor(screen_name(entry.name), tiles);
-  write_tensor(screen_scale_name(entry.name), as_bytes(screen_scales));
-  write_tensor(screen_error_name(entry.name), as_bytes(errors));
+  const std::string screen = screen_name(entry.name);
+  write_tensor(screen, tiles);
+  write_tensor(screen + "_scale", as_bytes(screen_scales));
+  write_tensor(screen + "_error", as_bytes(errors));
+  write_tensor(screen + "_mean", as_bytes(columns.mean));
+  write_tensor(screen + "_spread", as_bytes(columns.spread));
 }
 
 void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {

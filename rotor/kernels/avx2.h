@@ -38,8 +38,8 @@ void from_f16(const uint16_t* halves, size_t count, float* values);
 // avx2_dense.cpp
 void matvec_float(const float* matrix, size_t rows, size_t cols, const float* x, float* y);
 void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x, float* y);
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y);
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y);
 void weighted_sum_float(const float* matrix, size_t rows, size_t cols, const float* weights, bool add,
                         float* y);
 void weighted_sum_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* weights, bool add,

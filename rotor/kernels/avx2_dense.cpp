@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "rotor/kernels/avx2.h"
+#include "rotor/kernels/x86_prefetch.h"
 
 namespace rotor::kernels::avx2 {
 namespace {
@@ -77,7 +78,7 @@ void matvec(const T* matrix, size_t rows, size_t cols, const float* x, float* y)
 }
 
 /// Sums of 32 bits hold 2^12 products of a lane each; longer rows are added up in parts.
-int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols) {
+int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols, const int8_t* soon, const int8_t* later) {
   constexpr size_t kPart = size_t{1} << 12;
   int64_t sum = 0;
   size_t c = 0;
@@ -92,8 +93,8 @@ int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols) {
       c += 16;
     };
     while (c + 64 <= end) {
-      _mm_prefetch(reinterpret_cast<const char*>(codes + c) + 1024, _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(codes + c) + 8192, _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(soon + c), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(later + c), _MM_HINT_T1);
       for (__m256i& s : sums) add(s);
     }
     while (c + 16 <= end) add(sums[0]);
@@ -157,10 +158,17 @@ void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x
   matvec(matrix, rows, cols, x, y);
 }
 
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y) {
-  for (size_t r = 0; r < rows; ++r) {
-    y[r] = static_cast<float>(dot_q8(codes + r * cols, x, cols)) * (row_scales[r] * x_scale);
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y) {
+  const auto row_at = [=](size_t i) {
+    return ids == nullptr ? i : static_cast<size_t>(ids[i < rows ? i : rows - 1]);
+  };
+  for (size_t i = 0; i < rows; ++i) {
+    const size_t r = row_at(i);
+    const int8_t* row = codes + r * cols;
+    const int8_t* soon = ids == nullptr ? row + kSoon : codes + row_at(i + 1) * cols;
+    const int8_t* later = ids == nullptr ? row + kLater : codes + row_at(i + 3) * cols;
+    y[i] = static_cast<float>(dot_q8(row, x, cols, soon, later)) * (row_scales[r] * x_scale);
   }
 }
 

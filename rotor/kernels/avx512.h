@@ -16,8 +16,8 @@ uint64_t sum_words(const uint64_t* words, size_t count);
 // avx512_dense.cpp
 void matvec_float(const float* matrix, size_t rows, size_t cols, const float* x, float* y);
 void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x, float* y);
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y);
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y);
 void weighted_sum_float(const float* matrix, size_t rows, size_t cols, const float* weights, bool add,
                         float* y);
 void weighted_sum_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* weights, bool add,

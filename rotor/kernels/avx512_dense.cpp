@@ -107,7 +107,7 @@ __m512i multiply_pairs(const int8_t* codes, const int16_t* x) {
 }
 
 /// Sums of 32 bits hold 2^13 products of 16 lanes; longer rows are added up in parts.
-int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols) {
+int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols, const int8_t* soon, const int8_t* later) {
   constexpr size_t kPart = size_t{1} << 13;
   int64_t sum = 0;
   for (size_t c = 0; c < cols;) {
@@ -115,7 +115,7 @@ int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols) {
     __m512i sums[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
                        _mm512_setzero_si512()};
     for (; c + 128 <= end; c += 128) {
-      prefetch_ahead(codes + c);
+      prefetch(soon + c, later + c);
 #pragma GCC unroll 4
       for (size_t k = 0; k < 4; ++k) {
         sums[k] = _mm512_add_epi32(sums[k], multiply_pairs(codes + c + 32 * k, x + c + 32 * k));
@@ -179,10 +179,17 @@ void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x
   matvec(matrix, rows, cols, x, y);
 }
 
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y) {
-  for (size_t r = 0; r < rows; ++r) {
-    y[r] = static_cast<float>(dot_q8(codes + r * cols, x, cols)) * (row_scales[r] * x_scale);
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y) {
+  const auto row_at = [=](size_t i) {
+    return ids == nullptr ? i : static_cast<size_t>(ids[i < rows ? i : rows - 1]);
+  };
+  for (size_t i = 0; i < rows; ++i) {
+    const size_t r = row_at(i);
+    const int8_t* row = codes + r * cols;
+    const int8_t* soon = ids == nullptr ? row + kSoon : codes + row_at(i + 1) * cols;
+    const int8_t* later = ids == nullptr ? row + kLater : codes + row_at(i + 3) * cols;
+    y[i] = static_cast<float>(dot_q8(row, x, cols, soon, later)) * (row_scales[r] * x_scale);
   }
 }
 

@@ -70,10 +70,10 @@ struct KernelSet {
   void (*matvec_float)(const float* matrix, size_t rows, size_t cols, const float* x, float* y);
   /// The same for a matrix in binary16.
   void (*matvec_f16)(const uint16_t* matrix, size_t rows, size_t cols, const float* x, float* y);
-  /// Matrix in int8 times int16 vector: y[r] = float(sum_c codes[r, c] * x[c]) * (row_scales[r] * x_scale),
-  /// the sum exact.
-  void (*matvec_q8)(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-                    float x_scale, float* y);
+  /// Rows of a matrix in int8 times int16 vector: y[i] = float(sum_c codes[r, c] * x[c]) * (row_scales[r] *
+  /// x_scale), the sum exact; r is ids[i], or i if `ids` is null.
+  void (*matvec_q8)(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows,
+                    size_t cols, const int16_t* x, float x_scale, float* y);
 
   /// y[c] = sum_r weights[r] * matrix[r, c], rows in order, by fused multiply-adds, from 0 or with `add` from
   /// what y holds. `y` overlaps nothing.

@@ -128,10 +128,11 @@ void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x
   matvec(matrix, rows, cols, x, y);
 }
 
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y) {
-  for (size_t r = 0; r < rows; ++r) {
-    y[r] = static_cast<float>(dot_q8(codes + r * cols, x, cols)) * (row_scales[r] * x_scale);
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y) {
+  for (size_t i = 0; i < rows; ++i) {
+    const size_t r = ids == nullptr ? i : static_cast<size_t>(ids[i]);
+    y[i] = static_cast<float>(dot_q8(codes + r * cols, x, cols)) * (row_scales[r] * x_scale);
   }
 }
 

@@ -210,12 +210,13 @@ float quantize_int16(const float* values, size_t count, int16_t* codes) {
   return largest / 32767.0F;
 }
 
-void matvec_q8(const int8_t* codes, const float* row_scales, size_t rows, size_t cols, const int16_t* x,
-               float x_scale, float* y) {
-  for (size_t r = 0; r < rows; ++r) {
+void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
+               const int16_t* x, float x_scale, float* y) {
+  for (size_t i = 0; i < rows; ++i) {
+    const size_t r = ids == nullptr ? i : static_cast<size_t>(ids[i]);
     int64_t sum = 0;
     for (size_t c = 0; c < cols; ++c) sum += int64_t{codes[r * cols + c]} * x[c];
-    y[r] = static_cast<float>(sum) * (row_scales[r] * x_scale);
+    y[i] = static_cast<float>(sum) * (row_scales[r] * x_scale);
   }
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 struct Entry {
   const char* name;
-  std::unique_ptr<Backend> (*make)(int64_t threads);
+  std::unique_ptr<Backend> (*make)(int64_t threads, bool pin);
 };
 
 constexpr std::array kBackends = {
@@ -26,17 +26,17 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads) {
+std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads, bool pin) {
   std::string wanted = name;
   std::string source = "--backend";
   if (const char* forced = std::getenv("ROTOR_BACKEND"); wanted.empty() && forced != nullptr) {
     wanted = forced;
     source = "ROTOR_BACKEND";
   }
-  if (wanted.empty()) return kBackends.front().make(threads);
+  if (wanted.empty()) return kBackends.front().make(threads, pin);
   std::string names;
   for (const Entry& entry : kBackends) {
-    if (wanted == entry.name) return entry.make(threads);
+    if (wanted == entry.name) return entry.make(threads, pin);
     names += cat(names.empty() ? "" : ", ", entry.name);
   }
   fail(source, ": expected one of ", names, ", found \"", wanted, "\"");

@@ -1,10 +1,9 @@
 // rotor doctor: whether what runs on this machine computes what it should.
-#include <unistd.h>
-
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
+#include <limits>
 #include <optional>
 
 #include "rotor/core/error.h"
@@ -13,8 +12,8 @@
 #include "rotor/tool/options.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/golden_model/golden_model.h"
 #include "runtime/engine/session.h"
-#include "runtime/engine/synthetic_model.h"
 
 namespace rotor::runtime::cli {
 namespace {
@@ -25,31 +24,20 @@ constexpr const char* kExamples =
 
 constexpr int64_t kTokens = 4;
 
-/// A small model with odd widths, so that every edge of a tile is met.
-ModelConfig small_model() {
-  ModelConfig config = published_shape("bitnet-700m");
-  TransformerConfig& t = config.transformer;
-  t.vocab_size = 301;
-  t.hidden_size = 200;
-  t.intermediate_size = 330;
-  t.num_hidden_layers = 2;
-  t.num_attention_heads = 5;
-  t.num_key_value_heads = 5;
-  t.head_dim = 40;
-  t.max_position_embeddings = 64;
-  return config;
-}
-
-/// Logits behind a prompt fed at once and one more token, with ROTOR_KERNELS set to `kernels`.
-std::vector<float> logits_of(const Transformer& model, const std::string& backend_name,
-                             const std::string& kernels) {
+/// The backend with ROTOR_KERNELS set to `kernels` while it is made.
+std::unique_ptr<Backend> backend_with(const std::string& name, const std::string& kernels) {
   const char* before = std::getenv("ROTOR_KERNELS");
   const std::optional<std::string> restored =
       before == nullptr ? std::nullopt : std::optional<std::string>(before);
   setenv("ROTOR_KERNELS", kernels.c_str(), 1);
-  const auto backend = make_backend(backend_name, 0);
+  auto backend = make_backend(name, 0);
   restored ? setenv("ROTOR_KERNELS", restored->c_str(), 1) : unsetenv("ROTOR_KERNELS");
-  Session session(model, *backend, {.context = kTokens + 1});
+  return backend;
+}
+
+/// Logits behind a prompt fed at once and one more token.
+std::vector<float> logits_of(const Transformer& model, Backend& backend) {
+  Session session(model, backend, {.context = kTokens + 1});
   std::vector<text::TokenId> ids;
   for (int64_t i = 0; i <= kTokens; ++i) {
     ids.push_back(static_cast<text::TokenId>((i * 37 + 5) % model.config().transformer.vocab_size));
@@ -57,6 +45,28 @@ std::vector<float> logits_of(const Transformer& model, const std::string& backen
   session.feed(std::span(ids).first(kTokens));
   const auto logits = session.feed(std::span(ids).last(1));
   return {logits.begin(), logits.end()};
+}
+
+/// Whether the golden model goes on as the reference does, each best token as far above the second as there.
+bool continues_as_golden(const Transformer& model, Backend& backend) {
+  for (const GoldenContinuation& golden : golden_continuations()) {
+    const size_t count = golden.greedy.size();
+    Session session(model, backend,
+                    {.context = static_cast<int64_t>(golden.prompt.size() + count), .kv = KvType::f32});
+    auto logits = session.feed(golden.prompt);
+    for (size_t i = 0; i < count; ++i) {
+      const auto best = std::max_element(logits.begin(), logits.end());
+      if (best - logits.begin() != golden.greedy[i]) return false;
+      float second = -std::numeric_limits<float>::infinity();
+      for (auto it = logits.begin(); it != logits.end(); ++it) {
+        if (it != best) second = std::max(second, *it);
+      }
+      const bool has_margin = i < golden.margins.size();
+      if (has_margin && !(std::fabs(*best - second - golden.margins[i]) <= kGoldenMarginTolerance)) return false;
+      if (i + 1 < count) logits = session.feed({&golden.greedy[i], 1});
+    }
+  }
+  return true;
 }
 
 struct Finding {
@@ -82,44 +92,28 @@ std::vector<Finding> check_kernels() {
   return findings;
 }
 
-std::vector<Finding> check_model(const std::string& path) {
+/// `is_golden`: the model is the one inside the program.
+std::vector<Finding> check_model(const std::string& path, bool is_golden) {
   const RotorFile file(path);
   const Transformer model(file);
-  const std::vector<float> expected = logits_of(model, "cpu", "scalar");
+  const std::vector<float> expected = logits_of(model, *backend_with("cpu", "scalar"));
   std::vector<Finding> findings;
-  for (const std::string& backend : backend_names()) {
+  for (const std::string& name : backend_names()) {
     for (const kernels::RegisteredSet& entry : kernels::registered_sets()) {
       if (!entry.set->supported()) continue;
-      const bool equal = logits_of(model, backend, entry.set->name) == expected;
-      findings.push_back({cat("model on ", backend, ", kernels ", entry.set->name),
-                          equal ? "equal" : "differs",
-                          equal ? std::vector<std::string>{} : std::vector<std::string>{"logits"}});
+      const auto backend = backend_with(name, entry.set->name);
+      Finding finding{cat("model on ", name, ", kernels ", entry.set->name), "equal", {}};
+      if (logits_of(model, *backend) != expected) finding.differing.emplace_back("logits");
+      if (is_golden && !continues_as_golden(model, *backend)) {
+        finding.differing.emplace_back("text of the reference implementation");
+      }
+      if (!finding.differing.empty()) finding.state = "differs";
+      findings.push_back(finding);
     }
   }
   file.check_intact();
   return findings;
 }
-
-/// The model that is checked: the user's, or a small one that goes when this object does.
-class CheckedModel {
- public:
-  explicit CheckedModel(const std::string& path) : path_(path), temporary_(path.empty()) {
-    if (!temporary_) return;
-    path_ = std::filesystem::temp_directory_path() / cat("rotor-doctor-", getpid(), ".rotor");
-    write_synthetic_model(path_, small_model(), DenseType::q8, [](int64_t, int64_t) {});
-  }
-  ~CheckedModel() {
-    std::error_code ignored;
-    if (temporary_) std::filesystem::remove(path_, ignored);
-  }
-  CheckedModel(const CheckedModel&) = delete;
-  CheckedModel& operator=(const CheckedModel&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  bool temporary_;
-};
 
 Json to_json(const std::vector<Finding>& findings) {
   Json json = Json::array();
@@ -143,14 +137,19 @@ int doctor(int argc, char** argv) {
   cxxopts::Options options(
       "rotor doctor",
       "Holds every kernel set and backend of this machine against the scalar reference: op\n"
-      "by op, then the logits of a model. Exit status 1 if anything differs.");
-  options.add_options()("model", ".rotor file to check with (default: a small one, made for this)",
+      "by op, then the logits of a model: of a small one inside the program, which must also go on\n"
+      "as Hugging Face transformers does, or of yours. Exit status 1 if anything differs.");
+  options.add_options()("model", ".rotor file to check with (default: the one inside the program)",
                         cxxopts::value<std::string>()->default_value(""))("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
   if (!parsed) return 0;
   std::vector<Finding> findings = check_kernels();
-  const CheckedModel model((*parsed)["model"].as<std::string>());
-  for (const Finding& finding : check_model(model.path())) findings.push_back(finding);
+  const auto path = (*parsed)["model"].as<std::string>();
+  std::optional<GoldenModel> golden;
+  if (path.empty()) golden.emplace();
+  for (const Finding& finding : check_model(golden ? golden->path() : path, golden.has_value())) {
+    findings.push_back(finding);
+  }
   const auto bad = std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.bad(); });
   if (parsed->count("json") != 0) {
     std::printf("%s\n", dump_json({{"findings", to_json(findings)}, {"sound", bad == 0}}, 2).c_str());

@@ -14,6 +14,7 @@ namespace rotor::runtime::cli {
 void add_model_options(cxxopts::Options& options, const std::string& default_kv) {
   options.add_options()("model", ".rotor file", cxxopts::value<std::string>())(
       "t,threads", "threads (default: all cores)", cxxopts::value<int64_t>())(
+      "pin", "bind each thread to a core of its own: for a machine that does nothing else")(
       "backend", "backend to run on (default: the first that runs here)", cxxopts::value<std::string>())(
       "kv", "keys and values in f32, f16 or q8 (int8)",
       cxxopts::value<std::string>()->default_value(default_kv))(
@@ -40,6 +41,7 @@ ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
       fail("--threads: expected 1 to 1024, found ", options.model.threads);
     }
   }
+  options.model.pin = parsed.count("pin") != 0;
   if (parsed.count("backend") != 0) options.model.backend = parsed["backend"].as<std::string>();
   const auto activations = parsed["activations"].as<std::string>();
   if (activations != "int8" && activations != "float") {

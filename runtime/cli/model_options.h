@@ -15,7 +15,7 @@ struct ModelOptions {
   SessionOptions session;  ///< context 0: --ctx-size was not given
 };
 
-/// -t, --backend, --kv, --activations, -b, --check.
+/// -t, --pin, --backend, --kv, --activations, -b, --check.
 void add_model_options(cxxopts::Options& options, const std::string& default_kv);
 /// --head-screening, of commands that draw tokens.
 void add_head_screening_option(cxxopts::Options& options);

@@ -18,7 +18,7 @@ RotorFile open_file(const std::string& path, const LanguageModelOptions& options
 
 LanguageModel::LanguageModel(const std::string& path, const LanguageModelOptions& options)
     : file_(open_file(path, options)),
-      backend_(make_backend(options.backend, options.threads)),
+      backend_(make_backend(options.backend, options.threads, options.pin)),
       transformer_(file_, options.float_activations),
       tokenizer_(text::tokenizer_of(file_)) {
   const int64_t vocab_size = config().vocab_size;

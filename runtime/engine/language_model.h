@@ -22,6 +22,7 @@ namespace rotor::runtime {
 struct LanguageModelOptions {
   std::string backend;  ///< empty: the first that runs here
   int64_t threads = 0;  ///< 0: one a core
+  bool pin = false;     ///< each thread to a core of its own
   bool float_activations = false;
   bool check = false;  ///< verify the whole file first
   FileMemory memory;   ///< of the model file

@@ -47,7 +47,7 @@ class Transformer {
   void head(Backend& backend, const Tensor& hidden, const Tensor& logits) const;
   /// Whether the file holds a copy of the head by which it can be screened.
   bool can_screen() const { return !screen_.planes.tiles.empty(); }
-  /// The wanted logits [1, vocab_size] of hidden states [1, hidden_size]. Returns how many were computed; 0:
+  /// The wanted logits [1, vocab_size] of hidden states [1, hidden_size]. Returns how many rows were read; 0:
   /// head() is to be called. Only if can_screen().
   int64_t screened_head(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
                         const Tensor& logits) const;

@@ -12,7 +12,7 @@ void linear(Backend& backend, const Tensor& x, const InputNorm& norm, std::span<
 /// y = linear(x).
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y);
 
-/// The wanted logits of a token into y [1, weights.rows]; x [1, weights.cols]. Returns how many were computed,
+/// The wanted logits of a token into y [1, weights.rows]; x [1, weights.cols]. Returns how many rows were read,
 /// 0 if the head is to be read whole (Backend::screened_head).
 int64_t screened_head(Backend& backend, const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
                       const Tensor& y);

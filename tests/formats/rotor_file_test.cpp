@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "rotor/core/error.h"
+#include "rotor/core/screening.h"
 #include "rotor/core/tiles.h"
 #include "rotor/formats/checksum.h"
 #include "tests/support/models.h"
@@ -188,6 +190,67 @@ TEST_F(RotorFileTest, VerifyStopsAtItsLimit) {
   write(bytes);
   EXPECT_EQ(RotorFile(path_).verify(5).size(), 5U);
   expect_error([&] { static_cast<void>(RotorFile(path_).verify(0)); }, {"at least 1"});
+}
+
+/// A language model whose head has a copy to screen it by.
+class ScreenedFileTest : public RotorFileTest {
+ protected:
+  void SetUp() override {
+    test::write_random_model(path_, test::small_transformer("llama"), 1, {DenseType::q8, true});
+    good_ = test::read_bytes(path_);
+  }
+};
+
+TEST_F(ScreenedFileTest, TheCopyIsThatOfTheRowsAsTheyAreRead) {
+  const RotorFile file(path_);
+  EXPECT_TRUE(file.verify().empty());
+  EXPECT_TRUE(file.dense_format().screening);
+  const DenseMatrix head = file.dense("lm_head.weight");
+  const HeadScreen screen = file.head_screen();
+  ASSERT_EQ(screen.planes.rows, 101);
+  ASSERT_EQ(screen.planes.cols, 40);
+  std::vector<int8_t> trits(101 * 40);
+  unpack_tiles(screen.planes.tiles, 101, 40, trits);
+  const std::span codes(reinterpret_cast<const int8_t*>(head.data), 101 * 40);
+  const ScreeningColumns columns = screening_columns(codes, head.row_scales);
+  EXPECT_TRUE(std::ranges::equal(screen.mean, columns.mean));
+  EXPECT_TRUE(std::ranges::equal(screen.spread, columns.spread));
+  for (size_t r = 0; r < 101; ++r) {
+    std::vector<int8_t> expected(40);
+    const ScreeningRow of_row = screen_row(codes.subspan(r * 40, 40), head.row_scales[r], columns, expected);
+    EXPECT_TRUE(std::ranges::equal(expected, std::span(trits).subspan(r * 40, 40))) << r;
+    EXPECT_EQ(screen.scales[r], of_row.scale);
+    EXPECT_EQ(screen.errors[r], of_row.error);
+  }
+}
+
+TEST_F(ScreenedFileTest, DamageToTheCopyIsFound) {
+  std::string bytes = good_;
+  const size_t at = position_of("lm_head.weight_screen");
+  bytes[at] = bytes[at + 64] = 1;
+  write(bytes);
+  ASSERT_EQ(faults().size(), 2U);
+  EXPECT_NE(faults()[0].find("lm_head.weight_screen\": row 0, column 0: the pair (1,1)"), std::string::npos);
+  EXPECT_NE(faults()[1].find("checksum"), std::string::npos);
+  expect_refused(resealed(replaced("\"lm_head.weight_screen_error\"", "\"lm_head.weight_screen_other\"")),
+                 {"\"lm_head.weight_screen_error\" is missing"});
+}
+
+TEST(RotorWriterTest, ScreensDenseHeadsInInt8Alone) {
+  const TempDir dir;
+  const auto writes = [&](const ModelConfig& config, DenseFormat dense) {
+    RotorWriter{dir.file("m.rotor"), config, dense};
+  };
+  ModelConfig config = test::small_transformer("llama");
+  expect_error([&] { writes(config, {DenseType::f16, true}); }, {"head screening", "q8", "f16"});
+  config.transformer.ternary_head = true;
+  expect_error([&] { writes(config, {DenseType::q8, true}); }, {"head screening", "ternary"});
+  expect_error([&] { writes(test::small_mlp(), {DenseType::q8, true}); }, {"without a head"});
+  EXPECT_FALSE(screening_pays(config));
+  config = test::small_transformer();
+  EXPECT_FALSE(screening_pays(config));
+  config.transformer.vocab_size = 128256;
+  EXPECT_TRUE(screening_pays(config));
 }
 
 TEST(RotorWriterTest, RefusesWhatVerifyWouldFind) {

@@ -77,7 +77,7 @@ TEST_P(DenseKernelSetTest, Q8MatvecIsExact) {
     EXPECT_EQ(x16, expected16);
     const std::vector<float> scales = {0.5F, 1.0F, 0.1F, 3.0F, 1e-3F};
     std::vector<float> y(5);
-    kernels_->matvec_q8(codes.data(), scales.data(), 5, cols, x16.data(), x_scale, y.data());
+    kernels_->matvec_q8(codes.data(), scales.data(), nullptr, 5, cols, x16.data(), x_scale, y.data());
     for (size_t r = 0; r < 5; ++r) {
       int64_t sum = 0;
       double value = 0;
@@ -89,6 +89,11 @@ TEST_P(DenseKernelSetTest, Q8MatvecIsExact) {
       const double scaled = value * static_cast<double>(scales[r]);
       EXPECT_NEAR(y[r], scaled, 128 * static_cast<double>(cols) * static_cast<double>(scales[r] * x_scale));
     }
+    const std::vector<int32_t> ids = {4, 0, 3, 3, 1, 2, 0};
+    std::vector<float> some(ids.size());
+    kernels_->matvec_q8(codes.data(), scales.data(), ids.data(), ids.size(), cols, x16.data(), x_scale,
+                        some.data());
+    for (size_t i = 0; i < ids.size(); ++i) EXPECT_EQ(some[i], y[static_cast<size_t>(ids[i])]) << i;
   }
 }
 
@@ -99,7 +104,7 @@ TEST_P(DenseKernelSetTest, LongQ8RowsDoNotWrap) {
     const std::vector<int8_t> codes(kCols, static_cast<int8_t>(code));
     const std::vector<int16_t> x(kCols, 32767);
     float y = 0;
-    kernels_->matvec_q8(codes.data(), &one, 1, kCols, x.data(), 1.0F, &y);
+    kernels_->matvec_q8(codes.data(), &one, nullptr, 1, kCols, x.data(), 1.0F, &y);
     EXPECT_EQ(y, static_cast<float>(int64_t{code} * 32767 * static_cast<int64_t>(kCols)));
   }
 }

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <set>
 
@@ -281,6 +283,63 @@ TEST(Sampler, ASampleIsNeverABannedToken) {
   std::set<TokenId> seen;
   for (int i = 0; i < 200; ++i) seen.insert(sampler.sample(std::vector<float>{0, 9, -1}));
   EXPECT_EQ(seen, (std::set<TokenId>{0, 2}));
+}
+
+// Whatever the options are: the logits that are not wanted may as well be -inf.
+TEST(Sampler, WantedLogitsAreEnough) {
+  constexpr int64_t kVocabulary = 200;
+  test::Random random(5);
+  int64_t spared = 0;
+  for (int trial = 0; trial < 300; ++trial) {
+    SamplerOptions options;
+    options.seed = static_cast<uint64_t>(trial);
+    options.temperature = trial % 4 == 0 ? 0.0 : 0.9;
+    options.top_k = random.integer(0, 20);
+    options.repeat_penalty = trial % 3 == 0 ? 1.0 : 0.5 + 0.1 * static_cast<double>(random.integer(0, 20));
+    options.presence_penalty = trial % 5 == 0 ? 2.0 : 0.0;
+    options.frequency_penalty = trial % 7 == 0 ? -1.5 : 0.0;
+    options.typical_p = trial % 6 == 0 ? 0.7 : 1.0;
+    for (int64_t i = random.integer(0, 5); i > 0; --i) {
+      options.logit_bias[static_cast<TokenId>(random.integer(0, kVocabulary - 1))] =
+          i == 2 ? -kInf : 3.0F * random.normal();
+    }
+    Sampler whole(options, kVocabulary);
+    Sampler screened(options, kVocabulary);
+    for (int step = 0; step < 5; ++step) {
+      const std::vector<float> logits = random.normals(kVocabulary);
+      const WantedLogits wanted = screened.wanted();
+      std::vector<float> masked = logits;
+      if (wanted.count > 0) {
+        EXPECT_EQ(wanted.limit, kVocabulary);
+        std::vector<float> sorted = logits;
+        std::ranges::sort(sorted, std::greater<>());
+        for (size_t id = 0; id < masked.size(); ++id) {
+          const bool is_wanted = logits[id] >= sorted[static_cast<size_t>(wanted.count - 1)] ||
+                                 std::ranges::find(wanted.ids, static_cast<TokenId>(id)) != wanted.ids.end();
+          if (is_wanted) continue;
+          masked[id] = -kInf;
+          ++spared;
+        }
+      }
+      const TokenId id = whole.sample(logits);
+      EXPECT_EQ(screened.sample(masked), id) << trial;
+      whole.accept(id);
+      screened.accept(id);
+    }
+  }
+  EXPECT_GT(spared, 1000 * kVocabulary / 2);
+}
+
+TEST(Sampler, AllLogitsAreWantedWithoutTopK) {
+  SamplerOptions options;
+  options.top_k = 0;
+  EXPECT_EQ(Sampler(options, 100).wanted().count, 0);
+  options.top_k = 100;
+  EXPECT_EQ(Sampler(options, 100).wanted().count, 0);
+  options.top_k = 99;
+  EXPECT_EQ(Sampler(options, 100).wanted().count, 99);
+  options.temperature = 0.0;
+  EXPECT_EQ(Sampler(options, 100).wanted().count, 1);
 }
 
 TEST(Sampler, BadLogitsAreErrors) {

@@ -2,12 +2,19 @@
 #include "runtime/backends/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <atomic>
 #include <chrono>
+#include <map>
+#include <mutex>
 #include <new>
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/temp_dir.h"
 
 namespace rotor::runtime {
 namespace {
@@ -52,6 +59,38 @@ TEST(ThreadPool, ErrorsReachTheCallerAndThePoolGoesOn) {
     pool.parallel_for(30, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
     EXPECT_EQ(sum, 30);
   }
+}
+
+TEST(ThreadPool, PinnedThreadsHaveACoreEach) {
+  std::thread([] {  // pinning binds the caller, too: not the one of the other tests
+    cpu_set_t allowed;
+    ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    const int64_t processors = CPU_COUNT(&allowed);
+    {
+      ThreadPool pool(processors, true);
+      std::mutex mutex;
+      std::map<std::thread::id, std::set<int>> seen;
+      // Each part waits until all threads are in one, so that every thread has a part.
+      std::atomic<int64_t> inside = 0;
+      pool.parallel_for(processors, 1, [&](int64_t, int64_t) {
+        for (++inside; inside < processors;) std::this_thread::yield();
+        cpu_set_t mine;
+        EXPECT_EQ(sched_getaffinity(0, sizeof(mine), &mine), 0);
+        EXPECT_EQ(CPU_COUNT(&mine), 1);
+        const std::lock_guard lock(mutex);
+        for (int i = 0; i < CPU_SETSIZE; ++i) {
+          if (CPU_ISSET(i, &mine)) seen[std::this_thread::get_id()].insert(i);
+        }
+      });
+      std::set<int> all;
+      for (const auto& [id, ids] : seen) all.insert(ids.begin(), ids.end());
+      EXPECT_EQ(std::ssize(seen), processors);
+      EXPECT_EQ(std::ssize(all), processors);
+    }
+    ASSERT_EQ(sched_setaffinity(0, sizeof(allowed), &allowed), 0);
+    test::expect_error([&] { ThreadPool(processors + 1, true); },
+                       {"pinning", std::to_string(processors), std::to_string(processors + 1)});
+  }).join();
 }
 
 TEST(ThreadPool, CallersTakeTurns) {

@@ -80,10 +80,11 @@ void write_random_checkpoint(const std::string& directory, const ModelConfig& co
   });
 }
 
-void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed, DenseType head) {
+void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed, DenseFormat dense) {
   const TempDir directory;
   write_random_checkpoint(directory.file("checkpoint"), config, seed);
-  exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path, {.head = head}, [](const auto&) {});
+  exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path,
+                          {.head = dense.type, .head_screening = dense.screening}, [](const auto&) {});
 }
 
 std::string idx_bytes(const std::vector<uint32_t>& shape, const std::vector<uint8_t>& data) {

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
 #include "rotor/formats/idx.h"
+#include "rotor/formats/rotor_file.h"
 
 namespace rotor::test {
 
@@ -34,7 +34,7 @@ void write_random_checkpoint(const std::string& directory, const ModelConfig& co
 
 /// Writes a .rotor file of random weights (a checkpoint beside it, exported).
 void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed = 1,
-                        DenseType head = DenseType::f32);
+                        DenseFormat dense = {});
 
 /// Writes the four IDX files of a learnable data set: images of `side` x `side` pixels in 10 classes, each a
 /// blurred prototype with noise.

@@ -103,8 +103,9 @@ std::string LanguageTask::sample(int64_t step) {
 
 void LanguageTask::save(const std::string& directory) {
   save_parameters(*model_, model_->config(), directory);
-  write_file(directory + "/" + std::filesystem::path(tokenizer_file_).filename().string(),
-             MappedFile(tokenizer_file_).text());
+  // Under the name by which readers of checkpoints look for it.
+  const bool is_json = std::filesystem::path(tokenizer_file_).extension() == ".json";
+  write_file(directory + (is_json ? "/tokenizer.json" : "/tokenizer.model"), MappedFile(tokenizer_file_).text());
 }
 
 void LanguageTask::load(const std::string& directory) {

@@ -32,7 +32,7 @@ float silu(float v) {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int64_t threads) : kernels_(kernels::choose_kernels()), pool_(threads) {}
+  CpuBackend(int64_t threads, bool pin) : kernels_(kernels::choose_kernels()), pool_(threads, pin) {}
 
   std::string name() const override { return "cpu"; }
   std::string kernels() const override { return kernels_.name(); }
@@ -40,7 +40,7 @@ class CpuBackend final : public Backend {
 
   double measure_read_bandwidth() override {
     if (read_bandwidth_ == nullptr) read_bandwidth_ = std::make_unique<ReadBandwidth>(kernels_);
-    return read_bandwidth_->measure(threads());
+    return read_bandwidth_->measure(pool_);
   }
 
   Tensor allocate(int64_t rows, int64_t cols) override {
@@ -168,8 +168,8 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(int64_t threads) {
-  return std::make_unique<CpuBackend>(threads);
+std::unique_ptr<Backend> make_cpu_backend(int64_t threads, bool pin) {
+  return std::make_unique<CpuBackend>(threads, pin);
 }
 
 }  // namespace rotor::runtime

@@ -227,7 +227,7 @@ void matvec_dense(const Kernels& kernels, const DenseMatrix& matrix, int64_t fir
                                  x.values + token * cols, y);
     case DenseType::q8:
       return kernels->matvec_q8(reinterpret_cast<const int8_t*>(begin), matrix.row_scales.data() + first,
-                                rows, cols, x.codes + token * cols, x.scales[token], y);
+                                nullptr, rows, cols, x.codes + token * cols, x.scales[token], y);
   }
 }
 

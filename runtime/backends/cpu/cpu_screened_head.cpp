@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 #include "rotor/core/screening.h"
 #include "rotor/core/tiles.h"
@@ -22,10 +23,10 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 /// error is larger than that, of a normal distribution: once in 3.5 million.
 constexpr float kDeviations = 5.0F;
 /// Tiles of rows whose logits are computed for every token, to hold the estimates against.
-constexpr int64_t kControlTiles = 16;
+constexpr int64_t kControlTiles = 32;
 /// A head of fewer rows, or one of whose rows more than this share can matter, is read whole.
 constexpr int64_t kFewestRows = 1024;
-constexpr int64_t kLargestShare = 4;  // a quarter
+constexpr int64_t kLargestShare = 2;  // a half
 
 constexpr auto kTileHeight = static_cast<int64_t>(kTileRows);
 
@@ -47,19 +48,17 @@ class Screening {
         bounds_(scratch<float, struct ScreenBounds>(static_cast<size_t>(tiles_))),
         candidates_(scratch<int32_t, struct ScreenRows>(static_cast<size_t>(tiles_) * kTileRows)),
         logits_(scratch<float, struct ScreenLogits>(static_cast<size_t>(tiles_) * kTileRows)) {
-    const float* values = data(x);
-    float* rotated = scratch<float, struct ScreenInput>(cols_);
-    std::copy_n(values, cols_, rotated);
-    rotate({rotated, cols_});
+    const std::span<float> input{scratch<float, struct ScreenInput>(cols_), cols_};
+    shift_ = screening_input({data(x), cols_}, head.screen.mean, head.screen.spread, input);
     double squares = 0.0;
-    for (size_t c = 0; c < cols_; ++c) squares += static_cast<double>(values[c]) * static_cast<double>(values[c]);
+    for (const float v : input) squares += static_cast<double>(v) * static_cast<double>(v);
     length_ = static_cast<float>(std::sqrt(squares));
     std::fill_n(codes_, col_tiles_ * kTileColumns, int8_t{0});
-    inverse_scale_ = 1.0F / kernels_->quantize_int8(rotated, cols_, codes_);
-    scale16_ = kernels_->quantize_int16(values, cols_, x16_);
+    inverse_scale_ = 1.0F / kernels_->quantize_int8(input.data(), cols_, codes_);
+    scale16_ = kernels_->quantize_int16(data(x), cols_, x16_);
   }
 
-  /// Logits of what is wanted into y, -inf elsewhere; how many were computed, 0 if it does not pay.
+  /// Logits of what is wanted into y, -inf elsewhere; how many rows were read, 0 if it does not pay.
   int64_t run(const WantedLogits& wanted, float* y) {
     if (rows_ < kFewestRows || !std::isfinite(length_)) return 0;
     const float reach = kDeviations * length_ * measured_error();
@@ -71,17 +70,16 @@ class Screening {
     std::fill_n(y, head_.weights->rows, -kInfinity);
     compute_candidates(count);
     for (int64_t i = 0; i < count; ++i) y[candidates_[i]] = logits_[i];
-    for (const int32_t id : wanted.ids) y[id] = logit(id);
-    return count + static_cast<int64_t>(wanted.ids.size());
+    for (const int32_t id : wanted.ids) compute(&id, 1, y + id);
+    return rows_read_ + static_cast<int64_t>(wanted.ids.size());
   }
 
  private:
-  float logit(int64_t row) const {
+  /// logits[i] of row ids[i].
+  void compute(const int32_t* ids, int64_t count, float* logits) const {
     const DenseMatrix& matrix = head_.weights->dense;
-    float value = 0.0F;
-    kernels_->matvec_q8(reinterpret_cast<const int8_t*>(matrix.data) + static_cast<size_t>(row) * cols_,
-                        matrix.row_scales.data() + row, 1, cols_, x16_, scale16_, &value);
-    return value;
+    kernels_->matvec_q8(reinterpret_cast<const int8_t*>(matrix.data), matrix.row_scales.data(), ids,
+                        static_cast<size_t>(count), cols_, x16_, scale16_, logits);
   }
 
   /// Estimates of the rows of tiles begin..end.
@@ -94,30 +92,35 @@ class Screening {
     const int64_t last = std::min(end * kTileHeight, rows_);
     const float* scales = head_.screen.scales.data();
     for (int64_t r = first; r < last; ++r) {
-      estimates_[r] = static_cast<float>(sums[r - first]) * (scales[r] * inverse_scale_);
+      estimates_[r] = static_cast<float>(sums[r - first]) * (scales[r] * inverse_scale_) + shift_;
     }
     std::fill(estimates_ + last, estimates_ + end * kTileHeight, -kInfinity);
   }
 
-  /// The estimates' deviation on the control rows over the one that their errors foretell, at least 1: what
-  /// the rotation cannot make equal, and the rounding of the input, show here.
-  float measured_error() const {
+  /// The estimates' deviation on the control rows over the one that their errors foretell: what the rotation
+  /// cannot make equal, and the rounding of the input, show here.
+  float measured_error() {
     const int64_t tiles = std::min(kControlTiles, tiles_);
     double squares = 0.0;
     int64_t count = 0;
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t tile = i * tiles_ / tiles;
+      int32_t ids[kTileRows];
+      std::iota(ids, ids + kTileRows, static_cast<int32_t>(tile * kTileHeight));
+      float logits[kTileRows];
+      const int64_t height = std::min(kTileHeight, rows_ - tile * kTileHeight);
+      compute(ids, height, logits);
+      rows_read_ += height;
       estimate_tiles(tile, tile + 1);
-      for (int64_t r = tile * kTileHeight; r < std::min((tile + 1) * kTileHeight, rows_); ++r) {
-        const float foretold = head_.screen.errors[static_cast<size_t>(r)] * length_;
+      for (int64_t r = 0; r < height; ++r) {
+        const float foretold = head_.screen.errors[static_cast<size_t>(ids[r])] * length_;
         if (!(foretold > 0.0F)) continue;
-        const auto deviation = static_cast<double>((logit(r) - estimates_[r]) / foretold);
+        const auto deviation = static_cast<double>((logits[r] - estimates_[ids[r]]) / foretold);
         squares += deviation * deviation;
         ++count;
       }
     }
-    return count == 0 ? 1.0F
-                      : std::max(1.0F, static_cast<float>(std::sqrt(squares / static_cast<double>(count))));
+    return count == 0 ? 1.0F : static_cast<float>(std::sqrt(squares / static_cast<double>(count)));
   }
 
   /// Estimates of all rows; of each tile the best one, and the most that a logit in it can be.
@@ -172,8 +175,9 @@ class Screening {
 
   /// logits_[i] = logit of candidates_[i].
   void compute_candidates(int64_t count) {
+    rows_read_ += count;
     pool_.parallel_for(count, grain_of(static_cast<int64_t>(cols_)), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) logits_[i] = logit(candidates_[i]);
+      compute(candidates_ + begin, end - begin, logits_ + begin);
     });
   }
 
@@ -186,6 +190,7 @@ class Screening {
   size_t col_tiles_;
   int8_t* codes_;        // of the rotated input, [col_tiles * 32]
   float inverse_scale_;  // and what gives its values back
+  float shift_;          // the mean row's logit
   int16_t* x16_;         // codes of the input itself, [cols]
   float scale16_;
   float length_;
@@ -194,6 +199,7 @@ class Screening {
   float* bounds_;        // [tiles]
   int32_t* candidates_;  // rows that are read
   float* logits_;        // and what came of them
+  int64_t rows_read_ = 0;
 };
 
 }  // namespace

@@ -6,8 +6,6 @@
 #include <atomic>
 #include <chrono>
 #include <numeric>
-#include <thread>
-#include <vector>
 
 #include "rotor/core/error.h"
 
@@ -30,21 +28,17 @@ ReadBandwidth::~ReadBandwidth() {
   munmap(words_, kBytes);
 }
 
-double ReadBandwidth::measure(int64_t threads) {
+double ReadBandwidth::measure(ThreadPool& pool) {
+  constexpr size_t kPart = size_t{1} << 20;
   std::atomic<uint64_t> total = 0;
-  const size_t count = kBytes / 8 / static_cast<size_t>(threads);
   const auto start = std::chrono::steady_clock::now();
-  {
-    std::vector<std::jthread> readers;
-    for (int64_t i = 1; i < threads; ++i) {
-      readers.emplace_back(
-          [&, i] { total += kernels_->sum_words(words_ + static_cast<size_t>(i) * count, count); });
-    }
-    total += kernels_->sum_words(words_, count);
-  }
+  pool.parallel_for(kBytes / kPart, 1, [&](int64_t begin, int64_t end) {
+    const auto parts = static_cast<size_t>(end - begin);
+    total += kernels_->sum_words(words_ + static_cast<size_t>(begin) * kPart / 8, parts * kPart / 8);
+  });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   sink_ = total;
-  return static_cast<double>(count * static_cast<size_t>(threads) * 8) / seconds.count();
+  return static_cast<double>(kBytes) / seconds.count();
 }
 
 }  // namespace rotor::runtime

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "rotor/kernels/kernels.h"
+#include "runtime/backends/cpu/thread_pool.h"
 
 namespace rotor::runtime {
 
@@ -16,8 +17,8 @@ class ReadBandwidth {
   ReadBandwidth(const ReadBandwidth&) = delete;
   ReadBandwidth& operator=(const ReadBandwidth&) = delete;
 
-  /// Bytes a second that `threads` read together, once.
-  double measure(int64_t threads);
+  /// Bytes a second that the threads of `pool` read together, once.
+  double measure(ThreadPool& pool);
 
  private:
   kernels::Kernels kernels_;

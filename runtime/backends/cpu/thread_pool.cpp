@@ -2,7 +2,11 @@
 // all.
 #include "runtime/backends/cpu/thread_pool.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <algorithm>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -23,9 +27,36 @@ int64_t thread_count(int64_t threads) {
   return threads > 0 ? threads : std::max<int64_t>(1, std::thread::hardware_concurrency());
 }
 
+/// Which of its physical core's threads a processor is, from 0. The file says "0,4" or "0-1".
+int64_t place_in_core(int processor) {
+  std::ifstream file(cat("/sys/devices/system/cpu/cpu", processor, "/topology/thread_siblings_list"));
+  int64_t place = 0;
+  for (int first = 0; file >> first;) {
+    int last = first;
+    if (file.peek() == '-') file.ignore(1) >> last;
+    place += std::max(0, std::min(last + 1, processor) - first);
+    if (file.peek() == ',') file.ignore(1);
+  }
+  return place;
+}
+
+/// Processors that this process may use, one of each physical core first.
+std::vector<int> processors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) fail("pinning: cannot read which processors may be used");
+  std::vector<std::pair<int64_t, int>> found;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (CPU_ISSET(i, &allowed)) found.emplace_back(place_in_core(i), i);
+  }
+  std::sort(found.begin(), found.end());
+  std::vector<int> ids;
+  for (const auto& entry : found) ids.push_back(entry.second);
+  return ids;
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int64_t threads) {
+ThreadPool::ThreadPool(int64_t threads, bool pin) {
   const int64_t count = thread_count(threads);
   try {
     for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this] { worker(); });
@@ -33,6 +64,27 @@ ThreadPool::ThreadPool(int64_t threads) {
     const size_t started = workers_.size() + 1;
     stop();
     fail("threads: cannot start ", count, " (", started, " were started): ", e.what());
+  }
+  if (!pin) return;
+  try {
+    pin_threads();
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+void ThreadPool::pin_threads() {
+  const std::vector<int> ids = processors();
+  if (std::cmp_less(ids.size(), threads())) {
+    fail("pinning: expected at most ", ids.size(), " threads, one a processor that may be used, found ", threads());
+  }
+  for (size_t i = 0; i <= workers_.size(); ++i) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(ids[i], &one);
+    const pthread_t thread = i == 0 ? pthread_self() : workers_[i - 1].native_handle();
+    if (pthread_setaffinity_np(thread, sizeof(one), &one) != 0) fail("pinning: cannot bind a thread to processor ", ids[i]);
   }
 }
 

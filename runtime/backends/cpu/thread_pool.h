@@ -14,8 +14,10 @@ namespace rotor::runtime {
 
 class ThreadPool {
  public:
-  /// `threads`: together with the caller's; 0: one a core. Throws Error if they cannot be started.
-  explicit ThreadPool(int64_t threads);
+  /// `threads`: together with the caller's; 0: one a core. `pin` binds each to a core of its own, the calling
+  /// thread too: first one thread a physical core, then the cores' other halves. Throws Error if they cannot be
+  /// started, or if there are not as many cores.
+  explicit ThreadPool(int64_t threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -41,6 +43,7 @@ class ThreadPool {
     void operator()(int64_t begin, int64_t end) const { call(object, begin, end); }
   };
 
+  void pin_threads();
   void run(int64_t count, int64_t grain, WorkRef work);
   void stop();
   void worker();
