@@ -42,5 +42,15 @@ check "mnist.sh says that a mirror fails" bash -c "! datasets/mnist.sh $work/mni
 check "shakespeare.sh refuses wrong text" bash -c "echo no > $work/no.txt; ! ROTOR_SHAKESPEARE_URL=file://$work/no.txt datasets/shakespeare.sh $work/s.txt 2> $work/said && grep -q SHA-256 $work/said"
 check "kjv.sh extracts prose" bash -c "datasets/kjv.sh $work/kjv.txt && head -1 $work/kjv.txt | grep -q '^In the beginning'"
 
+# A comparison with a peer that always gives the same figures, and with one that gives none.
+printf '#!/bin/sh\necho "  \\"avg_ts\\": 2.5,"\n' > "$work/peer"
+printf '#!/bin/sh\necho "no such model" >&2; exit 1\n' > "$work/broken"
+printf '#!/bin/sh\necho "\\"prompt_tokens_per_second\\": 10.0, \\"other\\": 1"; echo "\\"decode_tokens_per_second\\": 5.0,"\n' > "$work/rotor"
+chmod +x "$work/peer" "$work/broken" "$work/rotor"
+compare=(scripts/compare_peers.sh VERSION --rotor "$work/rotor" -r 3 -t 1 -p 8 -n 4)
+check "compare_peers.sh gives ratios" bash -c "\"\$@\" > $work/said && grep -q 'prompt 8' $work/said && grep -q '10.00 tokens/s .* 4.00 (+- 0.0 %) x a peer' $work/said && grep -q 'screened, greedy .* 2.00 (+- 0.0 %) x a peer' $work/said" - "${compare[@]}" --peer "a peer=$work/peer -m model.gguf"
+check "compare_peers.sh says what a peer said" bash -c "! \"\$@\" 2> $work/said && grep -q 'broken (prompt 8).*no such model' $work/said" - "${compare[@]}" --peer "broken=$work/broken"
+check "compare_peers.sh wants a peer" refused "${compare[@]}"
+
 echo "$failures failures"
 [ "$failures" -eq 0 ]

@@ -207,6 +207,16 @@ TEST_F(LanguageModelTest, ARefusedResumeLeavesTheTokensAlone) {
   EXPECT_EQ(test::read_bytes(dir_.file("run/tokens/manifest.json")), manifest);
 }
 
+TEST_F(LanguageModelTest, ATokenizerOfAnyNameIsFoundInTheCheckpoint) {
+  Trainer(config("run", {"train.steps=2"}), StartMode::fresh).run();
+  fs::copy_file(dir_.file("run/tokenizer.model"), dir_.file("llama9-tokenizer.model"));
+  Trainer(config("named", {"train.steps=2", "tokenizer.path=" + dir_.file("llama9-tokenizer.model")}),
+          StartMode::fresh)
+      .run();
+  EXPECT_EQ(test::read_bytes(dir_.file("named/checkpoint") + "/tokenizer.model"),
+            test::read_bytes(dir_.file("run/tokenizer.model")));
+}
+
 TEST_F(LanguageModelTest, BadInputIsAClearError) {
   test::write_bytes(dir_.file("empty.txt"), "");
   expect_error([&] { Trainer(config("a", {"data.path=" + dir_.file("empty.txt")}), StartMode::fresh); },

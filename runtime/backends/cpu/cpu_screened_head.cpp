@@ -53,6 +53,7 @@ class Screening {
     double squares = 0.0;
     for (const float v : input) squares += static_cast<double>(v) * static_cast<double>(v);
     length_ = static_cast<float>(std::sqrt(squares));
+    if (!std::isfinite(length_)) return;  // run() gives up
     std::fill_n(codes_, col_tiles_ * kTileColumns, int8_t{0});
     inverse_scale_ = 1.0F / kernels_->quantize_int8(input.data(), cols_, codes_);
     scale16_ = kernels_->quantize_int16(data(x), cols_, x16_);
@@ -189,10 +190,10 @@ class Screening {
   size_t cols_;
   size_t col_tiles_;
   int8_t* codes_;        // of the rotated input, [col_tiles * 32]
-  float inverse_scale_;  // and what gives its values back
-  float shift_;          // the mean row's logit
-  int16_t* x16_;         // codes of the input itself, [cols]
-  float scale16_;
+  float inverse_scale_ = 0.0F;  // and what gives its values back
+  float shift_;                 // the mean row's logit
+  int16_t* x16_;                // codes of the input itself, [cols]
+  float scale16_ = 0.0F;
   float length_;
   float* estimates_;     // [tiles * 16]
   float* bests_;         // [tiles]
