@@ -22,8 +22,10 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 /// How far above its estimate a logit may lie, in standard deviations. A wanted row is missed only if its
 /// error is larger than that, of a normal distribution: once in 3.5 million.
 constexpr float kDeviations = 5.0F;
-/// Tiles of rows whose logits are computed for every token, to hold the estimates against.
-constexpr int64_t kControlTiles = 32;
+/// Tiles of rows whose logits are computed for every token, to hold the estimates against: one in 32, but no
+/// fewer than the first and no more than the second number.
+constexpr int64_t kFewestControls = 8;
+constexpr int64_t kMostControls = 32;
 /// A head of fewer rows, or one of whose rows more than this share can matter, is read whole.
 constexpr int64_t kFewestRows = 1024;
 constexpr int64_t kLargestShare = 2;  // a half
@@ -101,7 +103,7 @@ class Screening {
   /// The estimates' deviation on the control rows over the one that their errors foretell: what the rotation
   /// cannot make equal, and the rounding of the input, show here.
   float measured_error() {
-    const int64_t tiles = std::min(kControlTiles, tiles_);
+    const int64_t tiles = std::clamp(tiles_ / 32, kFewestControls, kMostControls);
     double squares = 0.0;
     int64_t count = 0;
     for (int64_t i = 0; i < tiles; ++i) {
