@@ -71,7 +71,8 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
     if (!is_ternary(config_, spec)) continue;
     const float scale = floats(scale_name(spec.name))[0];
     if (!(scale > 0.0F)) {
-      faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ", scale);
+      faults.add(path(), ": tensor \"", scale_name(spec.name), "\": expected a number above 0, found ",
+                 scale);
     }
   }
   for (const std::string& fault : find_tokenizer_faults(container_, faults.left())) faults.add(fault);

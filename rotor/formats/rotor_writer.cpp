@@ -102,7 +102,8 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
   for (const TensorSpec& spec : tensor_table(config)) {
     if (spec.role == TensorRole::embedding) {
       tensors.push_back({spec.name, stored_dtype(dense.type), spec.shape});
-      if (dense.type == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
+      if (dense.type == DenseType::q8)
+        tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
       if (spec.name == screened) {
         const std::string screen = screen_name(spec.name);
         tensors.push_back(planes_of(screen, spec.shape));

@@ -217,7 +217,8 @@ std::vector<std::pair<const char*, Run>> all_ops() {
       {"matvec_q8",
        [](Set k, In in) {
          return writes<float>(kRows, [&](float* y) {
-           k.matvec_q8(in.codes.data(), in.row_values.data(), nullptr, kRows, in.cols, in.x16.data(), 1e-3F, y);
+           k.matvec_q8(in.codes.data(), in.row_values.data(), nullptr, kRows, in.cols, in.x16.data(), 1e-3F,
+                       y);
          });
        }},
       {"weighted_sum_float",

@@ -20,8 +20,8 @@ static inline void prefetch(const void* soon, const void* later) {
   }
 }
 
-/// The same of a stream at `at`. Measured with avx512vnni: without, a core reads tiles from memory at half the
-/// speed of plain reading; with one distance at 0.75, with both at 0.93.
+/// The same of a stream at `at`. Measured with avx512vnni: without, a core reads tiles from memory at half
+/// the speed of plain reading; with one distance at 0.75, with both at 0.93.
 static inline void prefetch_ahead(const void* at) {
   const char* stream = static_cast<const char*>(at);
   prefetch(stream + kSoon, stream + kLater);

@@ -104,10 +104,10 @@ class Backend {
   /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
   /// weight_scale. No y is x, but for added ones.
   virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
-  /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and -inf
-  /// or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no slower or
-  /// this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That one of the largest is
-  /// not among them has a probability of less than 1e-6 (core/screening.h).
+  /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and
+  /// -inf or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no
+  /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That one of the
+  /// largest is not among them has a probability of less than 1e-6 (core/screening.h).
   virtual int64_t screened_head(const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
                                 const Tensor& y) {
     (void)x, (void)head, (void)wanted, (void)y;
@@ -141,8 +141,8 @@ std::vector<std::string> backend_names();
 
 /// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty, or the first that runs here.
 /// `threads`: how many compute an op together, on a backend that has threads; 0: one a core; `pin` binds each
-/// to a core of its own. Throws Error listing the names if there is none of that name, or saying why it cannot
-/// run.
+/// to a core of its own. Throws Error listing the names if there is none of that name, or saying why it
+/// cannot run.
 std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false);
 
 }  // namespace rotor::runtime

@@ -120,7 +120,8 @@ void print(const BenchmarkOptions& options, const BenchmarkResult& result) {
     std::printf("  %-26s %14s\n", "read per token",
                 tool::bytes_text(static_cast<double>(result.bytes_per_token)).c_str());
     if (result.head_share < 1.0) {
-      std::printf("  %-26s %14s\n", "of the head's rows", tool::format("%.2f %%", 100 * result.head_share).c_str());
+      std::printf("  %-26s %14s\n", "of the head's rows",
+                  tool::format("%.2f %%", 100 * result.head_share).c_str());
     }
   }
   if (options.measure_bandwidth) {
@@ -156,8 +157,8 @@ int bench(int argc, char** argv) {
       "n,predict", "tokens to decode one by one", cxxopts::value<int64_t>()->default_value("64"))(
       "depth", "tokens in the cache before they are decoded", cxxopts::value<int64_t>()->default_value("0"))(
       "top-k", "logits that are wanted of a decoded token: of the K most likely ones; 0: all",
-      cxxopts::value<int64_t>()->default_value("40"))(
-      "r,repetitions", "repetitions", cxxopts::value<int64_t>()->default_value("5"))(
+      cxxopts::value<int64_t>()->default_value("40"))("r,repetitions", "repetitions",
+                                                      cxxopts::value<int64_t>()->default_value("5"))(
       "no-bandwidth", "do not measure memory bandwidth (needs 1 GiB)")("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
   if (!parsed) return 0;

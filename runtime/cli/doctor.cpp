@@ -62,7 +62,8 @@ bool continues_as_golden(const Transformer& model, Backend& backend) {
         if (it != best) second = std::max(second, *it);
       }
       const bool has_margin = i < golden.margins.size();
-      if (has_margin && !(std::fabs(*best - second - golden.margins[i]) <= kGoldenMarginTolerance)) return false;
+      if (has_margin && !(std::fabs(*best - second - golden.margins[i]) <= kGoldenMarginTolerance))
+        return false;
       if (i + 1 < count) logits = session.feed({&golden.greedy[i], 1});
     }
   }

@@ -32,10 +32,12 @@ Json to_json(const ScreeningCheck& check, int64_t vocab_size) {
 }
 
 void print(const ScreeningCheck& check, int64_t vocab_size) {
-  std::printf("screening, %s: %lld misses in %lld tokens; %.2f %% of the head's rows read; %lld times the whole head\n",
-              check.count == 1 ? "greedy" : cat("top ", check.count).c_str(),
-              static_cast<long long>(check.misses), static_cast<long long>(check.tokens),
-              100 * check.share_read(vocab_size), static_cast<long long>(check.whole));
+  std::printf(
+      "screening, %s: %lld misses in %lld tokens; %.2f %% of the head's rows read; %lld times the whole "
+      "head\n",
+      check.count == 1 ? "greedy" : cat("top ", check.count).c_str(), static_cast<long long>(check.misses),
+      static_cast<long long>(check.tokens), 100 * check.share_read(vocab_size),
+      static_cast<long long>(check.whole));
 }
 
 }  // namespace
@@ -104,14 +106,14 @@ int perplexity(int argc, char** argv) {
   const int64_t vocab_size = model.config().vocab_size;
   if (parsed->count("json") != 0) {
     Json json = {{"perplexity", result.perplexity()},
-                       {"std_error", result.std_error()},
-                       {"nll", result.nll()},
-                       {"tokens", result.tokens},
-                       {"chunks", result.chunks},
-                       {"context", run.context},
-                       {"backend", model.backend().name()},
-                       {"kernels", model.backend().kernels()},
-                       {"threads", model.backend().threads()}};
+                 {"std_error", result.std_error()},
+                 {"nll", result.nll()},
+                 {"tokens", result.tokens},
+                 {"chunks", result.chunks},
+                 {"context", run.context},
+                 {"backend", model.backend().name()},
+                 {"kernels", model.backend().kernels()},
+                 {"threads", model.backend().threads()}};
     for (const ScreeningCheck& check : checks) json["screening"].push_back(to_json(check, vocab_size));
     std::printf("%s\n", dump_json(json, 2).c_str());
   } else {

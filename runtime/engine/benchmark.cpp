@@ -44,7 +44,8 @@ void add_difference(const HeadScreening::Statistics& now, const HeadScreening::S
 int64_t unread_head_bytes(const LanguageModel& model, const HeadScreening::Statistics& head) {
   if (head.attempts == 0) return 0;
   const TransformerConfig& t = model.config();
-  const int64_t row_bytes = t.hidden_size * static_cast<int64_t>(dense_bytes(model.file().dense_format().type));
+  const int64_t row_bytes =
+      t.hidden_size * static_cast<int64_t>(dense_bytes(model.file().dense_format().type));
   const auto copy = static_cast<int64_t>(model.file().head_screen().planes.tiles.size());
   return ((head.tokens * t.vocab_size - head.rows) * row_bytes - head.attempts * copy) / head.tokens;
 }

@@ -9,7 +9,7 @@
 namespace rotor::runtime {
 namespace {
 
-constexpr int64_t kTrials = 2;         // of each way at first; the first of them only warms up
+constexpr int64_t kTrials = 2;            // of each way at first; the first of them only warms up
 constexpr int64_t kTokensPerTrial = 256;  // and then of the slower one
 constexpr double kWeightOfNew = 0.125;
 
@@ -28,8 +28,9 @@ HeadScreeningMode head_screening_from_name(const std::string& text) {
 
 HeadScreening::HeadScreening(const Transformer& model, HeadScreeningMode mode) : model_(model), mode_(mode) {
   if (mode == HeadScreeningMode::on && !model.can_screen()) {
-    fail("head screening: the model file holds no copy of its head to screen it by: export it with "
-         "--head-screening on, or leave it to auto");
+    fail(
+        "head screening: the model file holds no copy of its head to screen it by: export it with "
+        "--head-screening on, or leave it to auto");
   }
   if (!model.can_screen()) mode_ = HeadScreeningMode::off;
 }

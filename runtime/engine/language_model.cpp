@@ -57,7 +57,7 @@ TokenFeed feed_of(Session& session) {
 ComputeChunk chunks_of(Session& session, int64_t batch, const std::function<bool()>& keep_going,
                        std::span<ScreeningCheck> checks) {
   return [&session, batch, &keep_going, checks](std::span<const text::TokenId> tokens, int64_t first,
-                                        const OnLogits& on_logits) {
+                                                const OnLogits& on_logits) {
     session.rewind(0);
     const auto size = static_cast<int64_t>(tokens.size());
     for (int64_t done = 0; done < size;) {

@@ -89,8 +89,8 @@ class Sampler {
   int64_t vocab_size_;
   Penalties penalties_;
   std::mt19937_64 random_;
-  std::vector<float> adjusted_;        // [vocab_size]: logits behind bias and penalties
-  std::vector<Candidate> candidates_;  // what is left
+  std::vector<float> adjusted_;         // [vocab_size]: logits behind bias and penalties
+  std::vector<Candidate> candidates_;   // what is left
   std::vector<text::TokenId> changed_;  // tokens whose logits bias and penalties change
 };
 

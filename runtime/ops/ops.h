@@ -8,12 +8,13 @@ namespace rotor::runtime::ops {
 
 /// Each y = linear(norm(x)); x [B, weights.cols], y [B, weights.rows]. Layers that share an input are given
 /// together, so that it is normalised and quantized once.
-void linear(Backend& backend, const Tensor& x, const InputNorm& norm, std::span<const Projection> projections);
+void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
+            std::span<const Projection> projections);
 /// y = linear(x).
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y);
 
-/// The wanted logits of a token into y [1, weights.rows]; x [1, weights.cols]. Returns how many rows were read,
-/// 0 if the head is to be read whole (Backend::screened_head).
+/// The wanted logits of a token into y [1, weights.rows]; x [1, weights.cols]. Returns how many rows were
+/// read, 0 if the head is to be read whole (Backend::screened_head).
 int64_t screened_head(Backend& backend, const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
                       const Tensor& y);
 

@@ -98,8 +98,8 @@ TEST(ScreeningRow, ErrorsAreAsForetold) {
     float heavy_weights, common, outliers;
   };
   for (const Kind& kind : {Kind{"normal", 0, 0, 0}, Kind{"heavy tails", 8, 0, 0},
-                           Kind{"what all rows and inputs share", 0, 3, 0}, Kind{"outlier channels", 0, 0, 100},
-                           Kind{"all of them", 8, 3, 100}}) {
+                           Kind{"what all rows and inputs share", 0, 3, 0},
+                           Kind{"outlier channels", 0, 0, 100}, Kind{"all of them", 8, 3, 100}}) {
     SCOPED_TRACE(kind.name);
     test::Random random(4);
     const std::vector<float> common = random.normals(kCols);
@@ -127,7 +127,8 @@ TEST(ScreeningRow, ErrorsAreAsForetold) {
     for (size_t r = 0; r < kRows; ++r) {
       const auto row = std::span(codes).subspan(r * kCols, kCols);
       double logit = 0;
-      for (size_t c = 0; c < kCols; ++c) logit += row[c] * static_cast<double>(scales[r]) * static_cast<double>(x[c]);
+      for (size_t c = 0; c < kCols; ++c)
+        logit += row[c] * static_cast<double>(scales[r]) * static_cast<double>(x[c]);
       std::vector<int8_t> trits(kCols);
       const ScreeningRow of_row = screen_row(row, scales[r], columns, trits);
       const std::vector<float> t(trits.begin(), trits.end());

@@ -28,11 +28,13 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// A head in int8 and its copy.
 struct Head {
-  Head(const std::vector<float>& values, int64_t rows) : codes(values.size()), scales(static_cast<size_t>(rows)) {
+  Head(const std::vector<float>& values, int64_t rows)
+      : codes(values.size()), scales(static_cast<size_t>(rows)) {
     const size_t cols = values.size() / scales.size();
     std::vector<int8_t> trits(values.size());
     for (size_t r = 0; r < scales.size(); ++r) {
-      scales[r] = quantize_q8(std::span(values).subspan(r * cols, cols), std::span(codes).subspan(r * cols, cols));
+      scales[r] =
+          quantize_q8(std::span(values).subspan(r * cols, cols), std::span(codes).subspan(r * cols, cols));
     }
     columns = screening_columns(codes, scales);
     for (size_t r = 0; r < scales.size(); ++r) {
@@ -224,8 +226,7 @@ TEST_F(ScreeningSessionTest, GeneratesTheSameTokens) {
       options.seed = 3;
       Sampler sampler(options, model.vocab_size());
       Session session = model.make_session({.context = 60, .head_screening = mode});
-      ids.push_back(
-          generate(feed_of(session), prompt, sampler, nullptr, {.max_new_tokens = 50}).ids);
+      ids.push_back(generate(feed_of(session), prompt, sampler, nullptr, {.max_new_tokens = 50}).ids);
       const HeadScreening::Statistics& statistics = session.head_statistics();
       EXPECT_EQ(statistics.tokens, 50);
       EXPECT_EQ(statistics.attempts > 0, mode != HeadScreeningMode::off);
@@ -266,7 +267,8 @@ TEST_F(ScreeningSessionTest, TheCheckCountsMissesAndRows) {
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<TokenId>(i * 7 % 5000);
   std::vector<ScreeningCheck> checks = {{.count = 1}, {.count = 4}};
   int64_t seen = 0;
-  session.check_screening(ids, checks, [&](int64_t index, std::span<const float>) { EXPECT_EQ(index, seen++); });
+  session.check_screening(ids, checks,
+                          [&](int64_t index, std::span<const float>) { EXPECT_EQ(index, seen++); });
   EXPECT_EQ(seen, 60);
   for (const ScreeningCheck& check : checks) {
     EXPECT_EQ(check.tokens, 60);

@@ -90,7 +90,8 @@ TEST(ThreadPool, PinnedThreadsHaveACoreEach) {
     ASSERT_EQ(sched_setaffinity(0, sizeof(allowed), &allowed), 0);
     test::expect_error([&] { ThreadPool(processors + 1, true); },
                        {"pinning", std::to_string(processors), std::to_string(processors + 1)});
-  }).join();
+  })
+      .join();
 }
 
 TEST(ThreadPool, CallersTakeTurns) {

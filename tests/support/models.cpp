@@ -80,7 +80,8 @@ void write_random_checkpoint(const std::string& directory, const ModelConfig& co
   });
 }
 
-void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed, DenseFormat dense) {
+void write_random_model(const std::string& path, const ModelConfig& config, uint64_t seed,
+                        DenseFormat dense) {
   const TempDir directory;
   write_random_checkpoint(directory.file("checkpoint"), config, seed);
   exporting::export_rotor(Checkpoint(directory.file("checkpoint")), path,

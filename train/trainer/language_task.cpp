@@ -105,7 +105,8 @@ void LanguageTask::save(const std::string& directory) {
   save_parameters(*model_, model_->config(), directory);
   // Under the name by which readers of checkpoints look for it.
   const bool is_json = std::filesystem::path(tokenizer_file_).extension() == ".json";
-  write_file(directory + (is_json ? "/tokenizer.json" : "/tokenizer.model"), MappedFile(tokenizer_file_).text());
+  write_file(directory + (is_json ? "/tokenizer.json" : "/tokenizer.model"),
+             MappedFile(tokenizer_file_).text());
 }
 
 void LanguageTask::load(const std::string& directory) {

@@ -72,8 +72,8 @@ void score_rows(const Kernels& kernels, KvType type, const HeadRows& keys, size_
     case KvType::q8: {
       int16_t* codes = scratch<int16_t, struct CodesOfQuery>(width);
       const float q_scale = kernels->quantize_int16(q, width, codes);
-      return kernels->matvec_q8(reinterpret_cast<const int8_t*>(keys.rows), keys.scales, nullptr, count, width,
-                                codes, q_scale, scores);
+      return kernels->matvec_q8(reinterpret_cast<const int8_t*>(keys.rows), keys.scales, nullptr, count,
+                                width, codes, q_scale, scores);
     }
   }
 }

@@ -89,8 +89,9 @@ class Screening {
   void estimate_tiles(int64_t begin, int64_t end) const {
     const auto count = static_cast<size_t>(end - begin);
     int32_t* sums = scratch<int32_t, struct ScreenSums>(count * kTileRows);
-    kernels_->matvec_int8(head_.screen.planes.tiles.data() + static_cast<size_t>(begin) * col_tiles_ * kTileBytes,
-                          count, col_tiles_, codes_, sums);
+    kernels_->matvec_int8(
+        head_.screen.planes.tiles.data() + static_cast<size_t>(begin) * col_tiles_ * kTileBytes, count,
+        col_tiles_, codes_, sums);
     const int64_t first = begin * kTileHeight;
     const int64_t last = std::min(end * kTileHeight, rows_);
     const float* scales = head_.screen.scales.data();
@@ -152,8 +153,8 @@ class Screening {
     float* sorted = scratch<float, struct ScreenSorted>(static_cast<size_t>(tiles_));
     std::copy_n(bests_, tiles_, sorted);
     std::nth_element(sorted, sorted + first - 1, sorted + tiles_, std::greater<>());
-    const int64_t count = select(bests_, sorted[first - 1],
-                                 [&](int64_t r) { return estimates_[r] >= sorted[first - 1]; });
+    const int64_t count =
+        select(bests_, sorted[first - 1], [&](int64_t r) { return estimates_[r] >= sorted[first - 1]; });
     compute_candidates(count);
     std::nth_element(logits_, logits_ + wanted - 1, logits_ + count, std::greater<>());
     return logits_[wanted - 1];
@@ -161,7 +162,8 @@ class Screening {
 
   int64_t collect(float threshold, float reach) {
     const float* errors = head_.screen.errors.data();
-    return select(bounds_, threshold, [&](int64_t r) { return estimates_[r] + reach * errors[r] >= threshold; });
+    return select(bounds_, threshold,
+                  [&](int64_t r) { return estimates_[r] + reach * errors[r] >= threshold; });
   }
 
   /// candidates_ = the rows that fit, of tiles whose value is large enough. Returns how many.
@@ -191,7 +193,7 @@ class Screening {
   int64_t tiles_;
   size_t cols_;
   size_t col_tiles_;
-  int8_t* codes_;        // of the rotated input, [col_tiles * 32]
+  int8_t* codes_;               // of the rotated input, [col_tiles * 32]
   float inverse_scale_ = 0.0F;  // and what gives its values back
   float shift_;                 // the mean row's logit
   int16_t* x16_;                // codes of the input itself, [cols]

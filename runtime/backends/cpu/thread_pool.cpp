@@ -43,7 +43,8 @@ int64_t place_in_core(int processor) {
 /// Processors that this process may use, one of each physical core first.
 std::vector<int> processors() {
   cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) fail("pinning: cannot read which processors may be used");
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
+    fail("pinning: cannot read which processors may be used");
   std::vector<std::pair<int64_t, int>> found;
   for (int i = 0; i < CPU_SETSIZE; ++i) {
     if (CPU_ISSET(i, &allowed)) found.emplace_back(place_in_core(i), i);
@@ -77,14 +78,16 @@ ThreadPool::ThreadPool(int64_t threads, bool pin) {
 void ThreadPool::pin_threads() {
   const std::vector<int> ids = processors();
   if (std::cmp_less(ids.size(), threads())) {
-    fail("pinning: expected at most ", ids.size(), " threads, one a processor that may be used, found ", threads());
+    fail("pinning: expected at most ", ids.size(), " threads, one a processor that may be used, found ",
+         threads());
   }
   for (size_t i = 0; i <= workers_.size(); ++i) {
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(ids[i], &one);
     const pthread_t thread = i == 0 ? pthread_self() : workers_[i - 1].native_handle();
-    if (pthread_setaffinity_np(thread, sizeof(one), &one) != 0) fail("pinning: cannot bind a thread to processor ", ids[i]);
+    if (pthread_setaffinity_np(thread, sizeof(one), &one) != 0)
+      fail("pinning: cannot bind a thread to processor ", ids[i]);
   }
 }
 

@@ -15,8 +15,8 @@ namespace rotor::runtime {
 class ThreadPool {
  public:
   /// `threads`: together with the caller's; 0: one a core. `pin` binds each to a core of its own, the calling
-  /// thread too: first one thread a physical core, then the cores' other halves. Throws Error if they cannot be
-  /// started, or if there are not as many cores.
+  /// thread too: first one thread a physical core, then the cores' other halves. Throws Error if they cannot
+  /// be started, or if there are not as many cores.
   explicit ThreadPool(int64_t threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

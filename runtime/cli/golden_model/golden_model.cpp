@@ -12,7 +12,8 @@
 asm(".pushsection .rodata\n"
     ".balign 64\n"
     "rotor_golden_model_begin:\n"
-    ".incbin \"" ROTOR_GOLDEN_MODEL "\"\n"
+    ".incbin \"" ROTOR_GOLDEN_MODEL
+    "\"\n"
     "rotor_golden_model_end:\n"
     ".popsection\n");
 

@@ -10,8 +10,9 @@
 
 namespace rotor::runtime::cli {
 
-/// A prompt, what the reference goes on with when it takes the best token each time, and how far that is above
-/// the second best, in logits, for as many of them as are given (tests/golden/bitnet-tiny, packed, float32).
+/// A prompt, what the reference goes on with when it takes the best token each time, and how far that is
+/// above the second best, in logits, for as many of them as are given (tests/golden/bitnet-tiny, packed,
+/// float32).
 struct GoldenContinuation {
   std::vector<text::TokenId> prompt;
   std::vector<text::TokenId> greedy;
