@@ -2,6 +2,7 @@
 #include "export/convert.h"
 
 #include <filesystem>
+#include <mutex>
 #include <optional>
 
 #include "rotor/core/error.h"
@@ -13,15 +14,32 @@
 namespace rotor::exporting {
 namespace {
 
-void export_ternary(const Checkpoint::Ternary& matrix, RotorWriter& writer, ExportedTensor& tensor) {
-  const auto rows = static_cast<size_t>(tensor.shape[0]);
-  const auto cols = static_cast<size_t>(tensor.shape[1]);
-  tensor.scale = matrix.scale;
-  std::vector<uint8_t> tiles(tile_bytes(rows, cols));
-  pack_tiles(matrix.codes, rows, cols, tiles);
-  tensor.counts = count_trits(matrix.codes);
-  writer.write_ternary(tensor.name, tiles, tensor.scale);
-}
+/// Values of a ternary matrix, counted while it is written. Pieces may be read more than once or by several
+/// threads: each row counts the first time.
+class CountedTrits {
+ public:
+  CountedTrits(const ModelSource& source, const TensorSpec& spec)
+      : source_(source), spec_(spec), seen_(static_cast<size_t>(spec.shape[0])) {}
+
+  void read(int64_t first, int64_t rows, std::span<int8_t> trits) {
+    source_.read_trits(spec_, first, rows, trits);
+    const TritCounts counts = count_trits(trits);
+    const std::lock_guard lock(mutex_);
+    if (seen_[static_cast<size_t>(first)]) return;
+    seen_[static_cast<size_t>(first)] = true;
+    counts_.minus += counts.minus;
+    counts_.zero += counts.zero;
+    counts_.plus += counts.plus;
+  }
+  const TritCounts& counts() const { return counts_; }
+
+ private:
+  const ModelSource& source_;
+  const TensorSpec& spec_;
+  std::mutex mutex_;
+  std::vector<bool> seen_;  // by first row of a piece
+  TritCounts counts_;
+};
 
 /// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
 std::optional<std::string> read_chat_template(const std::string& directory) {
@@ -67,33 +85,40 @@ DenseFormat ExportOptions::dense_format(const ModelConfig& config) const {
   return {head, head_screening.value_or(head == DenseType::q8 && screening_pays(config))};
 }
 
-void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
-                  const OnTensor& on_tensor) {
-  const DenseFormat dense = options.dense_format(checkpoint.config());
-  const auto stored = rotor_tensors(checkpoint.config(), dense);
-  RotorWriter writer(path, checkpoint.config(), dense, text_attachments(checkpoint));
-  for (const TensorSpec& spec : tensor_table(checkpoint.config())) {
-    const TensorInfo& source = checkpoint.weights().at(spec.name);
+void export_rotor(const ModelSource& source, const RotorAttachments& attachments, const std::string& path,
+                  const ExportOptions& options, const OnTensor& on_tensor) {
+  const DenseFormat dense = options.dense_format(source.config());
+  const auto stored = rotor_tensors(source.config(), dense);
+  RotorWriter writer(path, source.config(), dense, attachments);
+  for (const TensorSpec& spec : tensor_table(source.config())) {
     ExportedTensor tensor{
-        .name = spec.name, .shape = spec.shape, .source_bytes = source.end - source.begin, .counts = {}};
-    tensor.ternary = is_ternary(checkpoint.config(), spec);
+        .name = spec.name, .shape = spec.shape, .source_bytes = source.stored_bytes(spec), .counts = {}};
+    tensor.ternary = is_ternary(source.config(), spec);
     for (const TensorDeclaration& part : stored) {
       if (part.name == spec.name || part.name.starts_with(spec.name + "_")) tensor.bytes += part.bytes();
     }
-    try {
-      if (tensor.ternary) {
-        export_ternary(checkpoint.ternary(spec), writer, tensor);
-      } else {
-        const std::vector<float> weights = checkpoint.tensor(spec.name);
-        if (spec.role == TensorRole::embedding) tensor.dense = options.head;
-        writer.write_floats(spec.name, weights);
-      }
-    } catch (const Error& e) {
-      fail(checkpoint.weights().path(), ": tensor \"", spec.name, "\": ", e.what());
+    if (tensor.ternary) {
+      tensor.scale = source.scale(spec);
+      CountedTrits trits(source, spec);
+      writer.write_ternary(
+          spec.name,
+          [&](int64_t first, int64_t rows, std::span<int8_t> values) { trits.read(first, rows, values); },
+          tensor.scale);
+      tensor.counts = trits.counts();
+    } else {
+      if (spec.role == TensorRole::embedding) tensor.dense = options.head;
+      writer.write_floats(spec.name, [&](int64_t first, int64_t rows, std::span<float> values) {
+        source.read_floats(spec, first, rows, values);
+      });
     }
     on_tensor(tensor);
   }
   writer.commit();
+}
+
+void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
+                  const OnTensor& on_tensor) {
+  export_rotor(checkpoint, text_attachments(checkpoint), path, options, on_tensor);
 }
 
 }  // namespace rotor::exporting

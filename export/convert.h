@@ -12,6 +12,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
+#include "rotor/formats/model_source.h"
 #include "rotor/formats/rotor_file.h"
 
 namespace rotor::exporting {
@@ -44,10 +45,13 @@ RotorAttachments text_attachments(const Checkpoint& checkpoint);
 
 using OnTensor = std::function<void(const ExportedTensor&)>;
 
-/// Writes `checkpoint` to `path` as a .rotor file: matrices of a ternary model are quantized by absmean and
-/// packed into planes, embeddings and heads are kept as `options.head`, the rest becomes float32;
-/// text_attachments() go along. Calls `on_tensor` after each. Nothing stands at `path` unless all went well.
-/// Throws Error naming file and tensor.
+/// Writes a model to `path` as a .rotor file: ternary matrices are packed into planes, embeddings and heads
+/// are kept as `options.head`, the rest becomes float32. Calls `on_tensor` after each. No more than some
+/// pieces of rows are in memory. Nothing stands at `path` unless all went well. Throws Error naming file and
+/// tensor.
+void export_rotor(const ModelSource& source, const RotorAttachments& attachments, const std::string& path,
+                  const ExportOptions& options, const OnTensor& on_tensor);
+/// The same, with text_attachments().
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor);
 

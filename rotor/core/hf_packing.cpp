@@ -26,17 +26,26 @@ void hf_pack(std::span<const int8_t> weights, size_t rows, size_t cols, std::spa
 }
 
 void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::span<int8_t> weights) {
+  hf_unpack_rows(packed, rows, cols, 0, rows, weights);
+}
+
+void hf_unpack_rows(std::span<const uint8_t> packed, size_t rows, size_t cols, size_t first, size_t count,
+                    std::span<int8_t> weights) {
   const size_t stride = hf_packed_rows(rows);
-  assert(weights.size() == rows * cols && packed.size() == stride * cols);
-  for (size_t row = 0; row < rows; ++row) {
+  assert(weights.size() == count * cols && packed.size() == stride * cols && first + count <= rows);
+  for (size_t row = first; row < first + count; ++row) {
     const unsigned shift = static_cast<unsigned>(2 * (row / stride));
     const uint8_t* bytes = packed.data() + row % stride * cols;
+    int8_t* values = weights.data() + (row - first) * cols;
+    unsigned threes = 0;  // looked for once a row, so that the loop stays plain
     for (size_t c = 0; c < cols; ++c) {
-      const int code = bytes[c] >> shift & 3;
-      if (code == 3)
-        fail("row ", row, ", column ", c, " of a packed ternary matrix: expected code 0, 1 or 2, found 3");
-      weights[row * cols + c] = static_cast<int8_t>(code - 1);
+      const unsigned code = bytes[c] >> shift & 3U;
+      threes |= code & code >> 1;
+      values[c] = static_cast<int8_t>(static_cast<int>(code) - 1);
     }
+    if (threes == 0) continue;
+    const size_t column = static_cast<size_t>(std::find(values, values + cols, int8_t{2}) - values);
+    fail("row ", row, ", column ", column, " of a packed ternary matrix: expected code 0, 1 or 2, found 3");
   }
 }
 

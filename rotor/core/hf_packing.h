@@ -20,5 +20,8 @@ void hf_pack(std::span<const int8_t> weights, size_t rows, size_t cols, std::spa
 
 /// The inverse; codes past the last row are ignored. Throws Error naming row and column of a code 3.
 void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::span<int8_t> weights);
+/// Rows first .. first + count - 1 alone; `weights`: [count, cols].
+void hf_unpack_rows(std::span<const uint8_t> packed, size_t rows, size_t cols, size_t first, size_t count,
+                    std::span<int8_t> weights);
 
 }  // namespace rotor

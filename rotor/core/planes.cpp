@@ -8,8 +8,15 @@
 namespace rotor {
 
 size_t find_non_ternary(std::span<const int8_t> values) {
-  const auto it = std::find_if(values.begin(), values.end(), [](int8_t v) { return v < -1 || v > 1; });
-  return static_cast<size_t>(it - values.begin());
+  const auto is_bad = [](int8_t v) { return v < -1 || v > 1; };
+  constexpr size_t kBlock = 4096;  // looked at whole: usually there is nothing to find
+  for (size_t first = 0; first < values.size(); first += kBlock) {
+    const auto block = values.subspan(first, std::min(kBlock, values.size() - first));
+    uint8_t bad = 0;
+    for (const int8_t v : block) bad |= static_cast<uint8_t>(is_bad(v));
+    if (bad != 0) return first + static_cast<size_t>(std::ranges::find_if(block, is_bad) - block.begin());
+  }
+  return values.size();
 }
 
 TernaryVector encode_trits(std::span<const int8_t> values) {

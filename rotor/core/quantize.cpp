@@ -21,40 +21,64 @@ namespace {
 
 }  // namespace
 
-double mean_abs(std::span<const float> weights) {
+void MeanAbs::add(std::span<const float> weights) {
   constexpr size_t kLanes = 16;
-  std::array<double, kLanes> sums{};
   const size_t whole = weights.size() / kLanes * kLanes;
   for (size_t i = 0; i < whole; i += kLanes) {
     for (size_t lane = 0; lane < kLanes; ++lane)
-      sums[lane] += static_cast<double>(std::fabs(weights[i + lane]));
+      sums_[lane] += static_cast<double>(std::fabs(weights[i + lane]));
   }
   for (size_t i = whole; i < weights.size(); ++i)
-    sums[i - whole] += static_cast<double>(std::fabs(weights[i]));
-  for (size_t width = kLanes / 2; width > 0; width /= 2) {
+    sums_[i - whole] += static_cast<double>(std::fabs(weights[i]));
+  count_ += weights.size();
+  const bool finite = std::all_of(sums_.begin(), sums_.end(), [](double sum) { return std::isfinite(sum); });
+  if (!finite) fail_not_finite(weights);
+}
+
+double MeanAbs::mean() const {
+  std::array<double, 16> sums = sums_;
+  for (size_t width = sums.size() / 2; width > 0; width /= 2) {
     for (size_t lane = 0; lane < width; ++lane) sums[lane] += sums[lane + width];
   }
-  return weights.empty() ? 0.0 : sums[0] / static_cast<double>(weights.size());
+  return count_ == 0 ? 0.0 : sums[0] / static_cast<double>(count_);
+}
+
+double mean_abs(std::span<const float> weights) {
+  MeanAbs all;
+  all.add(weights);
+  return all.mean();
+}
+
+TernaryScale absmean_scale(double mean_abs) {
+  const float inverse_scale = 1.0F / std::max(static_cast<float>(mean_abs), kQuantizerEpsilon);
+  return {inverse_scale, 1.0F / inverse_scale};
 }
 
 namespace {
 
+/// round_half_to_even(v) clamped to -1..1 is a comparison: exactly 0.5 rounds to 0, anything above it to 1 or
+/// more.
 template <class Code>
-TernaryScale quantize_absmean_to(std::span<const float> weights, std::span<Code> codes) {
+void round_absmean_to(std::span<const float> weights, float inverse_scale, std::span<Code> codes) {
   assert(codes.size() == weights.size());
-  const double mean = mean_abs(weights);
-  if (!std::isfinite(mean)) fail_not_finite(weights);
-  const float inverse_scale = 1.0F / std::max(static_cast<float>(mean), kQuantizerEpsilon);
-  // round_half_to_even(v) clamped to -1..1 is a comparison: exactly 0.5 rounds to 0, anything above it to 1
-  // or more.
   for (size_t i = 0; i < weights.size(); ++i) {
     const float scaled = weights[i] * inverse_scale;
     codes[i] = static_cast<Code>((scaled > 0.5F) - (scaled < -0.5F));
   }
-  return {inverse_scale, 1.0F / inverse_scale};
+}
+
+template <class Code>
+TernaryScale quantize_absmean_to(std::span<const float> weights, std::span<Code> codes) {
+  const TernaryScale scale = absmean_scale(mean_abs(weights));
+  round_absmean_to(weights, scale.inverse_scale, codes);
+  return scale;
 }
 
 }  // namespace
+
+void round_absmean(std::span<const float> weights, float inverse_scale, std::span<int8_t> codes) {
+  round_absmean_to(weights, inverse_scale, codes);
+}
 
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes) {
   return quantize_absmean_to(weights, codes);
@@ -88,12 +112,22 @@ float default_threshold(std::span<const float> weights) {
 
 float quantize_int8(std::span<const float> values, std::span<int8_t> codes) {
   assert(codes.size() == values.size());
-  float largest = kQuantizerEpsilon;
-  for (const float v : values) largest = std::max(largest, std::fabs(v));
-  const float scale = 127.0F / largest;
+  constexpr size_t kLanes = 16;  // computed side by side; the largest is the same in any order
+  std::array<float, kLanes> lanes;
+  lanes.fill(kQuantizerEpsilon);
+  const size_t whole = values.size() / kLanes * kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = std::max(lanes[lane], std::fabs(values[i + lane]));
+  }
+  for (size_t i = whole; i < values.size(); ++i) lanes[0] = std::max(lanes[0], std::fabs(values[i]));
+  const float scale = 127.0F / *std::max_element(lanes.begin(), lanes.end());
+  // Adding and subtracting 1.5 * 2^23 rounds half to even, as nearbyint does, for magnitudes below 2^22.
+  constexpr float kRounder = 0x1.8p23F;
   for (size_t i = 0; i < values.size(); ++i) {
-    const float scaled = std::clamp(std::nearbyint(values[i] * scale), -128.0F, 127.0F);
-    codes[i] = scaled == scaled ? static_cast<int8_t>(scaled) : int8_t{0};
+    const float rounded = values[i] * scale + kRounder - kRounder;
+    const float code = std::clamp(rounded, -128.0F, 127.0F);
+    codes[i] = static_cast<int8_t>(static_cast<int>(rounded == rounded ? code : 0.0F));
   }
   return scale;
 }

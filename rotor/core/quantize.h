@@ -3,6 +3,7 @@
 // tests/golden/primitives.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,6 +26,19 @@ class NotFiniteError : public Error {
 /// machine. 0 for no values.
 double mean_abs(std::span<const float> weights);
 
+/// mean_abs of weights that come in pieces, equal to that of all together if each piece but the last has a
+/// multiple of 16 weights.
+class MeanAbs {
+ public:
+  /// Throws NotFiniteError naming the position in the piece.
+  void add(std::span<const float> weights);
+  double mean() const;
+
+ private:
+  std::array<double, 16> sums_{};
+  size_t count_ = 0;
+};
+
 /// Ternary codes with one scale: weight = code * scale.
 struct TernaryScale {
   float inverse_scale;  ///< s = 1 / max(mean|w|, 1e-5), what weights are multiplied with before rounding
@@ -35,6 +49,10 @@ struct TernaryScale {
 /// 1). `codes`: as many as `weights`. Throws NotFiniteError if a weight is NaN or infinite, naming its
 /// position.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<int8_t> codes);
+/// The scales of quantize_absmean() for weights of that mean magnitude, and its codes: for weights that come
+/// in pieces.
+TernaryScale absmean_scale(double mean_abs);
+void round_absmean(std::span<const float> weights, float inverse_scale, std::span<int8_t> codes);
 /// The same, with codes -1.0, 0.0 and +1.0: what training multiplies with.
 TernaryScale quantize_absmean(std::span<const float> weights, std::span<float> codes);
 

@@ -28,9 +28,22 @@ void rotate(std::span<float> values);
 struct ScreeningColumns {
   std::vector<float> mean;
   std::vector<float> spread;
+  std::vector<float> inverse_spread;  ///< 0 where the spread is
 };
-/// Of a head in int8: `codes` [rows, cols], `scales` [rows], value = code * scale.
-ScreeningColumns screening_columns(std::span<const int8_t> codes, std::span<const float> scales);
+/// Sums over rows from which the columns' figures follow; sums of pieces are added up.
+class ScreeningSums {
+ public:
+  explicit ScreeningSums(size_t cols) : sums_(cols), squares_(cols) {}
+  /// Rows of a head in int8: `codes` [rows, cols], `scales` [rows], value = code * scale.
+  void add(std::span<const int8_t> codes, std::span<const float> scales);
+  void add(const ScreeningSums& other);
+  ScreeningColumns columns() const;
+
+ private:
+  size_t rows_ = 0;
+  std::vector<double> sums_;
+  std::vector<double> squares_;
+};
 
 /// What belongs to the ternary values of a row.
 struct ScreeningRow {
@@ -41,7 +54,7 @@ struct ScreeningRow {
 /// Ternary values of row v, given by its codes and their scale: +-1 where |v| > 0.6 * sqrt(mean(v^2)), close
 /// to the best threshold for values of a normal distribution; scale = |v|^2 / (v . t), so that v - scale * t
 /// is orthogonal to v. Columns without spread, and a row that is the mean row, give zeros. `trits`: as many
-/// as `codes`.
+/// as `codes`, which it may be.
 ScreeningRow screen_row(std::span<const int8_t> codes, float scale, const ScreeningColumns& columns,
                         std::span<int8_t> trits);
 

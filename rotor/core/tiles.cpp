@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cstring>
 
 #include "rotor/core/error.h"
 
@@ -47,12 +48,17 @@ void pack_tiles(std::span<const int8_t> weights, size_t rows, size_t cols, std::
     for (size_t ct = 0; ct < column_tile_count; ++ct) {
       const size_t first = ct * kTileColumns;
       const size_t count = std::min(kTileColumns, cols - first);
+      // Four neighbouring columns are bit b of the four bytes of a word: the lowest bits of their values.
+      uint8_t bytes[kTileColumns] = {};
+      std::memcpy(bytes, values + first, count);
       uint32_t plus = 0;
       uint32_t minus = 0;
-      for (size_t c = 0; c < count; ++c) {
-        const int value = values[first + c];
-        plus |= uint32_t{value > 0} << plane_bit(c);
-        minus |= uint32_t{value < 0} << plane_bit(c);
+      for (size_t b = 0; b < kTileColumns / 4; ++b) {
+        constexpr uint32_t kLowest = 0x01010101;
+        const uint32_t four = load_word(bytes + 4 * b);
+        const uint32_t negative = four >> 7 & kLowest;
+        plus |= (four & kLowest & ~negative) << b;
+        minus |= negative << b;
       }
       store_word(&tiles[word_offset(row, ct, column_tile_count, 0)], plus);
       store_word(&tiles[word_offset(row, ct, column_tile_count, 1)], minus);
@@ -124,10 +130,17 @@ TritCounts count_trits(std::span<const uint8_t> tiles, size_t rows, size_t cols)
 }
 
 TritCounts count_trits(std::span<const int8_t> values) {
+  constexpr size_t kBlock = 4096;  // so that 32-bit sums do, which processors add up side by side
   TritCounts counts;
-  for (const int8_t value : values) {
-    if (value > 0) ++counts.plus;
-    if (value < 0) ++counts.minus;
+  for (size_t first = 0; first < values.size(); first += kBlock) {
+    int32_t plus = 0;
+    int32_t minus = 0;
+    for (const int8_t value : values.subspan(first, std::min(kBlock, values.size() - first))) {
+      plus += value > 0 ? 1 : 0;
+      minus += value < 0 ? 1 : 0;
+    }
+    counts.plus += static_cast<size_t>(plus);
+    counts.minus += static_cast<size_t>(minus);
   }
   counts.zero = values.size() - counts.plus - counts.minus;
   return counts;

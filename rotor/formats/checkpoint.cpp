@@ -1,19 +1,20 @@
-// Reads and writes the two files of a checkpoint, and holds the weights against the architecture's tensor
-// table.
+// Reads and writes the files of a checkpoint, and holds the weights against the architecture's tensor table.
 #include "rotor/formats/checkpoint.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
 
 #include "rotor/core/error.h"
 #include "rotor/core/hf_packing.h"
-#include "rotor/core/quantize.h"
-#include "rotor/formats/config_json.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/tensor_names.h"
 
 namespace rotor {
 namespace {
+
+constexpr int64_t kPieceValues = int64_t{1} << 20;  // of masters, when their mean is taken
 
 std::string existing_directory(const std::string& directory) {
   if (!std::filesystem::is_directory(directory)) fail(directory, ": expected a checkpoint directory");
@@ -26,56 +27,186 @@ ModelConfig read_config(const std::string& directory, StoredQuantization& stored
   return model_config_from_json(std::string(file.text()), path, &stored);
 }
 
+/// The files that an index names, each once, as paths.
+std::vector<std::string> indexed_files(const std::string& directory) {
+  const std::string path = directory + "/" + kIndexFile;
+  const Json index = read_json_file(path);
+  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
+    fail(path, ": expected an object with a weight_map");
+  }
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : index["weight_map"].items()) {
+    if (!file.is_string())
+      fail(path, ": weight_map: \"", tensor, "\": expected a file name, found ", quote_json(file));
+    const auto name = file.get<std::string>();
+    if (name.empty() || name.find('/') != std::string::npos) {
+      fail(path, ": weight_map: \"", tensor, "\": expected a file beside the index, found ",
+           quote_json(file));
+    }
+    names.insert(directory + "/" + name);
+  }
+  if (names.empty()) fail(path, ": weight_map: expected at least one tensor");
+  return {names.begin(), names.end()};
+}
+
+/// Tensors that older checkpoints hold and that no reader needs: tables that follow from the config.
+bool is_buffer(const std::string& name) {
+  return name.ends_with("rotary_emb.inv_freq");
+}
+
 }  // namespace
 
-Checkpoint::Checkpoint(const std::string& directory)
-    : directory_(existing_directory(directory)),
-      config_(read_config(directory, stored_)),
-      weights_(directory + "/" + kWeightsFile) {
-  std::set<std::string> known;
+Checkpoint::Checkpoint(const std::string& directory, bool ignore_unknown)
+    : directory_(existing_directory(directory)), config_(read_config(directory, stored_)) {
+  open_weights();
+  check_names(ignore_unknown);
+  for (const TensorSpec& spec : tensor_table(config_)) check_tensor(spec);
+}
+
+void Checkpoint::open_weights() {
+  namespace fs = std::filesystem;
+  const std::string single = directory_ + "/" + kWeightsFile;
+  const bool sharded = !fs::exists(single) && fs::exists(directory_ + "/" + kIndexFile);
+  if (!sharded && !fs::exists(single)) {
+    fail(single, ": No such file: the directory holds ", kConfigFile, " and no weights (", kWeightsFile,
+         ", or shards with ", kIndexFile, "); are they still to be downloaded?");
+  }
+  const auto files = sharded ? indexed_files(directory_) : std::vector<std::string>{single};
+  shards_.reserve(files.size());
+  for (const std::string& file : files) {
+    const SafetensorsFile& shard = shards_.emplace_back(file);
+    for (const TensorInfo& tensor : shard.tensors()) {
+      const auto [place, is_new] = shard_of_.emplace(tensor.name, shards_.size() - 1);
+      if (!is_new) {
+        fail(file, ": tensor \"", tensor.name, "\" stands in ", shards_[place->second].path(), " too");
+      }
+    }
+  }
+}
+
+void Checkpoint::check_names(bool ignore_unknown) const {
+  std::set<std::string> expected;
   for (const TensorSpec& spec : tensor_table(config_)) {
-    check_tensor(spec);
-    known.insert(spec.name);
-    if (packed() && is_ternary(config_, spec)) known.insert(scale_name(spec.name));
+    expected.insert(spec.name);
+    if (packed() && is_ternary(config_, spec)) expected.insert(scale_name(spec.name));
   }
-  for (const TensorInfo& tensor : weights_.tensors()) {
-    if (!known.contains(tensor.name))
-      fail(weights_.path(), ": tensor \"", tensor.name, "\" is not part of this model");
+  std::set<std::string> found;
+  for (const auto& [name, shard] : shard_of_) {
+    if (!is_buffer(name)) found.insert(name);
   }
+  check_tensor_names(shards_.size() == 1 ? shards_.front().path() : directory_, expected, found,
+                     ignore_unknown);
+}
+
+Checkpoint::Place Checkpoint::find(const std::string& name) const {
+  const auto shard = shard_of_.find(name);
+  if (shard == shard_of_.end()) return {};
+  const SafetensorsFile& file = shards_[shard->second];
+  return {&file, file.find(name)};
+}
+
+Checkpoint::Place Checkpoint::at(const std::string& name) const {
+  const Place place = find(name);
+  if (place.tensor == nullptr) fail(directory_, ": tensor \"", name, "\" is missing");
+  return place;
 }
 
 void Checkpoint::check_tensor(const TensorSpec& spec) const {
-  const TensorInfo& found = weights_.at(spec.name);
+  const auto [file, found] = at(spec.name);
   std::vector<int64_t> expected = spec.shape;
   if (packed() && is_ternary(config_, spec)) {
     expected[0] = (spec.shape[0] + 3) / 4;
-    const TensorInfo& scale = weights_.at(scale_name(spec.name));
-    if (found.dtype != DType::u8 || scale.shape != std::vector<int64_t>{1}) {
-      fail(weights_.path(), ": tensor \"", spec.name, "\": expected U8 and a scale of shape [1], found ",
-           dtype_name(found.dtype), " and ", shape_text(scale.shape));
+    const TensorInfo& scale = *at(scale_name(spec.name)).tensor;
+    if (found->dtype != DType::u8 || scale.shape != std::vector<int64_t>{1}) {
+      fail(file->path(), ": tensor \"", spec.name, "\": expected U8 and a scale of shape [1], found ",
+           dtype_name(found->dtype), " and ", shape_text(scale.shape));
     }
   }
-  if (found.shape != expected) {
-    fail(weights_.path(), ": tensor \"", spec.name, "\": expected shape ", shape_text(expected), ", found ",
-         shape_text(found.shape));
+  if (found->shape != expected) {
+    fail(file->path(), ": tensor \"", spec.name, "\": expected shape ", shape_text(expected), ", found ",
+         shape_text(found->shape));
   }
 }
 
+std::string Checkpoint::format() const {
+  const std::string kind = config_.quantization == Quantization::none ? "float"
+                           : packed()                                 ? "packed codes"
+                                                                      : "float masters";
+  return cat("Hugging Face, ", kind, shards_.size() > 1 ? cat(", ", shards_.size(), " shards") : "");
+}
+
+size_t Checkpoint::stored_bytes(const TensorSpec& spec) const {
+  const TensorInfo& tensor = *at(spec.name).tensor;
+  return tensor.end - tensor.begin;
+}
+
+TernaryScale Checkpoint::master_scale(const TensorSpec& spec) const {
+  const std::lock_guard lock(scales_mutex_);
+  const auto known = scales_.find(spec.name);
+  if (known != scales_.end()) return known->second;
+  const auto [file, tensor] = at(spec.name);
+  const int64_t count = spec.shape[0] * spec.shape[1];
+  std::vector<float> piece(static_cast<size_t>(std::min(count, kPieceValues)));
+  MeanAbs mean;
+  for (int64_t first = 0; first < count; first += kPieceValues) {
+    const auto values = std::span(piece).first(static_cast<size_t>(std::min(kPieceValues, count - first)));
+    file->read_as_float(*tensor, static_cast<size_t>(first), values);
+    try {
+      mean.add(values);
+    } catch (const NotFiniteError& e) {
+      fail(file->path(), ": tensor \"", spec.name, "\", from value ", first, " on: ", e.what());
+    }
+  }
+  return scales_[spec.name] = absmean_scale(mean.mean());
+}
+
+float Checkpoint::scale(const TensorSpec& spec) const {
+  if (!packed()) return master_scale(spec).scale;
+  const auto [file, tensor] = at(scale_name(spec.name));
+  const float stored = file->read_as_float(*tensor)[0];
+  const float scale = stored_.scale_divides ? 1.0F / stored : stored;
+  if (!(scale > 0.0F) || !std::isfinite(scale)) {
+    fail(file->path(), ": tensor \"", scale_name(spec.name), "\": expected a finite number above 0, found ",
+         stored);
+  }
+  return scale;
+}
+
+void Checkpoint::read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
+                            std::span<int8_t> trits) const {
+  const auto [file, tensor] = at(spec.name);
+  const int64_t cols = spec.shape[1];
+  if (packed()) {
+    try {
+      hf_unpack_rows(file->bytes(*tensor), static_cast<size_t>(spec.shape[0]), static_cast<size_t>(cols),
+                     static_cast<size_t>(first), static_cast<size_t>(rows), trits);
+    } catch (const Error& e) {
+      fail(file->path(), ": tensor \"", spec.name, "\": ", e.what());
+    }
+    file->check_intact();
+    return;
+  }
+  std::vector<float> weights(trits.size());
+  file->read_as_float(*tensor, static_cast<size_t>(first * cols), weights);
+  round_absmean(weights, master_scale(spec).inverse_scale, trits);
+}
+
+void Checkpoint::read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
+                             std::span<float> values) const {
+  const auto [file, tensor] = at(spec.name);
+  const int64_t cols = spec.shape.size() == 2 ? spec.shape[1] : 1;
+  file->read_as_float(*tensor, static_cast<size_t>(first * cols),
+                      values.first(static_cast<size_t>(rows * cols)));
+}
+
+std::vector<float> Checkpoint::tensor(const std::string& name) const {
+  const auto [file, tensor] = at(name);
+  return file->read_as_float(*tensor);
+}
+
 Checkpoint::Ternary Checkpoint::ternary(const TensorSpec& spec) const {
-  const auto rows = static_cast<size_t>(spec.shape[0]);
-  const auto cols = static_cast<size_t>(spec.shape[1]);
-  Ternary matrix{std::vector<int8_t>(rows * cols), 0.0F};
-  if (!packed()) {
-    matrix.scale = quantize_absmean(tensor(spec.name), matrix.codes).scale;
-    return matrix;
-  }
-  hf_unpack(weights_.bytes(weights_.at(spec.name)), rows, cols, matrix.codes);
-  const float stored = tensor(scale_name(spec.name))[0];
-  matrix.scale = stored_.scale_divides ? 1.0F / stored : stored;
-  if (!(matrix.scale > 0.0F) || !std::isfinite(matrix.scale)) {
-    fail(weights_.path(), ": tensor \"", scale_name(spec.name),
-         "\": expected a finite number above 0, found ", stored);
-  }
+  Ternary matrix{std::vector<int8_t>(static_cast<size_t>(spec.shape[0] * spec.shape[1])), scale(spec)};
+  read_trits(spec, 0, spec.shape[0], matrix.codes);
   return matrix;
 }
 

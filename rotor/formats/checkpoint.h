@@ -1,36 +1,53 @@
-// A checkpoint directory in Hugging Face form: config.json and model.safetensors. What training writes and
-// export reads; trainer state lies beside it in files of its own, which this does not know.
+// A checkpoint directory in Hugging Face form: config.json, and model.safetensors or the shards that
+// model.safetensors.index.json names. What training writes and export reads; trainer state lies beside it in
+// files of its own, which this does not know.
 #pragma once
 
 #include <functional>
+#include <map>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "rotor/core/model_config.h"
+#include "rotor/core/quantize.h"
 #include "rotor/core/tensor_table.h"
 #include "rotor/formats/config_json.h"
+#include "rotor/formats/model_source.h"
 #include "rotor/formats/safetensors.h"
 
 namespace rotor {
 
 inline constexpr const char* kConfigFile = "config.json";
 inline constexpr const char* kWeightsFile = "model.safetensors";
+inline constexpr const char* kIndexFile = "model.safetensors.index.json";
 
-class Checkpoint {
+class Checkpoint final : public ModelSource {
  public:
-  /// Throws Error if a file is missing or bad, or if the tensors are not exactly those of the architecture.
-  explicit Checkpoint(const std::string& directory);
+  /// Throws Error if a file is missing or bad, or if the tensors are not exactly those of the architecture,
+  /// naming those that are missing and those that have no place; with `ignore_unknown` the latter may be
+  /// there.
+  explicit Checkpoint(const std::string& directory, bool ignore_unknown = false);
 
+  const std::string& path() const override { return directory_; }
+  std::string format() const override;
+  const ModelConfig& config() const override { return config_; }
+  size_t stored_bytes(const TensorSpec& spec) const override;
+  float scale(const TensorSpec& spec) const override;
+  void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
+                  std::span<int8_t> trits) const override;
+  void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
+                   std::span<float> values) const override;
+
+  using ModelSource::tensor;
   const std::string& directory() const { return directory_; }
-  const ModelConfig& config() const { return config_; }
-  const SafetensorsFile& weights() const { return weights_; }
+  /// The weights' files.
+  const std::vector<SafetensorsFile>& shards() const { return shards_; }
   /// Whether ternary matrices are stored as codes and a scale, with no float masters to train on.
   bool packed() const { return stored_.packed; }
   /// One tensor as float32, row-major. Throws Error for a packed matrix.
-  std::vector<float> tensor(const std::string& name) const {
-    return weights_.read_as_float(weights_.at(name));
-  }
+  std::vector<float> tensor(const std::string& name) const;
   /// A ternary matrix: masters are quantized by absmean, packed codes are unpacked (core/hf_packing.h).
   struct Ternary {
     std::vector<int8_t> codes;  ///< [rows, cols]
@@ -39,12 +56,27 @@ class Checkpoint {
   Ternary ternary(const TensorSpec& spec) const;
 
  private:
+  /// A tensor and the file that holds it.
+  struct Place {
+    const SafetensorsFile* file = nullptr;
+    const TensorInfo* tensor = nullptr;
+  };
+
+  void open_weights();
+  void check_names(bool ignore_unknown) const;
   void check_tensor(const TensorSpec& spec) const;
+  Place find(const std::string& name) const;
+  /// Throws Error if there is none of that name.
+  Place at(const std::string& name) const;
+  TernaryScale master_scale(const TensorSpec& spec) const;
 
   std::string directory_;
   StoredQuantization stored_;
   ModelConfig config_;
-  SafetensorsFile weights_;
+  std::vector<SafetensorsFile> shards_;
+  std::map<std::string, size_t> shard_of_;  // tensor name -> file
+  mutable std::mutex scales_mutex_;
+  mutable std::map<std::string, TernaryScale> scales_;  // of masters, once they are known
 };
 
 /// Throws Error if `config` is not valid. Writes config.json and model.safetensors (float32) into

@@ -4,6 +4,9 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
+
+#include "rotor/core/dense.h"
 
 namespace rotor {
 namespace {
@@ -47,6 +50,17 @@ std::optional<DType> dtype_from_name(const std::string& name) {
     if (name == e.name) return e.dtype;
   }
   return std::nullopt;
+}
+
+void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> values) {
+  if (dtype == DType::f32) {
+    if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+    return;
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const auto bits = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
+    values[i] = dtype == DType::f16 ? f16_to_float(bits) : std::bit_cast<float>(uint32_t{bits} << 16);
+  }
 }
 
 }  // namespace rotor

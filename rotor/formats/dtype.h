@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace rotor {
@@ -14,5 +15,8 @@ size_t dtype_bytes(DType dtype);
 /// As safetensors spells it: "F32", "BF16", "U8".
 const char* dtype_name(DType dtype);
 std::optional<DType> dtype_from_name(const std::string& name);
+
+/// F32, F16 or BF16 numbers, which need no alignment, as float32.
+void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> values);
 
 }  // namespace rotor

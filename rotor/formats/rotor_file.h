@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -10,8 +11,10 @@
 
 #include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
+#include "rotor/core/screening.h"
 #include "rotor/core/tensor_table.h"
 #include "rotor/formats/attachments.h"
+#include "rotor/formats/checksum.h"
 #include "rotor/formats/safetensors.h"
 
 namespace rotor {
@@ -130,15 +133,32 @@ class RotorWriter {
   /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is
   /// not above 0.
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
+  /// The same, with the matrix read by pieces of rows, which are packed on all cores: `read` fills [rows,
+  /// columns] values of rows first .. first + rows - 1, may be called from several threads at once, and more
+  /// than once for a row.
+  using ReadTrits = std::function<void(int64_t first, int64_t rows, std::span<int8_t> trits)>;
+  void write_ternary(const std::string& name, const ReadTrits& read, float scale);
   /// The next tensor, any other one; embeddings and heads are converted.
   void write_floats(const std::string& name, std::span<const float> values);
+  /// The same, read by pieces as above; a vector's rows are its values.
+  using ReadFloats = std::function<void(int64_t first, int64_t rows, std::span<float> values)>;
+  void write_floats(const std::string& name, const ReadFloats& read);
   /// Writes attachments, checksums and header, and renames the file into place.
   void commit();
 
  private:
+  void begin_tensor(const std::string& name);
+  void append(std::span<const uint8_t> bytes);
+  void end_tensor();
+  /// Appends what `make` gives for pieces of the rows of `shape`: whole row tiles, several at once, in order.
+  void write_rows(const std::vector<int64_t>& shape,
+                  const std::function<std::vector<uint8_t>(int64_t first, int64_t rows)>& make);
   void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
-  void write_dense(const TensorSpec& spec, std::span<const float> values);
-  void write_screen(const TensorSpec& spec, std::span<const int8_t> codes, std::span<const float> scales);
+  void check_scale(const std::string& name, float scale) const;
+  void write_dense(const TensorSpec& spec, const ReadFloats& read);
+  static void quantize_rows(const ReadFloats& read, int64_t first, int64_t count, std::span<int8_t> codes,
+                            std::span<float> scales);
+  void write_screen(const TensorSpec& spec, const ReadFloats& read, const ScreeningColumns& columns);
   const TensorSpec& spec(const std::string& name) const;
 
   std::string path_;
@@ -148,7 +168,9 @@ class RotorWriter {
   std::vector<TensorSpec> table_;
   std::vector<TensorDeclaration> layout_;
   SafetensorsWriter writer_;
-  size_t next_ = 0;
+  size_t next_ = 0;     // in layout_
+  size_t written_ = 0;  // bytes of the tensor that is being written
+  Checksum checksum_;   // of them
 };
 
 /// The tensors that a .rotor file of `config` holds, in file order, without padding.

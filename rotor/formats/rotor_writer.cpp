@@ -142,19 +142,41 @@ RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, Den
   }
 }
 
-void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t> bytes) {
+void RotorWriter::begin_tensor(const std::string& name) {
   for (; next_ < layout_.size() && layout_[next_].name.starts_with(kPaddingPrefix); ++next_) {
     const std::vector<uint8_t> zeros(layout_[next_].bytes());
     writer_.set_metadata(rotor_key::kChecksumPrefix + layout_[next_].name, checksum(zeros));
     writer_.write(zeros);
   }
-  if (next_ == layout_.size() || layout_[next_].name != name || layout_[next_].bytes() != bytes.size()) {
-    fail(path_, ": expected tensor ", next_ == layout_.size() ? "none" : layout_[next_].name, ", got ", name,
-         " of ", bytes.size(), " bytes");
+  if (next_ == layout_.size() || layout_[next_].name != name) {
+    fail(path_, ": expected tensor ", next_ == layout_.size() ? "none" : layout_[next_].name, ", got ", name);
   }
-  writer_.set_metadata(rotor_key::kChecksumPrefix + name, checksum(bytes));
+  written_ = 0;
+  checksum_.reset();
+}
+
+void RotorWriter::append(std::span<const uint8_t> bytes) {
+  checksum_.add(bytes);
+  written_ += bytes.size();
   writer_.write(bytes);
+}
+
+void RotorWriter::end_tensor() {
+  const TensorDeclaration& tensor = layout_[next_];
+  if (written_ != tensor.bytes()) {
+    fail(path_, ": tensor \"", tensor.name, "\": expected ", tensor.bytes(), " bytes, got ", written_);
+  }
+  writer_.set_metadata(rotor_key::kChecksumPrefix + tensor.name, checksum_.text());
   ++next_;
+}
+
+void RotorWriter::write_tensor(const std::string& name, std::span<const uint8_t> bytes) {
+  begin_tensor(name);
+  if (bytes.size() != layout_[next_].bytes()) {
+    fail(path_, ": tensor \"", name, "\": expected ", layout_[next_].bytes(), " bytes, got ", bytes.size());
+  }
+  append(bytes);
+  end_tensor();
 }
 
 const TensorSpec& RotorWriter::spec(const std::string& name) const {
@@ -164,59 +186,10 @@ const TensorSpec& RotorWriter::spec(const std::string& name) const {
   return *found;
 }
 
-void RotorWriter::write_dense(const TensorSpec& entry, std::span<const float> values) {
-  if (dense_.type == DenseType::f32) return write_tensor(entry.name, as_bytes(values));
-  if (dense_.type == DenseType::f16) {
-    const auto large =
-        std::find_if(values.begin(), values.end(), [](float v) { return std::fabs(v) > 65504.0F; });
-    if (large != values.end()) {
-      fail(path_, ": tensor \"", entry.name, "\": value ", large - values.begin(), " is ", *large,
-           ", more than float16 holds: keep the head as f32");
-    }
-    std::vector<uint16_t> halves(values.size());
-    std::transform(values.begin(), values.end(), halves.begin(), float_to_f16);
-    return write_tensor(entry.name, {reinterpret_cast<const uint8_t*>(halves.data()), halves.size() * 2});
+void RotorWriter::check_scale(const std::string& name, float scale) const {
+  if (!(scale > 0.0F) || !std::isfinite(scale)) {
+    fail(path_, ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ", scale);
   }
-  const auto rows = static_cast<size_t>(entry.shape[0]);
-  const size_t cols = values.size() / rows;
-  std::vector<int8_t> codes(values.size());
-  std::vector<float> scales(rows);
-  for (size_t r = 0; r < rows; ++r) {
-    scales[r] = quantize_q8(values.subspan(r * cols, cols), std::span(codes).subspan(r * cols, cols));
-  }
-  write_tensor(entry.name, {reinterpret_cast<const uint8_t*>(codes.data()), codes.size()});
-  write_tensor(scale_name(entry.name), as_bytes(scales));
-  if (entry.name == screened_) write_screen(entry, codes, scales);
-}
-
-/// Of the rows as they will be read, codes * scale.
-void RotorWriter::write_screen(const TensorSpec& entry, std::span<const int8_t> codes,
-                               std::span<const float> scales) {
-  const size_t rows = scales.size();
-  const size_t cols = codes.size() / rows;
-  const ScreeningColumns columns = screening_columns(codes, scales);
-  std::vector<uint8_t> tiles(tile_bytes(rows, cols));
-  std::vector<float> screen_scales(rows);
-  std::vector<float> errors(rows);
-  std::vector<int8_t> trits(kTileRows * cols);
-  const size_t band_bytes = column_tiles(cols) * kTileBytes;
-  for (size_t first = 0; first < rows; first += kTileRows) {
-    const size_t count = std::min(kTileRows, rows - first);
-    for (size_t r = first; r < first + count; ++r) {
-      const ScreeningRow row = screen_row(codes.subspan(r * cols, cols), scales[r], columns,
-                                          std::span(trits).subspan((r - first) * cols, cols));
-      screen_scales[r] = row.scale;
-      errors[r] = row.error;
-    }
-    pack_tiles(std::span(trits).first(count * cols), count, cols,
-               std::span(tiles).subspan(first / kTileRows * band_bytes, band_bytes));
-  }
-  const std::string screen = screen_name(entry.name);
-  write_tensor(screen, tiles);
-  write_tensor(screen + "_scale", as_bytes(screen_scales));
-  write_tensor(screen + "_error", as_bytes(errors));
-  write_tensor(screen + "_mean", as_bytes(columns.mean));
-  write_tensor(screen + "_spread", as_bytes(columns.spread));
 }
 
 void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale) {
@@ -232,27 +205,63 @@ void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t
     fail(path_, ": tensor \"", name, "\": row ", fault->row, ", column ", fault->column, ": ",
          fault->kind == PlaneFault::Kind::both_bits ? "the pair (1,1)" : "a set bit in the padding");
   }
-  if (!(scale > 0.0F) || !std::isfinite(scale)) {
-    fail(path_, ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ", scale);
-  }
+  check_scale(name, scale);
   write_tensor(name, tiles);
   write_tensor(scale_name(name), as_bytes({&scale, 1}));
 }
 
-void RotorWriter::write_floats(const std::string& name, std::span<const float> values) {
-  const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
-  if (bad != values.end()) {
-    fail(path_, ": tensor \"", name, "\": value ", bad - values.begin(), ": expected a finite number, found ",
-         *bad);
-  }
+void RotorWriter::write_ternary(const std::string& name, const ReadTrits& read, float scale) {
   const TensorSpec& entry = spec(name);
-  if (entry.role != TensorRole::embedding) return write_tensor(name, as_bytes(values));
+  if (entry.role != TensorRole::linear) fail(path_, ": no linear tensor \"", name, "\"");
+  check_scale(name, scale);
+  const auto cols = static_cast<size_t>(entry.shape[1]);
+  begin_tensor(name);
+  write_rows(entry.shape, [&](int64_t first, int64_t rows) {
+    std::vector<int8_t> trits(static_cast<size_t>(rows) * cols);
+    read(first, rows, trits);
+    std::vector<uint8_t> tiles(tile_bytes(static_cast<size_t>(rows), cols));
+    pack_tiles(trits, static_cast<size_t>(rows), cols, tiles);
+    return tiles;
+  });
+  end_tensor();
+  write_tensor(scale_name(name), as_bytes({&scale, 1}));
+}
+
+void RotorWriter::write_floats(const std::string& name, std::span<const float> values) {
+  const TensorSpec& entry = spec(name);
   int64_t expected = 1;
   for (const int64_t size : entry.shape) expected *= size;
   if (std::cmp_not_equal(values.size(), expected)) {
     fail(path_, ": tensor \"", name, "\": expected ", expected, " values, got ", values.size());
   }
-  write_dense(entry, values);
+  const size_t cols = values.size() / static_cast<size_t>(entry.shape[0]);
+  write_floats(name, [&](int64_t first, int64_t rows, std::span<float> out) {
+    std::ranges::copy(values.subspan(static_cast<size_t>(first) * cols, static_cast<size_t>(rows) * cols),
+                      out.begin());
+  });
+}
+
+void RotorWriter::write_floats(const std::string& name, const ReadFloats& read) {
+  const TensorSpec& entry = spec(name);
+  const size_t cols = entry.shape.size() == 2 ? static_cast<size_t>(entry.shape[1]) : 1;
+  const ReadFloats read_finite = [&](int64_t first, int64_t rows, std::span<float> values) {
+    read(first, rows, values);
+    const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+    if (bad != values.end()) {
+      fail(path_, ": tensor \"", name, "\": value ",
+           first * static_cast<int64_t>(cols) + (bad - values.begin()), ": expected a finite number, found ",
+           *bad);
+    }
+  };
+  if (entry.role == TensorRole::embedding && dense_.type != DenseType::f32)
+    return write_dense(entry, read_finite);
+  begin_tensor(name);
+  write_rows(entry.shape, [&](int64_t first, int64_t rows) {
+    std::vector<uint8_t> bytes(static_cast<size_t>(rows) * cols * sizeof(float));
+    read_finite(first, rows, {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
+    return bytes;
+  });
+  end_tensor();
 }
 
 void RotorWriter::commit() {

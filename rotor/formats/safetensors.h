@@ -68,6 +68,8 @@ class SafetensorsFile {
   std::vector<T> read(const std::string& name) const;
   /// A copy as float32, from F32, F16 or BF16. Throws Error for another dtype.
   std::vector<float> read_as_float(const TensorInfo& tensor) const;
+  /// Elements from `first` on, as many as `values` has.
+  void read_as_float(const TensorInfo& tensor, size_t first, std::span<float> values) const;
 
   /// Header length field and header: the file's first bytes.
   std::span<const uint8_t> header() const { return file_.bytes().first(data_offset_); }

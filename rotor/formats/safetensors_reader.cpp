@@ -197,19 +197,19 @@ template std::vector<int32_t> SafetensorsFile::read<int32_t>(const std::string&)
 template std::vector<int64_t> SafetensorsFile::read<int64_t>(const std::string&) const;
 
 std::vector<float> SafetensorsFile::read_as_float(const TensorInfo& tensor) const {
-  if (tensor.dtype == DType::f32) return read<float>(tensor.name);
-  if (tensor.dtype != DType::f16 && tensor.dtype != DType::bf16) {
+  std::vector<float> values(bytes(tensor).size() / dtype_bytes(tensor.dtype));
+  read_as_float(tensor, 0, values);
+  return values;
+}
+
+void SafetensorsFile::read_as_float(const TensorInfo& tensor, size_t first, std::span<float> values) const {
+  if (tensor.dtype != DType::f32 && tensor.dtype != DType::f16 && tensor.dtype != DType::bf16) {
     fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or BF16, found ",
          dtype_name(tensor.dtype));
   }
-  const auto source = bytes(tensor);
-  std::vector<float> values(source.size() / 2);
-  for (size_t i = 0; i < values.size(); ++i) {
-    const auto bits = static_cast<uint16_t>(source[2 * i] | source[2 * i + 1] << 8);
-    values[i] = tensor.dtype == DType::f16 ? f16_to_float(bits) : bf16_to_float(bits);
-  }
+  const size_t width = dtype_bytes(tensor.dtype);
+  floats_from(tensor.dtype, bytes(tensor).subspan(first * width, values.size() * width), values);
   check_intact();
-  return values;
 }
 
 }  // namespace rotor

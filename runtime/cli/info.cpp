@@ -73,8 +73,14 @@ Json describe(const RotorFile& file) {
 Json describe(const std::string& path) {
   if (std::filesystem::is_directory(path)) {
     const Checkpoint checkpoint(path);
-    Json json = describe(checkpoint.weights());
+    Json json = describe(checkpoint.shards().front());
+    for (size_t i = 1; i < checkpoint.shards().size(); ++i) {
+      const Json shard = describe(checkpoint.shards()[i]);
+      json["file_bytes"] = json["file_bytes"].get<size_t>() + shard["file_bytes"].get<size_t>();
+      for (const Json& tensor : shard["tensors"]) json["tensors"].push_back(tensor);
+    }
     json["format"] = "checkpoint";
+    json["source"] = checkpoint.format();
     json["config"] = parse_json(model_config_to_json(checkpoint.config()), path);
     json["parameters"] = num_parameters(tensor_table(checkpoint.config()));
     return json;

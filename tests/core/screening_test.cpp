@@ -57,14 +57,20 @@ TEST(Rotation, KeepsScalarProducts) {
 TEST(ScreeningColumns, AreMeanAndDeviationOfTheValues) {
   // Rows 2, 4, 6 and 3, 4, -6 in steps of 0.5 and 2.
   const std::vector<int8_t> codes = {4, 8, 12, 1, 2, -3};
-  const ScreeningColumns columns = screening_columns(codes, std::vector<float>{0.5F, 2.0F});
+  ScreeningSums sums(3);
+  sums.add(std::span(codes).first(3), std::vector<float>{0.5F});
+  ScreeningSums rest(3);
+  rest.add(std::span(codes).last(3), std::vector<float>{2.0F});
+  sums.add(rest);
+  const ScreeningColumns columns = sums.columns();
   EXPECT_EQ(columns.mean, (std::vector<float>{2.0F, 4.0F, 0.0F}));
   EXPECT_EQ(columns.spread, (std::vector<float>{0.0F, 0.0F, 6.0F}));
 }
 
 TEST(ScreeningRow, OfTheMeanRowIsZero) {
   const std::vector<int8_t> codes = {4, -8, 12, 1};
-  const ScreeningColumns columns{{2.0F, -4.0F, 6.0F, 100.0F}, {1.0F, 2.0F, 3.0F, 0.0F}};
+  const ScreeningColumns columns{
+      {2.0F, -4.0F, 6.0F, 100.0F}, {1.0F, 2.0F, 3.0F, 0.0F}, {1.0F, 0.5F, 1.0F / 3, 0.0F}};
   std::vector<int8_t> trits(4, 7);
   const ScreeningRow row = screen_row(codes, 0.5F, columns, trits);
   EXPECT_EQ(row.scale, 0.0F);
@@ -74,7 +80,8 @@ TEST(ScreeningRow, OfTheMeanRowIsZero) {
 
 TEST(ScreeningRow, EstimatesItsOwnDirectionExactly) {
   const std::vector<int8_t> codes = test::Random(3).bytes(256);
-  ScreeningColumns columns{std::vector<float>(256, 0.25F), std::vector<float>(256, 2.0F)};
+  const ScreeningColumns columns{std::vector<float>(256, 0.25F), std::vector<float>(256, 2.0F),
+                                 std::vector<float>(256, 0.5F)};
   std::vector<float> v;
   for (const int8_t code : codes) v.push_back((0.1F * static_cast<float>(code) - 0.25F) / 2.0F);
   std::vector<int8_t> trits(256);
@@ -115,7 +122,9 @@ TEST(ScreeningRow, ErrorsAreAsForetold) {
       for (const size_t channel : {3, 100, 333}) w[channel] /= 1 + kind.outliers;
       scales[r] = quantize_q8(w, std::span(codes).subspan(r * kCols, kCols));
     }
-    const ScreeningColumns columns = screening_columns(codes, scales);
+    ScreeningSums sums(kCols);
+    sums.add(codes, scales);
+    const ScreeningColumns columns = sums.columns();
     std::vector<float> u(kCols);
     const double shift = static_cast<double>(screening_input(x, columns.mean, columns.spread, u));
     const double length = std::sqrt(product(u, u));

@@ -212,7 +212,9 @@ TEST_F(ScreenedFileTest, TheCopyIsThatOfTheRowsAsTheyAreRead) {
   std::vector<int8_t> trits(101 * 40);
   unpack_tiles(screen.planes.tiles, 101, 40, trits);
   const std::span codes(reinterpret_cast<const int8_t*>(head.data), 101 * 40);
-  const ScreeningColumns columns = screening_columns(codes, head.row_scales);
+  ScreeningSums sums(40);
+  sums.add(codes, head.row_scales);
+  const ScreeningColumns columns = sums.columns();
   EXPECT_TRUE(std::ranges::equal(screen.mean, columns.mean));
   EXPECT_TRUE(std::ranges::equal(screen.spread, columns.spread));
   for (size_t r = 0; r < 101; ++r) {

@@ -36,7 +36,9 @@ struct Head {
       scales[r] =
           quantize_q8(std::span(values).subspan(r * cols, cols), std::span(codes).subspan(r * cols, cols));
     }
-    columns = screening_columns(codes, scales);
+    ScreeningSums sums(cols);
+    sums.add(codes, scales);
+    columns = sums.columns();
     for (size_t r = 0; r < scales.size(); ++r) {
       const ScreeningRow of_row = screen_row(std::span(codes).subspan(r * cols, cols), scales[r], columns,
                                              std::span(trits).subspan(r * cols, cols));

@@ -1,0 +1,145 @@
+// Tensors that are read, converted and written by pieces of rows: memory stays bounded however large they
+// are, and all cores convert.
+#include <algorithm>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "rotor/core/error.h"
+#include "rotor/core/parallel.h"
+#include "rotor/core/tiles.h"
+#include "rotor/formats/rotor_file.h"
+
+namespace rotor {
+namespace {
+
+constexpr int64_t kPieceValues = int64_t{1} << 21;
+
+/// Rows of a piece: whole row tiles.
+int64_t piece_rows(int64_t cols) {
+  const auto tile = static_cast<int64_t>(kTileRows);
+  return std::max<int64_t>(1, kPieceValues / std::max<int64_t>(cols, 1) / tile) * tile;
+}
+
+std::span<const uint8_t> as_bytes(std::span<const float> values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
+}
+
+}  // namespace
+
+void RotorWriter::write_rows(const std::vector<int64_t>& shape,
+                             const std::function<std::vector<uint8_t>(int64_t first, int64_t rows)>& make) {
+  const int64_t rows = shape[0];
+  const int64_t step = piece_rows(shape.size() == 2 ? shape[1] : 1);
+  const int64_t pieces = (rows + step - 1) / step;
+  // Each thread makes a piece and then waits for its turn to append it: the others go on meanwhile.
+  std::mutex mutex;
+  std::condition_variable turn;
+  int64_t next = 0;
+  bool failed = false;
+  parallel_for(static_cast<size_t>(pieces), [&](size_t piece) {
+    const int64_t first = static_cast<int64_t>(piece) * step;
+    try {
+      const std::vector<uint8_t> made = make(first, std::min(step, rows - first));
+      std::unique_lock lock(mutex);
+      turn.wait(lock, [&] { return failed || std::cmp_equal(next, piece); });
+      if (failed) return;
+      append(made);
+      ++next;
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failed = true;
+      turn.notify_all();
+      throw;
+    }
+    turn.notify_all();
+  });
+}
+
+void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
+  const int64_t rows = entry.shape[0];
+  const auto cols = static_cast<size_t>(entry.shape[1]);
+  if (dense_.type == DenseType::f16) {
+    begin_tensor(entry.name);
+    write_rows(entry.shape, [&](int64_t first, int64_t count) {
+      std::vector<float> values(static_cast<size_t>(count) * cols);
+      read(first, count, values);
+      const auto large = std::ranges::find_if(values, [](float v) { return std::fabs(v) > 65504.0F; });
+      if (large != values.end()) {
+        fail(path_, ": tensor \"", entry.name, "\": value ",
+             first * static_cast<int64_t>(cols) + (large - values.begin()), " is ", *large,
+             ", more than float16 holds: keep the head as f32");
+      }
+      std::vector<uint8_t> bytes(values.size() * sizeof(uint16_t));
+      std::ranges::transform(values, reinterpret_cast<uint16_t*>(bytes.data()), float_to_f16);
+      return bytes;
+    });
+    return end_tensor();
+  }
+  const bool screened = entry.name == screened_;
+  std::vector<float> scales(static_cast<size_t>(rows));
+  const int64_t step = piece_rows(entry.shape[1]);
+  std::vector<ScreeningSums> sums(screened ? static_cast<size_t>((rows + step - 1) / step) : 0,
+                                  ScreeningSums(cols));
+  begin_tensor(entry.name);
+  write_rows(entry.shape, [&](int64_t first, int64_t count) {
+    std::vector<uint8_t> bytes(static_cast<size_t>(count) * cols);
+    const std::span codes(reinterpret_cast<int8_t*>(bytes.data()), bytes.size());
+    quantize_rows(read, first, count, codes, std::span(scales).subspan(static_cast<size_t>(first)));
+    if (screened) {
+      sums[static_cast<size_t>(first / step)].add(
+          codes, std::span(scales).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    }
+    return bytes;
+  });
+  end_tensor();
+  write_tensor(scale_name(entry.name), as_bytes(scales));
+  if (!screened) return;
+  ScreeningSums all(cols);
+  for (const ScreeningSums& part : sums) all.add(part);
+  write_screen(entry, read, all.columns());
+}
+
+void RotorWriter::quantize_rows(const ReadFloats& read, int64_t first, int64_t count, std::span<int8_t> codes,
+                                std::span<float> scales) {
+  const size_t cols = codes.size() / static_cast<size_t>(count);
+  std::vector<float> values(codes.size());
+  read(first, count, values);
+  for (size_t r = 0; r < static_cast<size_t>(count); ++r) {
+    scales[r] = quantize_q8(std::span(values).subspan(r * cols, cols), codes.subspan(r * cols, cols));
+  }
+}
+
+/// Of the rows as they will be read, codes * scale: they are read and quantized once more.
+void RotorWriter::write_screen(const TensorSpec& entry, const ReadFloats& read,
+                               const ScreeningColumns& columns) {
+  const auto rows = static_cast<size_t>(entry.shape[0]);
+  const auto cols = static_cast<size_t>(entry.shape[1]);
+  std::vector<float> screen_scales(rows);
+  std::vector<float> errors(rows);
+  const std::string name = screen_name(entry.name);
+  begin_tensor(name);
+  write_rows(entry.shape, [&](int64_t first, int64_t count) {
+    const auto height = static_cast<size_t>(count);
+    std::vector<int8_t> codes(height * cols);
+    std::vector<float> scales(height);
+    quantize_rows(read, first, count, codes, scales);
+    for (size_t r = 0; r < height; ++r) {
+      const auto row = std::span(codes).subspan(r * cols, cols);
+      const ScreeningRow made = screen_row(row, scales[r], columns, row);
+      screen_scales[static_cast<size_t>(first) + r] = made.scale;
+      errors[static_cast<size_t>(first) + r] = made.error;
+    }
+    std::vector<uint8_t> tiles(tile_bytes(height, cols));
+    pack_tiles(codes, height, cols, tiles);
+    return tiles;
+  });
+  end_tensor();
+  write_tensor(name + "_scale", as_bytes(screen_scales));
+  write_tensor(name + "_error", as_bytes(errors));
+  write_tensor(name + "_mean", as_bytes(columns.mean));
+  write_tensor(name + "_spread", as_bytes(columns.spread));
+}
+
+}  // namespace rotor
