@@ -40,7 +40,7 @@ for entry in "${peers[@]}" ${ours[@]+"${ours[@]}"}; do
 done
 [ -n "$rotor" ] || rotor=$(dirname "$0")/../build/release/bin/rotor
 [ -x "$rotor" ] || die "$rotor: build it first (cmake --preset release && cmake --build --preset release), or give --rotor"
-[ ${#ours[@]} -gt 0 ] || ours=("rotor, whole head=--head-screening off" "rotor, screened, greedy=--top-k 1" "rotor, screened, top 40=--top-k 40")
+[ ${#ours[@]} -gt 0 ] || ours=("rotor, whole head=--head-screening off" "rotor, screened, greedy=--head-screening on --top-k 1" "rotor, screened, top 40=--head-screening on --top-k 40")
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

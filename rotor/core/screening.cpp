@@ -8,7 +8,6 @@
 namespace rotor {
 namespace {
 
-constexpr size_t kLargestBlock = 1024;
 constexpr double kThreshold = 0.6;
 
 /// SplitMix64 (Steele, Lea and Flood 2014): output `index` for seed 0.
@@ -19,12 +18,14 @@ uint64_t random_word(uint64_t index) {
   return z ^ z >> 31;
 }
 
-void flip_signs(std::span<float> values) {
+/// Returns how many words of randomness were used up to now.
+size_t flip_signs(std::span<float> values, size_t first_word) {
   for (size_t first = 0; first < values.size(); first += 64) {
-    const uint64_t word = random_word(first / 64);
+    const uint64_t word = random_word(first_word++);
     const size_t end = std::min(first + 64, values.size());
     for (size_t i = first; i < end; ++i) values[i] = (word >> (i - first) & 1) != 0 ? -values[i] : values[i];
   }
+  return first_word;
 }
 
 /// Unscaled Walsh-Hadamard transform of a power of two of values.
@@ -71,16 +72,19 @@ double lane_sum(std::span<const float> values, const auto& term) {
 
 }  // namespace
 
-size_t rotation_block(size_t size) {
-  return size == 0 ? 1 : std::min(kLargestBlock, size_t{1} << std::countr_zero(size));
-}
-
 void rotate(std::span<float> values) {
-  flip_signs(values);
-  const size_t block = rotation_block(values.size());
-  const float scale = 1.0F / std::sqrt(static_cast<float>(block));
-  for (size_t first = 0; first < values.size(); first += block) transform(values.data() + first, block);
-  for (float& v : values) v *= scale;
+  if (values.empty()) return;
+  const size_t size = std::bit_floor(values.size());
+  const float scale = 1.0F / std::sqrt(static_cast<float>(size));
+  const auto mix = [&](std::span<float> part) {
+    transform(part.data(), size);
+    for (float& v : part) v *= scale;
+  };
+  const size_t words = flip_signs(values, 0);
+  mix(values.first(size));
+  if (size == values.size()) return;
+  flip_signs(values, words);
+  mix(values.last(size));
 }
 
 void ScreeningSums::add(std::span<const int8_t> codes, std::span<const float> scales) {

@@ -15,13 +15,11 @@
 
 namespace rotor {
 
-/// Values that the rotation mixes: the largest power of two that divides `size`, at most 1024. Neighbouring
-/// blocks of that many are rotated each by itself.
-size_t rotation_block(size_t size);
-
-/// Rotates in place: values[i] *= sign(i); each block becomes its Walsh-Hadamard transform over sqrt(block).
-/// Lengths and scalar products stay. sign(i) = -1 where bit i % 64 of number i / 64 of SplitMix64, seeded
-/// with 0, is 1 (number 0 is its first output).
+/// Rotates in place: signs are flipped and the first P values become their Walsh-Hadamard transform over
+/// sqrt(P), P the largest power of two that is not above their number; where that leaves some out, signs are
+/// flipped again and the last P values are transformed likewise. Lengths and scalar products stay. The sign
+/// of value i is flipped where bit i % 64 of number i / 64 of SplitMix64, seeded with 0, is 1 (number 0 is
+/// its first output); the second time the numbers begin behind those of the first.
 void rotate(std::span<float> values);
 
 /// Of each column of a head: mean and standard deviation over the rows.

@@ -77,7 +77,8 @@ GgufSource::GgufSource(const std::string& path, const GgufOptions& options)
 ModelConfig GgufSource::read_config() const {
   const std::string architecture(file_.text(kArchitectureKey));
   const bool is_llama = architecture == "llama";
-  if (!is_llama && architecture != "bitnet" && architecture != "bitnet-b1.58" && architecture != "bitnet-25") {
+  if (!is_llama && architecture != "bitnet" && architecture != "bitnet-b1.58" &&
+      architecture != "bitnet-25") {
     fail(path(), ": ", kArchitectureKey, ": expected bitnet, bitnet-b1.58, bitnet-25 or llama, found \"",
          architecture, "\"");
   }
@@ -108,11 +109,13 @@ ModelConfig GgufSource::read_config() const {
     const std::string_view type = file_.text(scaling);
     const std::string factor = key("rope.scaling.factor");
     if (type != "none" && !(type == "linear" && file_.has(factor) && file_.number(factor) == 1.0)) {
-      fail(path(), ": key \"", scaling, "\": expected none, or linear with a factor of 1, found \"", type, "\"");
+      fail(path(), ": key \"", scaling, "\": expected none, or linear with a factor of 1, found \"", type,
+           "\"");
     }
   }
   if (file_.has("tokenizer.ggml.bos_token_id")) t.bos_token_id = file_.integer("tokenizer.ggml.bos_token_id");
-  if (file_.has("tokenizer.ggml.eos_token_id")) t.eos_token_ids = {file_.integer("tokenizer.ggml.eos_token_id")};
+  if (file_.has("tokenizer.ggml.eos_token_id"))
+    t.eos_token_ids = {file_.integer("tokenizer.ggml.eos_token_id")};
   try {
     config.validate();
   } catch (const Error& e) {
@@ -223,7 +226,8 @@ void GgufSource::read_row(const TensorSpec& spec, const GgufTensorInfo& tensor, 
     // Blocks lie over the flattened matrix: a row may begin and end within one.
     const size_t block = i2s_block(options_.i2s_order);
     const size_t begin = first / block * block;
-    const size_t end = std::min((first + cols + block - 1) / block * block, static_cast<size_t>(tensor.elements()));
+    const size_t end =
+        std::min((first + cols + block - 1) / block * block, static_cast<size_t>(tensor.elements()));
     if ((end - begin) % block != 0) {
       fail("I2_S: expected a multiple of ", block, " elements, found ", tensor.elements());
     }
@@ -242,7 +246,8 @@ void GgufSource::read_row(const TensorSpec& spec, const GgufTensorInfo& tensor, 
   }
 }
 
-void GgufSource::read_trits(const TensorSpec& spec, int64_t first, int64_t rows, std::span<int8_t> trits) const {
+void GgufSource::read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
+                            std::span<int8_t> trits) const {
   const GgufTensorInfo& tensor = at(spec);
   const auto cols = static_cast<size_t>(spec.shape[1]);
   for (int64_t r = 0; r < rows; ++r) {

@@ -39,7 +39,8 @@ class GgufSource final : public ModelSource {
   void check_tensors() const;
   const GgufTensorInfo& at(const TensorSpec& spec) const;
   int64_t stored_row(const TensorSpec& spec, int64_t row) const;
-  void read_row(const TensorSpec& spec, const GgufTensorInfo& tensor, int64_t row, std::span<int8_t> trits) const;
+  void read_row(const TensorSpec& spec, const GgufTensorInfo& tensor, int64_t row,
+                std::span<int8_t> trits) const;
 
   GgufFile file_;
   GgufOptions options_;

@@ -173,7 +173,8 @@ class RotorWriter {
   Checksum checksum_;   // of them
 };
 
-/// The tensors that a .rotor file of `config` holds, in file order, without padding.
+/// The tensors that a .rotor file of `config` holds, in file order, without padding. Throws Error for a
+/// screening copy of a head that is not dense and kept in int8.
 std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFormat dense = {});
 
 /// Whether `config` has a dense head that reads more than a fast cache holds, so that a copy to screen it

@@ -75,6 +75,16 @@ std::vector<std::string> RotorFile::verify(size_t limit) const {
                  scale);
     }
   }
+  if (dense_.screening) {
+    const std::string name = screen_name(head_name(config_.transformer));
+    for (const char* suffix : {"_scale", "_error", "_spread"}) {
+      const auto values = floats(name + suffix);
+      const auto bad = std::find_if(values.begin(), values.end(), [](float v) { return v < 0.0F; });
+      if (bad == values.end()) continue;
+      faults.add(path(), ": tensor \"", name, suffix, "\": value ", bad - values.begin(),
+                 ": expected a number of at least 0, found ", *bad);
+    }
+  }
   for (const std::string& fault : find_tokenizer_faults(container_, faults.left())) faults.add(fault);
   for (const TensorInfo& tensor : container_.tensors()) {
     if (tensor.dtype == DType::f32) verify_floats(*this, tensor, faults);

@@ -99,6 +99,13 @@ std::string screen_name(const std::string& head_name) {
 std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFormat dense) {
   std::vector<TensorDeclaration> tensors;
   const std::string screened = screened_head(config, dense);
+  if (dense.screening && screened.empty()) {
+    fail("head screening needs a dense head that is kept as q8, found ",
+         !config.is_transformer() ? "a model without a head: leave --head-screening on out"
+         : config.transformer.ternary_head
+             ? "a ternary one: leave --head-screening on out"
+             : cat(name(dense.type), ": leave out --head-screening on, or --head ", name(dense.type)));
+  }
   for (const TensorSpec& spec : tensor_table(config)) {
     if (spec.role == TensorRole::embedding) {
       tensors.push_back({spec.name, stored_dtype(dense.type), spec.shape});
@@ -134,12 +141,6 @@ RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, Den
       layout_(padded_layout(config, dense, attachments_)),
       writer_(path, initial_metadata(config, layout_, screened_, attachments_), layout_, kRotorDataMultiple) {
   config.validate();
-  if (dense.screening && screened_.empty()) {
-    fail(path, ": head screening: expected a dense head kept as q8, found ",
-         config.is_transformer() && config.transformer.ternary_head ? "a ternary one"
-         : config.is_transformer()                                  ? name(dense.type)
-                                                                    : "a model without a head");
-  }
 }
 
 void RotorWriter::begin_tensor(const std::string& name) {

@@ -216,9 +216,12 @@ std::vector<std::pair<const char*, Run>> all_ops() {
        }},
       {"matvec_q8",
        [](Set k, In in) {
-         return writes<float>(kRows, [&](float* y) {
-           k.matvec_q8(in.codes.data(), in.row_values.data(), nullptr, kRows, in.cols, in.x16.data(), 1e-3F,
-                       y);
+         return writes<float>(2 * kRows, [&](float* y) {
+           const float* scales = in.row_values.data();
+           k.matvec_q8(in.codes.data(), scales, nullptr, kRows, in.cols, in.x16.data(), 1e-3F, y);
+           int32_t ids[kRows];  // rows in another order
+           for (size_t i = 0; i < kRows; ++i) ids[i] = static_cast<int32_t>((3 * i + 1) % kRows);
+           k.matvec_q8(in.codes.data(), scales, ids, kRows, in.cols, in.x16.data(), 1e-3F, y + kRows);
          });
        }},
       {"weighted_sum_float",

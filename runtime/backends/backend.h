@@ -106,8 +106,8 @@ class Backend {
   virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
   /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and
   /// -inf or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no
-  /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That one of the
-  /// largest is not among them has a probability of less than 1e-6 (core/screening.h).
+  /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That a given one
+  /// of the largest is not among them has a probability of less than 1e-6 (core/screening.h).
   virtual int64_t screened_head(const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
                                 const Tensor& y) {
     (void)x, (void)head, (void)wanted, (void)y;

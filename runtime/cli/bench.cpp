@@ -33,7 +33,8 @@ class SyntheticFile {
         keep_(!kept_path.empty()) {
     const ModelConfig config = published_shape(shape);
     std::optional<tool::Progress> progress;
-    write_synthetic_model(path_, config, head, [&](int64_t done, int64_t total) {
+    const bool screening = head == DenseType::q8 && screening_pays(config);
+    write_synthetic_model(path_, config, {head, screening}, [&](int64_t done, int64_t total) {
       if (!progress) progress.emplace("random weights", total);
       progress->update(done, cat(done, "/", total, " tensors"));
       if (tool::interrupted()) fail("interrupted");

@@ -1,8 +1,11 @@
 // rotor doctor: whether what runs on this machine computes what it should.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <limits>
 #include <optional>
 
@@ -14,6 +17,7 @@
 #include "runtime/cli/commands.h"
 #include "runtime/cli/golden_model/golden_model.h"
 #include "runtime/engine/session.h"
+#include "runtime/engine/synthetic_model.h"
 
 namespace rotor::runtime::cli {
 namespace {
@@ -23,6 +27,35 @@ constexpr const char* kExamples =
     "  rotor doctor model.rotor        the same with a model of yours; the reference is slow\n";
 
 constexpr int64_t kTokens = 4;
+
+/// A model with odd widths, so that every edge of a tile is met, and a head in int8 with a copy to screen it
+/// by, which the golden model has not. In a file that goes when this object does.
+class OddModel {
+ public:
+  OddModel() : path_(std::filesystem::temp_directory_path() / cat("rotor-doctor-", getpid(), ".rotor")) {
+    ModelConfig config = published_shape("bitnet-700m");
+    TransformerConfig& t = config.transformer;
+    t.vocab_size = 1501;
+    t.hidden_size = 200;
+    t.intermediate_size = 330;
+    t.num_hidden_layers = 2;
+    t.num_attention_heads = 5;
+    t.num_key_value_heads = 5;
+    t.head_dim = 40;
+    t.max_position_embeddings = 64;
+    write_synthetic_model(path_, config, {DenseType::q8, true}, [](int64_t, int64_t) {});
+  }
+  ~OddModel() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+  OddModel(const OddModel&) = delete;
+  OddModel& operator=(const OddModel&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
 
 /// The backend with ROTOR_KERNELS set to `kernels` while it is made.
 std::unique_ptr<Backend> backend_with(const std::string& name, const std::string& kernels) {
@@ -35,16 +68,24 @@ std::unique_ptr<Backend> backend_with(const std::string& name, const std::string
   return backend;
 }
 
-/// Logits behind a prompt fed at once and one more token.
+/// Logits behind a prompt fed at once and one more token, which go on with those of a screened head if the
+/// model can do that.
 std::vector<float> logits_of(const Transformer& model, Backend& backend) {
-  Session session(model, backend, {.context = kTokens + 1});
+  Session session(model, backend,
+                  {.context = kTokens + 1,
+                   .head_screening = model.can_screen() ? HeadScreeningMode::on : HeadScreeningMode::off});
+  const int64_t vocab_size = model.config().transformer.vocab_size;
   std::vector<text::TokenId> ids;
-  for (int64_t i = 0; i <= kTokens; ++i) {
-    ids.push_back(static_cast<text::TokenId>((i * 37 + 5) % model.config().transformer.vocab_size));
-  }
+  for (int64_t i = 0; i <= kTokens; ++i) ids.push_back(static_cast<text::TokenId>((i * 37 + 5) % vocab_size));
   session.feed(std::span(ids).first(kTokens));
-  const auto logits = session.feed(std::span(ids).last(1));
-  return {logits.begin(), logits.end()};
+  const auto all = session.feed(std::span(ids).last(1));
+  std::vector<float> logits(all.begin(), all.end());
+  if (model.can_screen()) {
+    session.rewind(kTokens);
+    const auto screened = session.feed(std::span(ids).last(1), {1, {}, vocab_size});
+    logits.insert(logits.end(), screened.begin(), screened.end());
+  }
+  return logits;
 }
 
 /// Whether the golden model goes on as the reference does, each best token as far above the second as there.
@@ -94,7 +135,7 @@ std::vector<Finding> check_kernels() {
 }
 
 /// `is_golden`: the model is the one inside the program.
-std::vector<Finding> check_model(const std::string& path, bool is_golden) {
+std::vector<Finding> check_model(const std::string& what, const std::string& path, bool is_golden) {
   const RotorFile file(path);
   const Transformer model(file);
   const std::vector<float> expected = logits_of(model, *backend_with("cpu", "scalar"));
@@ -103,7 +144,7 @@ std::vector<Finding> check_model(const std::string& path, bool is_golden) {
     for (const kernels::RegisteredSet& entry : kernels::registered_sets()) {
       if (!entry.set->supported()) continue;
       const auto backend = backend_with(name, entry.set->name);
-      Finding finding{cat("model on ", name, ", kernels ", entry.set->name), "equal", {}};
+      Finding finding{cat(what, " on ", name, ", kernels ", entry.set->name), "equal", {}};
       if (logits_of(model, *backend) != expected) finding.differing.emplace_back("logits");
       if (is_golden && !continues_as_golden(model, *backend)) {
         finding.differing.emplace_back("text of the reference implementation");
@@ -128,7 +169,7 @@ void print(const std::vector<Finding>& findings) {
   for (const Finding& finding : findings) {
     std::string names;
     for (const std::string& name : finding.differing) names += cat(names.empty() ? ": " : ", ", name);
-    std::printf("  %-32s %s%s\n", finding.what.c_str(), finding.state.c_str(), names.c_str());
+    std::printf("  %-40s %s%s\n", finding.what.c_str(), finding.state.c_str(), names.c_str());
   }
 }
 
@@ -138,18 +179,22 @@ int doctor(int argc, char** argv) {
   cxxopts::Options options(
       "rotor doctor",
       "Holds every kernel set and backend of this machine against the scalar reference: op\n"
-      "by op, then the logits of a model: of a small one inside the program, which must also go on\n"
-      "as Hugging Face transformers does, or of yours. Exit status 1 if anything differs.");
-  options.add_options()("model", ".rotor file to check with (default: the one inside the program)",
+      "by op, then the logits of models: one inside the program, which must also go on as Hugging\n"
+      "Face transformers does, and one of odd widths; or of yours. Exit status 1 if anything differs.");
+  options.add_options()("model", ".rotor file to check with (default: two small ones)",
                         cxxopts::value<std::string>()->default_value(""))("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
   if (!parsed) return 0;
   std::vector<Finding> findings = check_kernels();
   const auto path = (*parsed)["model"].as<std::string>();
-  std::optional<GoldenModel> golden;
-  if (path.empty()) golden.emplace();
-  for (const Finding& finding : check_model(golden ? golden->path() : path, golden.has_value())) {
-    findings.push_back(finding);
+  const auto add = [&](const std::vector<Finding>& more) {
+    findings.insert(findings.end(), more.begin(), more.end());
+  };
+  if (path.empty()) {
+    add(check_model("golden model", GoldenModel().path(), true));
+    add(check_model("odd model", OddModel().path(), false));
+  } else {
+    add(check_model("model", path, false));
   }
   const auto bad = std::count_if(findings.begin(), findings.end(), [](const Finding& f) { return f.bad(); });
   if (parsed->count("json") != 0) {

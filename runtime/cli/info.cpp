@@ -56,12 +56,14 @@ Json describe(const RotorFile& file) {
     if (tensor.name.starts_with(kPaddingPrefix)) continue;
     Json entry = tensor_json(tensor);
     if (file.container().metadata().contains(rotor_key::kShapePrefix + tensor.name)) {
-      const TernaryMatrix matrix = file.ternary(tensor.name);
+      // The copy of a head has a scale a row, in a tensor of its own.
+      const bool of_a_head = tensor.name.ends_with("_screen");
+      const TernaryMatrix matrix = of_a_head ? file.head_screen().planes : file.ternary(tensor.name);
       const TritCounts counts =
           count_trits(matrix.tiles, static_cast<size_t>(matrix.rows), static_cast<size_t>(matrix.cols));
       entry["dtype"] = "ternary";
       entry["shape"] = {matrix.rows, matrix.cols};
-      entry["scale"] = matrix.scale;
+      if (!of_a_head) entry["scale"] = matrix.scale;
       entry["sparsity"] = counts.sparsity();
     }
     json["tensors"].push_back(entry);
@@ -112,8 +114,8 @@ void print(const std::string& path, const Json& json) {
                 shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str(),
                 tool::bytes_text(tensor["bytes"].get<double>()).c_str());
     if (tensor.contains("sparsity")) {
-      std::printf("   %4.1f %% zeros, scale %.6g", 100 * tensor["sparsity"].get<double>(),
-                  tensor["scale"].get<double>());
+      std::printf("   %4.1f %% zeros", 100 * tensor["sparsity"].get<double>());
+      if (tensor.contains("scale")) std::printf(", scale %.6g", tensor["scale"].get<double>());
     }
     std::printf("\n");
   }

@@ -26,10 +26,11 @@ void add_model_options(cxxopts::Options& options, const std::string& default_kv)
 }
 
 void add_head_screening_option(cxxopts::Options& options) {
-  options.add_options()(
-      "head-screening",
-      "on | off | auto: read only those rows of the head that can matter, by its low-bit copy in the file",
-      cxxopts::value<std::string>()->default_value("auto"));
+  options.add_options()("head-screening",
+                        "on | off | auto: read only those rows of the head that can matter, by its low-bit "
+                        "copy in the file; only "
+                        "where not all logits are wanted (greedy, --top-k)",
+                        cxxopts::value<std::string>()->default_value("auto"));
 }
 
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {

@@ -40,13 +40,14 @@ void add_difference(const HeadScreening::Statistics& now, const HeadScreening::S
   sum.rows += now.rows - before.rows;
 }
 
-/// Bytes of the head that screening saved per token, less those of the copy that it read.
+/// Bytes of the head that screening saved per token, less those of the copy that it read: planes, and two
+/// floats a row and a column.
 int64_t unread_head_bytes(const LanguageModel& model, const HeadScreening::Statistics& head) {
   if (head.attempts == 0) return 0;
   const TransformerConfig& t = model.config();
-  const int64_t row_bytes =
-      t.hidden_size * static_cast<int64_t>(dense_bytes(model.file().dense_format().type));
-  const auto copy = static_cast<int64_t>(model.file().head_screen().planes.tiles.size());
+  const int64_t row_bytes = t.hidden_size + static_cast<int64_t>(sizeof(float));  // codes and a scale
+  const auto copy = static_cast<int64_t>(model.file().head_screen().planes.tiles.size()) +
+                    2 * static_cast<int64_t>(sizeof(float)) * (t.vocab_size + t.hidden_size);
   return ((head.tokens * t.vocab_size - head.rows) * row_bytes - head.attempts * copy) / head.tokens;
 }
 

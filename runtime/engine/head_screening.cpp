@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t kTrials = 2;            // of each way at first; the first of them only warms up
 constexpr int64_t kTokensPerTrial = 256;  // and then of the slower one
-constexpr double kWeightOfNew = 0.125;
 
 }  // namespace
 
@@ -29,15 +28,19 @@ HeadScreeningMode head_screening_from_name(const std::string& text) {
 HeadScreening::HeadScreening(const Transformer& model, HeadScreeningMode mode) : model_(model), mode_(mode) {
   if (mode == HeadScreeningMode::on && !model.can_screen()) {
     fail(
-        "head screening: the model file holds no copy of its head to screen it by: export it with "
-        "--head-screening on, or leave it to auto");
+        "head screening: the model file holds no copy of its head to screen it by; `rotor-export --head q8 "
+        "--head-screening on` writes one, unless the head is ternary");
   }
   if (!model.can_screen()) mode_ = HeadScreeningMode::off;
 }
 
 void HeadScreening::Pace::add(double value) {
-  ++measured;
-  seconds = measured <= kTrials ? value : seconds + kWeightOfNew * (value - seconds);
+  last[static_cast<size_t>(measured++) % last.size()] = value;
+}
+
+double HeadScreening::Pace::seconds() const {
+  const auto count = std::min<int64_t>(measured, std::ssize(last));
+  return *std::min_element(last.begin(), last.begin() + count);
 }
 
 bool HeadScreening::choose() const {
@@ -45,7 +48,7 @@ bool HeadScreening::choose() const {
   if (screened_.measured < kTrials || whole_.measured < kTrials) {
     return screened_.measured <= whole_.measured;
   }
-  const bool faster = screened_.seconds < whole_.seconds;
+  const bool faster = screened_.seconds() < whole_.seconds();
   return choices_ % kTokensPerTrial == 0 ? !faster : faster;
 }
 

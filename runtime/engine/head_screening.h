@@ -2,6 +2,7 @@
 // (core/screening.h). Either way whoever draws from the logits chooses the same token.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -38,11 +39,12 @@ class HeadScreening {
   const Statistics& statistics() const { return statistics_; }
 
  private:
-  /// How long a way takes lately.
+  /// How long a way takes lately: the least of the last times, since whatever disturbs makes them longer.
   struct Pace {
     int64_t measured = 0;
-    double seconds = 0.0;
+    std::array<double, 4> last{};
     void add(double value);
+    double seconds() const;
   };
 
   bool choose() const;

@@ -79,10 +79,10 @@ ModelConfig published_shape(const std::string& name) {
   fail("shape: expected one of ", names, ", found \"", name, "\"");
 }
 
-void write_synthetic_model(const std::string& path, const ModelConfig& config, DenseType head,
+void write_synthetic_model(const std::string& path, const ModelConfig& config, DenseFormat dense,
                            const std::function<void(int64_t done, int64_t total)>& on_tensor) {
   std::mt19937_64 random(1);
-  RotorWriter writer(path, config, {head, head == DenseType::q8 && screening_pays(config)});
+  RotorWriter writer(path, config, dense);
   const auto table = tensor_table(config);
   int64_t done = 0;
   for (const TensorSpec& spec : table) {

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "rotor/core/dense.h"
 #include "rotor/core/model_config.h"
+#include "rotor/formats/rotor_file.h"
 
 namespace rotor::runtime {
 
@@ -18,7 +18,7 @@ ModelConfig published_shape(const std::string& name);
 /// Writes a .rotor file of `config` (a ternary transformer, no tokenizer) with about equal shares of -1, 0
 /// and +1 and a uniform embedding; the same file every time. `on_tensor` is called with the number of tensors
 /// written and of all.
-void write_synthetic_model(const std::string& path, const ModelConfig& config, DenseType head,
+void write_synthetic_model(const std::string& path, const ModelConfig& config, DenseFormat dense,
                            const std::function<void(int64_t done, int64_t total)>& on_tensor);
 
 }  // namespace rotor::runtime

@@ -34,9 +34,10 @@ void expect_error(const CommandResult& result, const std::vector<std::string>& p
 }
 
 /// The model of `source` with `attachments`, in another file.
-void attach(const std::string& source, const std::string& target, const RotorAttachments& attachments) {
+void attach(const std::string& source, const std::string& target, const RotorAttachments& attachments,
+            DenseFormat dense = {}) {
   const RotorFile file(source);
-  RotorWriter writer(target, file.config(), DenseType::f32, attachments);
+  RotorWriter writer(target, file.config(), dense, attachments);
   for (const TensorSpec& spec : tensor_table(file.config())) {
     if (is_ternary(file.config(), spec)) {
       const TernaryMatrix matrix = file.ternary(spec.name);
@@ -74,6 +75,8 @@ class LanguageModelCommand : public ::testing::Test {
     ASSERT_EQ(tokenizer.bos(), kBos);
     ASSERT_EQ(tokenizer.eos(), kEos);
     attach(files_->file("bare.rotor"), files_->file("text.rotor"), tokenizer.attachments());
+    attach(files_->file("bare.rotor"), files_->file("screened.rotor"), tokenizer.attachments(),
+           {DenseType::q8, true});
   }
   static void TearDownTestSuite() {
     delete files_;
@@ -406,7 +409,79 @@ TEST_F(LanguageModelCommand, DoctorChecksKernelsAndModels) {
   ASSERT_EQ(table.status, 0) << table.err;
   EXPECT_NE(table.out.find("kernels scalar"), std::string::npos) << table.out;
   EXPECT_NE(table.out.find("model on cpu, kernels scalar"), std::string::npos) << table.out;
+  const CommandResult own = run_command({test::program("rotor"), "doctor"});
+  EXPECT_NE(own.out.find("golden model on cpu, kernels scalar"), std::string::npos) << own.out;
+  EXPECT_NE(own.out.find("odd model on cpu, kernels scalar"), std::string::npos) << own.out;
   expect_error(run_command({test::program("rotor"), "doctor", files_->file("none.rotor")}), {"none.rotor"});
+}
+
+TEST_F(LanguageModelCommand, AScreenedHeadSaysTheSame) {
+  const std::string screened = files_->file("screened.rotor");
+  const auto said = [&](const std::string& mode) {
+    const CommandResult result =
+        rotor({"run", screened, "--tokens", "1 2 3", "-n", "20", "--temp", "0", "--head-screening", mode});
+    EXPECT_EQ(result.status, 0) << result.err;
+    return result.out;
+  };
+  EXPECT_NE(said("off"), "");
+  EXPECT_EQ(said("on"), said("off"));
+  EXPECT_EQ(said("auto"), said("off"));
+  expect_error(rotor({"run", bare_, "--tokens", "1", "-n", "1", "--head-screening", "on"}),
+               {"holds no copy of its head", "rotor-export --head q8 --head-screening on"});
+  const CommandResult bad = rotor({"run", screened, "--tokens", "1", "--head-screening", "maybe"});
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_NE(bad.err.find("--head-screening: expected on | off | auto, found \"maybe\""), std::string::npos)
+      << bad.err;
+}
+
+TEST_F(LanguageModelCommand, ScreeningIsCheckedOnAText) {
+  test::write_bytes(dir_.file("text.txt"), std::string(400, 'a') + std::string(400, 'b'));
+  const std::vector<std::string> arguments = {"perplexity",
+                                              files_->file("screened.rotor"),
+                                              "--file",
+                                              dir_.file("text.txt"),
+                                              "-c",
+                                              "64",
+                                              "--check-screening",
+                                              "--top-k",
+                                              "3",
+                                              "--json"};
+  const CommandResult result = rotor(arguments);
+  ASSERT_EQ(result.status, 0) << result.err;
+  const Json json = parse_json(result.out, "perplexity");
+  ASSERT_EQ(json.at("screening").size(), 2U);
+  for (const Json& check : json["screening"]) {
+    EXPECT_EQ(check.at("misses"), 0);
+    EXPECT_EQ(check.at("tokens"), json.at("tokens"));
+    EXPECT_LE(check.at("head_share_read").get<double>(), 1.0);
+  }
+  expect_error(rotor({"perplexity", text_, "--file", dir_.file("text.txt"), "-c", "64", "--check-screening"}),
+               {"holds no copy of its head"});
+}
+
+TEST_F(LanguageModelCommand, InfoKnowsTheCopyOfAHead) {
+  const CommandResult result = rotor({"info", files_->file("screened.rotor"), "--json"});
+  ASSERT_EQ(result.status, 0) << result.err;
+  bool seen = false;
+  const Json json = parse_json(result.out, "info");
+  for (const Json& tensor : json.at("tensors")) {
+    if (tensor.at("name") != "model.embed_tokens.weight_screen") continue;
+    seen = true;
+    EXPECT_EQ(tensor.at("dtype"), "ternary");
+    EXPECT_EQ(tensor.at("shape"), Json({kVocab, 256}));
+    EXPECT_FALSE(tensor.contains("scale")) << "each row has its own";
+  }
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(rotor({"info", files_->file("screened.rotor")}).status, 0);
+}
+
+TEST_F(LanguageModelCommand, ThreadsCanBePinned) {
+  const std::vector<std::string> run = {"run", bare_, "--tokens", "1 2 3", "-n", "4", "--temp", "0"};
+  std::vector<std::string> pinned = run;
+  pinned.insert(pinned.end(), {"--pin", "-t", "1"});
+  EXPECT_EQ(rotor(pinned).out, rotor(run).out);
+  pinned.back() = "1000";
+  expect_error(rotor(pinned), {"pinning", "1000", "leave --pin out"});
 }
 
 }  // namespace

@@ -33,6 +33,31 @@ TEST(RotorExportCommand, WritesAFileThatVerifies) {
   EXPECT_EQ(rotor_export({"--version"}).status, 0);
 }
 
+TEST(RotorExportCommand, HeadScreeningIsChosen) {
+  const TempDir dir;
+  test::write_random_checkpoint(dir.file("c"), test::small_transformer());
+  const auto exported = [&](std::vector<std::string> options) {
+    options.insert(options.end(), {dir.file("c"), dir.file("m.rotor")});
+    const CommandResult result = rotor_export(options);
+    EXPECT_EQ(result.status, 0) << result.err;
+    return RotorFile(dir.file("m.rotor")).dense_format().screening;
+  };
+  EXPECT_FALSE(exported({})) << "a head as small as that is read whole";
+  EXPECT_TRUE(exported({"--head-screening", "on"}));
+  EXPECT_FALSE(exported({"--head-screening", "off"}));
+  const CommandResult dry = rotor_export({"--dry-run", "--head-screening", "on", dir.file("c"), "x"});
+  EXPECT_NE(dry.err.find("model.embed_tokens.weight_screen_error"), std::string::npos) << dry.err;
+  for (const char* dry_run : {"--dry-run", "--head-screening"}) {
+    std::vector<std::string> options = {"--head", "f16", "--head-screening", "on"};
+    if (std::string(dry_run) == "--dry-run") options.emplace_back(dry_run);
+    options.insert(options.end(), {dir.file("c"), dir.file("x.rotor")});
+    const CommandResult bad = rotor_export(options);
+    EXPECT_EQ(bad.status, 1);
+    EXPECT_NE(bad.err.find("needs a dense head that is kept as q8"), std::string::npos) << bad.err;
+  }
+  EXPECT_EQ(rotor_export({"--head-screening", "maybe", dir.file("c"), "x"}).status, 2);
+}
+
 TEST(RotorExportCommand, FullDiskLeavesNothingUnderTheName) {
   const TempDir dir;
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());

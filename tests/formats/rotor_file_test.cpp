@@ -244,7 +244,7 @@ TEST(RotorWriterTest, ScreensDenseHeadsInInt8Alone) {
     RotorWriter{dir.file("m.rotor"), config, dense};
   };
   ModelConfig config = test::small_transformer("llama");
-  expect_error([&] { writes(config, {DenseType::f16, true}); }, {"head screening", "q8", "f16"});
+  expect_error([&] { writes(config, {DenseType::f16, true}); }, {"head screening", "q8", "--head f16"});
   config.transformer.ternary_head = true;
   expect_error([&] { writes(config, {DenseType::q8, true}); }, {"head screening", "ternary"});
   expect_error([&] { writes(test::small_mlp(), {DenseType::q8, true}); }, {"without a head"});

@@ -87,7 +87,10 @@ TEST(ThreadPool, PinnedThreadsHaveACoreEach) {
       EXPECT_EQ(std::ssize(seen), processors);
       EXPECT_EQ(std::ssize(all), processors);
     }
-    ASSERT_EQ(sched_setaffinity(0, sizeof(allowed), &allowed), 0);
+    cpu_set_t after;
+    ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+    EXPECT_TRUE(CPU_EQUAL(&allowed, &after)) << "the caller is free again";
+    EXPECT_EQ(ThreadPool(0, true).threads(), processors);
     test::expect_error([&] { ThreadPool(processors + 1, true); },
                        {"pinning", std::to_string(processors), std::to_string(processors + 1)});
   })

@@ -20,17 +20,24 @@ using kernels::Kernels;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// How far above its estimate a logit may lie, in standard deviations. A wanted row is missed only if its
-/// error is larger than that, of a normal distribution: once in 3.5 million.
+/// error is larger than that: of a normal distribution, with a deviation that is measured on some hundred
+/// rows, less than once in a million.
 constexpr float kDeviations = 5.0F;
 /// Tiles of rows whose logits are computed for every token, to hold the estimates against: one in 32, but no
 /// fewer than the first and no more than the second number.
-constexpr int64_t kFewestControls = 8;
+constexpr int64_t kFewestControls = 16;
 constexpr int64_t kMostControls = 32;
 /// A head of fewer rows, or one of whose rows more than this share can matter, is read whole.
 constexpr int64_t kFewestRows = 1024;
 constexpr int64_t kLargestShare = 2;  // a half
 
 constexpr auto kTileHeight = static_cast<int64_t>(kTileRows);
+
+/// Rows with the best estimates whose logits are computed first: more than are wanted, since the order is
+/// only an estimate.
+int64_t rows_to_try(int64_t wanted) {
+  return 4 * wanted + 28;
+}
 
 class Screening {
  public:
@@ -48,33 +55,42 @@ class Screening {
         estimates_(scratch<float, struct ScreenEstimates>(static_cast<size_t>(tiles_) * kTileRows)),
         bests_(scratch<float, struct ScreenBests>(static_cast<size_t>(tiles_))),
         bounds_(scratch<float, struct ScreenBounds>(static_cast<size_t>(tiles_))),
-        candidates_(scratch<int32_t, struct ScreenRows>(static_cast<size_t>(tiles_) * kTileRows)),
-        logits_(scratch<float, struct ScreenLogits>(static_cast<size_t>(tiles_) * kTileRows)) {
+        candidates_(
+            scratch<int32_t, struct ScreenRows>(static_cast<size_t>(tiles_) * kTileRows + wanted.ids.size())),
+        logits_(scratch<float, struct ScreenLogits>(static_cast<size_t>(tiles_) * kTileRows +
+                                                    wanted.ids.size())) {
     const std::span<float> input{scratch<float, struct ScreenInput>(cols_), cols_};
     shift_ = screening_input({data(x), cols_}, head.screen.mean, head.screen.spread, input);
     double squares = 0.0;
     for (const float v : input) squares += static_cast<double>(v) * static_cast<double>(v);
     length_ = static_cast<float>(std::sqrt(squares));
-    if (!std::isfinite(length_)) return;  // run() gives up
+    for (const float m : head.screen.mean) slack_ += std::fabs(m);
+    if (!std::isfinite(length_) || !std::isfinite(shift_) || !std::isfinite(slack_))
+      return;  // run() gives up
     std::fill_n(codes_, col_tiles_ * kTileColumns, int8_t{0});
     inverse_scale_ = 1.0F / kernels_->quantize_int8(input.data(), cols_, codes_);
     scale16_ = kernels_->quantize_int16(data(x), cols_, x16_);
+    slack_ *= scale16_ / 2;
+    sound_ = true;
   }
 
   /// Logits of what is wanted into y, -inf elsewhere; how many rows were read, 0 if it does not pay.
   int64_t run(const WantedLogits& wanted, float* y) {
-    if (rows_ < kFewestRows || !std::isfinite(length_)) return 0;
+    if (!sound_) return 0;
+    y_ = y;
+    std::fill_n(y, head_.weights->rows, -kInfinity);
     const float reach = kDeviations * length_ * measured_error();
+    if (!std::isfinite(reach)) return 0;
     estimate(reach);
     const float threshold = find_threshold(wanted.count);
     if (!(threshold > -kInfinity)) return 0;
-    const int64_t count = collect(threshold, reach);
+    int64_t count = collect(threshold, reach);
     if (count > rows_ / kLargestShare) return 0;
-    std::fill_n(y, head_.weights->rows, -kInfinity);
+    for (const int32_t id : wanted.ids) {
+      if (y[id] == -kInfinity) candidates_[count++] = id;
+    }
     compute_candidates(count);
-    for (int64_t i = 0; i < count; ++i) y[candidates_[i]] = logits_[i];
-    for (const int32_t id : wanted.ids) compute(&id, 1, y + id);
-    return rows_read_ + static_cast<int64_t>(wanted.ids.size());
+    return rows_read_;
   }
 
  private:
@@ -114,6 +130,7 @@ class Screening {
       float logits[kTileRows];
       const int64_t height = std::min(kTileHeight, rows_ - tile * kTileHeight);
       compute(ids, height, logits);
+      std::copy_n(logits, height, y_ + ids[0]);
       rows_read_ += height;
       estimate_tiles(tile, tile + 1);
       for (int64_t r = 0; r < height; ++r) {
@@ -138,7 +155,7 @@ class Screening {
         float bound = -kInfinity;
         for (int64_t r = tile * kTileHeight; r < std::min((tile + 1) * kTileHeight, rows_); ++r) {
           best = std::max(best, estimates_[r]);
-          bound = std::max(bound, estimates_[r] + reach * errors[r]);
+          bound = std::max(bound, estimates_[r] + reach * errors[r] + slack_);
         }
         bests_[tile] = best;
         bounds_[tile] = bound;
@@ -146,24 +163,27 @@ class Screening {
     });
   }
 
-  /// A logit that at least `wanted` rows reach; -inf if that cannot be told from a few.
+  /// A logit that at least `wanted` rows reach; -inf if that cannot be told.
   float find_threshold(int64_t wanted) {
-    const int64_t first = 4 * wanted + 28;  // more than wanted: their order is only an estimate
-    if (first >= tiles_) return -kInfinity;
+    const int64_t first = rows_to_try(wanted);
     float* sorted = scratch<float, struct ScreenSorted>(static_cast<size_t>(tiles_));
     std::copy_n(bests_, tiles_, sorted);
     std::nth_element(sorted, sorted + first - 1, sorted + tiles_, std::greater<>());
     const int64_t count =
         select(bests_, sorted[first - 1], [&](int64_t r) { return estimates_[r] >= sorted[first - 1]; });
+    // Too few: estimates that are not finite. Too many: rows that the estimates cannot tell apart.
+    if (count < wanted || count > rows_ / kLargestShare) return -kInfinity;
     compute_candidates(count);
     std::nth_element(logits_, logits_ + wanted - 1, logits_ + count, std::greater<>());
     return logits_[wanted - 1];
   }
 
+  /// Those that can reach the threshold and are not in y yet.
   int64_t collect(float threshold, float reach) {
     const float* errors = head_.screen.errors.data();
-    return select(bounds_, threshold,
-                  [&](int64_t r) { return estimates_[r] + reach * errors[r] >= threshold; });
+    return select(bounds_, threshold, [&](int64_t r) {
+      return y_[r] == -kInfinity && estimates_[r] + reach * errors[r] + slack_ >= threshold;
+    });
   }
 
   /// candidates_ = the rows that fit, of tiles whose value is large enough. Returns how many.
@@ -178,12 +198,13 @@ class Screening {
     return count;
   }
 
-  /// logits_[i] = logit of candidates_[i].
+  /// logits_[i] = logit of candidates_[i], into y as well.
   void compute_candidates(int64_t count) {
     rows_read_ += count;
     pool_.parallel_for(count, grain_of(static_cast<int64_t>(cols_)), [&](int64_t begin, int64_t end) {
       compute(candidates_ + begin, end - begin, logits_ + begin);
     });
+    for (int64_t i = 0; i < count; ++i) y_[candidates_[i]] = logits_[i];
   }
 
   const Kernels& kernels_;
@@ -205,12 +226,18 @@ class Screening {
   int32_t* candidates_;  // rows that are read
   float* logits_;        // and what came of them
   int64_t rows_read_ = 0;
+  float slack_ = 0.0F;  // what rounding the input to 16 bits can do to the mean row's logit
+  bool sound_ = false;
+  float* y_ = nullptr;  // true logits so far, else -inf
 };
 
 }  // namespace
 
 int64_t cpu_screened_head(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const ScreenedHead& head,
                           const WantedLogits& wanted, const Tensor& y) {
+  const int64_t rows = std::min(wanted.limit, head.weights->rows);
+  const auto tiles = static_cast<int64_t>(row_tiles(static_cast<size_t>(rows)));
+  if (rows < kFewestRows || rows_to_try(wanted.count) >= tiles) return 0;
   return Screening(kernels, pool, x, head, wanted).run(wanted, data(y));
 }
 

@@ -3,10 +3,10 @@
 #include "runtime/backends/cpu/thread_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <fstream>
+#include <istream>
 #include <system_error>
 #include <utility>
 
@@ -27,27 +27,28 @@ int64_t thread_count(int64_t threads) {
   return threads > 0 ? threads : std::max<int64_t>(1, std::thread::hardware_concurrency());
 }
 
-/// Which of its physical core's threads a processor is, from 0. The file says "0,4" or "0-1".
-int64_t place_in_core(int processor) {
-  std::ifstream file(cat("/sys/devices/system/cpu/cpu", processor, "/topology/thread_siblings_list"));
-  int64_t place = 0;
-  for (int first = 0; file >> first;) {
+/// Numbers of a list as the kernel writes it: "0,4" or "0-1".
+std::vector<int> read_list(std::istream& in) {
+  std::vector<int> numbers;
+  for (int first = 0; in >> first;) {
     int last = first;
-    if (file.peek() == '-') file.ignore(1) >> last;
-    place += std::max(0, std::min(last + 1, processor) - first);
-    if (file.peek() == ',') file.ignore(1);
+    if (in.peek() == '-') in.ignore(1) >> last;
+    for (int i = first; i <= last && i < CPU_SETSIZE; ++i) numbers.push_back(i);
+    if (in.peek() == ',') in.ignore(1);
   }
-  return place;
+  return numbers;
 }
 
-/// Processors that this process may use, one of each physical core first.
-std::vector<int> processors() {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0)
-    fail("pinning: cannot read which processors may be used");
+/// Processors that this thread may use, one of each physical core first.
+std::vector<int> processors(const cpu_set_t& allowed) {
   std::vector<std::pair<int64_t, int>> found;
   for (int i = 0; i < CPU_SETSIZE; ++i) {
-    if (CPU_ISSET(i, &allowed)) found.emplace_back(place_in_core(i), i);
+    if (!CPU_ISSET(i, &allowed)) continue;
+    std::ifstream file(cat("/sys/devices/system/cpu/cpu", i, "/topology/thread_siblings_list"));
+    const std::vector<int> siblings = read_list(file);
+    const auto before = std::count_if(siblings.begin(), siblings.end(),
+                                      [&](int other) { return other < i && CPU_ISSET(other, &allowed); });
+    found.emplace_back(before, i);
   }
   std::sort(found.begin(), found.end());
   std::vector<int> ids;
@@ -55,9 +56,32 @@ std::vector<int> processors() {
   return ids;
 }
 
+cpu_set_t allowed_processors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
+    fail("pinning: cannot read which processors may be used");
+  }
+  return allowed;
+}
+
+void bind_thread(pthread_t thread, const cpu_set_t& to) {
+  if (pthread_setaffinity_np(thread, sizeof(to), &to) != 0)
+    fail("pinning: cannot bind a thread to its processor");
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int64_t threads, bool pin) {
+  std::vector<int> ids;
+  if (pin) {
+    callers_processors_ = allowed_processors();
+    ids = processors(*callers_processors_);
+    if (threads == 0) threads = std::ssize(ids);
+    if (std::cmp_less(ids.size(), threads)) {
+      fail("pinning: expected at most ", ids.size(), " threads, one a processor that may be used, found ",
+           threads, ": give -t ", ids.size(), ", or leave --pin out");
+    }
+  }
   const int64_t count = thread_count(threads);
   try {
     for (int64_t i = 1; i < count; ++i) workers_.emplace_back([this] { worker(); });
@@ -66,28 +90,16 @@ ThreadPool::ThreadPool(int64_t threads, bool pin) {
     stop();
     fail("threads: cannot start ", count, " (", started, " were started): ", e.what());
   }
-  if (!pin) return;
   try {
-    pin_threads();
+    for (size_t i = 0; i < ids.size() && i <= workers_.size(); ++i) {
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(ids[i], &one);
+      bind_thread(i == 0 ? pthread_self() : workers_[i - 1].native_handle(), one);
+    }
   } catch (...) {
     stop();
     throw;
-  }
-}
-
-void ThreadPool::pin_threads() {
-  const std::vector<int> ids = processors();
-  if (std::cmp_less(ids.size(), threads())) {
-    fail("pinning: expected at most ", ids.size(), " threads, one a processor that may be used, found ",
-         threads());
-  }
-  for (size_t i = 0; i <= workers_.size(); ++i) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(ids[i], &one);
-    const pthread_t thread = i == 0 ? pthread_self() : workers_[i - 1].native_handle();
-    if (pthread_setaffinity_np(thread, sizeof(one), &one) != 0)
-      fail("pinning: cannot bind a thread to processor ", ids[i]);
   }
 }
 
@@ -103,6 +115,7 @@ void ThreadPool::stop() {
   }
   wake_.notify_all();
   for (std::thread& thread : workers_) thread.join();
+  if (callers_processors_) sched_setaffinity(0, sizeof(cpu_set_t), &*callers_processors_);
 }
 
 /// Guided self-scheduling (Polychronopoulos and Kuck 1987): each part is a share of what is left.

@@ -2,11 +2,14 @@
 // one another within microseconds, and waking a thread costs more than that.
 #pragma once
 
+#include <sched.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -14,9 +17,9 @@ namespace rotor::runtime {
 
 class ThreadPool {
  public:
-  /// `threads`: together with the caller's; 0: one a core. `pin` binds each to a core of its own, the calling
-  /// thread too: first one thread a physical core, then the cores' other halves. Throws Error if they cannot
-  /// be started, or if there are not as many cores.
+  /// `threads`: together with the caller's; 0: one a core. `pin` binds each to a processor of its own, one of
+  /// each physical core first; the calling thread is bound, too, until the pool goes, which it should do in
+  /// that thread. Throws Error if they cannot be started, or if there are not as many processors.
   explicit ThreadPool(int64_t threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -43,14 +46,14 @@ class ThreadPool {
     void operator()(int64_t begin, int64_t end) const { call(object, begin, end); }
   };
 
-  void pin_threads();
   void run(int64_t count, int64_t grain, WorkRef work);
   void stop();
   void worker();
   void run_parts() noexcept;
 
   std::vector<std::thread> workers_;
-  std::mutex callers_;  // held by whoever uses the pool
+  std::optional<cpu_set_t> callers_processors_;  // of the thread that made a pinned pool, as they were
+  std::mutex callers_;                           // held by whoever uses the pool
 
   WorkRef work_;
   int64_t count_ = 0;

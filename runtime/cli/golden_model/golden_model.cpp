@@ -52,13 +52,15 @@ GoldenModel::GoldenModel() : file_(memfd_create("rotor-golden-model", MFD_CLOEXE
   while (file_ >= 0 && written < bytes.size()) {
     const ssize_t count = write(file_, bytes.data() + written, bytes.size() - written);
     if (count < 0 && errno == EINTR) continue;
+    if (count == 0) errno = ENOSPC;
     if (count <= 0) break;
     written += static_cast<size_t>(count);
   }
   if (written < bytes.size()) {
     const int error = errno;
     if (file_ >= 0) close(file_);
-    fail("the model inside the program cannot be put into memory: ", std::strerror(error));
+    fail("the model inside the program cannot be put into memory (", std::strerror(error),
+         "): give rotor doctor a model file of yours");
   }
   path_ = cat("/proc/self/fd/", file_);
 }
