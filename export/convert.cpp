@@ -1,6 +1,7 @@
 // Export to .rotor.
 #include "export/convert.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -9,10 +10,19 @@
 #include "rotor/formats/json.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/gguf_tokenizer.h"
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::exporting {
 namespace {
+
+constexpr int64_t kLlama3Vocabulary = 128256;
+constexpr int32_t kLlama3EndOfTurn = 128009;
+/// Each message as "Role: content" and an end of turn, without line breaks.
+constexpr const char* k2b4tChatTemplate =
+    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] | "
+    "trim "
+    "}}<|eot_id|>{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}";
 
 /// Values of a ternary matrix, counted while it is written. Pieces may be read more than once or by several
 /// threads: each row counts the first time.
@@ -78,6 +88,33 @@ RotorAttachments text_attachments(const Checkpoint& checkpoint) {
   if (const auto chat_template = read_chat_template(checkpoint.directory())) {
     attachments.set_chat_template(*chat_template);
   }
+  return attachments;
+}
+
+RotorAttachments text_attachments(const GgufSource& source) {
+  const GgufFile& file = source.file();
+  const TransformerConfig& t = source.config().transformer;
+  RotorAttachments attachments;
+  if (const auto tokenizer = text::tokenizer_of(file); tokenizer != nullptr) {
+    if (tokenizer->vocab_size() > t.vocab_size) {
+      fail(file.path(), ": the tokenizer has ", tokenizer->vocab_size(),
+           " tokens, the model a vocab_size of ", t.vocab_size);
+    }
+    attachments = tokenizer->attachments();
+  }
+  attachments.metadata.erase(rotor_key::kBosToken);
+  if (t.bos_token_id) attachments.set_bos_token(static_cast<int32_t>(*t.bos_token_id));
+  std::vector<int32_t> stop_tokens(t.eos_token_ids.begin(), t.eos_token_ids.end());
+  const bool is_2b4t = file.text("general.architecture") != "bitnet" &&
+                       source.config().model_type == "bitnet" && t.vocab_size == kLlama3Vocabulary;
+  if (is_2b4t) {
+    if (std::ranges::find(stop_tokens, kLlama3EndOfTurn) == stop_tokens.end())
+      stop_tokens.push_back(kLlama3EndOfTurn);
+    attachments.set_chat_template(k2b4tChatTemplate);
+  } else if (file.has("tokenizer.chat_template")) {
+    attachments.set_chat_template(std::string(file.text("tokenizer.chat_template")));
+  }
+  if (!stop_tokens.empty()) attachments.set_stop_tokens(stop_tokens);
   return attachments;
 }
 

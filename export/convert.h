@@ -12,6 +12,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
+#include "rotor/formats/gguf_source.h"
 #include "rotor/formats/model_source.h"
 #include "rotor/formats/rotor_file.h"
 
@@ -42,6 +43,10 @@ struct ExportOptions {
 /// tables if it has no tokenizer. Throws Error naming the file, also if the tokenizer has more tokens than
 /// the model.
 RotorAttachments text_attachments(const Checkpoint& checkpoint);
+
+/// The same of a GGUF file's metadata. Files of BitNet 2B4T carry a wrong chat template, which is replaced,
+/// and one stop token of its two.
+RotorAttachments text_attachments(const GgufSource& source);
 
 using OnTensor = std::function<void(const ExportedTensor&)>;
 

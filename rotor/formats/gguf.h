@@ -74,6 +74,8 @@ class GgufFile {
   std::vector<std::string_view> texts(const std::string& key) const;
   std::vector<int64_t> integers(const std::string& key) const;
   std::vector<float> floats(const std::string& key) const;
+  /// A value for people; arrays as their size, "[128256 texts]".
+  std::optional<std::string> describe(const std::string& key) const;
   /// All keys, sorted.
   std::vector<std::string> keys() const;
 

@@ -371,6 +371,16 @@ std::vector<float> GgufFile::floats(const std::string& key) const {
   return items;
 }
 
+std::optional<std::string> GgufFile::describe(const std::string& key) const {
+  const auto found = values_.find(key);
+  if (found == values_.end()) return std::nullopt;
+  const Value& value = found->second;
+  if (value.is_array) return cat("[", value.count, value.type == ValueType::string ? " texts]" : " numbers]");
+  if (value.type == ValueType::string) return std::string(text(key));
+  if (value.type == ValueType::boolean) return boolean(key) ? "true" : "false";
+  return is_integer(value.type) ? cat(integer(key)) : cat(number(key));
+}
+
 std::vector<std::string> GgufFile::keys() const {
   std::vector<std::string> names;
   for (const auto& [key, value] : values_) names.push_back(key);

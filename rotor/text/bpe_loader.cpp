@@ -27,22 +27,6 @@ std::array<int, 512> byte_of_code_point() {
   return bytes;
 }
 
-/// The bytes that a token of tokenizer.json stands for.
-std::string bytes_of(std::string_view token, const std::string& path) {
-  static const std::array<int, 512> table = byte_of_code_point();
-  std::string bytes;
-  for (size_t i = 0; i < token.size(); ++i) {
-    unsigned point = static_cast<uint8_t>(token[i]);
-    if (point >= 0xC0 && point < 0xE0 && i + 1 < token.size()) {
-      point = (point & 0x1F) << 6 | (static_cast<uint8_t>(token[++i]) & 0x3F);
-    }
-    if (point >= table.size() || table[point] < 0)
-      fail(path, ": token \"", token, "\": not in the byte-level alphabet");
-    bytes.push_back(static_cast<char>(table[point]));
-  }
-  return bytes;
-}
-
 TokenId id_of(const Json& vocab, const std::string& token, const std::string& path) {
   const auto it = vocab.find(token);
   if (it == vocab.end()) fail(path, ": merges: \"", token, "\" is no token");
@@ -111,7 +95,7 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   const Json& vocab = model.at("vocab");
   definition.tokens.reserve(vocab.size() + kLlama3Specials);
   for (const auto& [token, id] : vocab.items())
-    place(definition.tokens, id.get<int64_t>(), bytes_of(token, path), path);
+    place(definition.tokens, id.get<int64_t>(), bytes_of_letters(token, path), path);
   definition.merges = read_merges(model.at("merges"), vocab, path);
   for (const Json& added : json.value("added_tokens", Json::array())) {
     const auto content = added.at("content").get<std::string>();
@@ -162,6 +146,21 @@ std::string llama3_special(size_t index) {
 }
 
 }  // namespace
+
+std::string bytes_of_letters(std::string_view token, const std::string& path) {
+  static const std::array<int, 512> table = byte_of_code_point();
+  std::string bytes;
+  for (size_t i = 0; i < token.size(); ++i) {
+    unsigned point = static_cast<uint8_t>(token[i]);
+    if (point >= 0xC0 && point < 0xE0 && i + 1 < token.size()) {
+      point = (point & 0x1F) << 6 | (static_cast<uint8_t>(token[++i]) & 0x3F);
+    }
+    if (point >= table.size() || table[point] < 0)
+      fail(path, ": token \"", token, "\": not in the byte-level alphabet");
+    bytes.push_back(static_cast<char>(table[point]));
+  }
+  return bytes;
+}
 
 BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& path) {
   const Json json = parse_json(contents, path);

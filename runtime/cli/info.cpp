@@ -6,6 +6,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/config_json.h"
+#include "rotor/formats/gguf.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/options.h"
@@ -72,6 +73,22 @@ Json describe(const RotorFile& file) {
   return json;
 }
 
+/// Any GGUF file, also one that holds no model of ours.
+Json describe(const GgufFile& file) {
+  Json json = {{"format", "gguf"}, {"file_bytes", file.file_bytes()}, {"tensors", Json::array()}};
+  for (const std::string& key : file.keys()) {
+    if (const auto text = file.describe(key)) json["metadata"][key] = *text;
+  }
+  for (const GgufTensorInfo& tensor : file.tensors()) {
+    json["tensors"].push_back({{"name", tensor.name},
+                               {"dtype", gguf_type_name(tensor.type)},
+                               {"shape", tensor.shape},
+                               {"bytes", tensor.end - tensor.begin}});
+  }
+  file.check_intact();
+  return json;
+}
+
 Json describe(const std::string& path) {
   if (std::filesystem::is_directory(path)) {
     const Checkpoint checkpoint(path);
@@ -87,6 +104,7 @@ Json describe(const std::string& path) {
     json["parameters"] = num_parameters(tensor_table(checkpoint.config()));
     return json;
   }
+  if (MappedFile(path).text().starts_with("GGUF")) return describe(GgufFile(path));
   const bool is_rotor = SafetensorsFile(path).metadata().contains(rotor_key::kFormatVersion);
   return is_rotor ? describe(RotorFile(path)) : describe(SafetensorsFile(path));
 }

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/json.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/tokenizer.h"
 #include "tests/support/command.h"
+#include "tests/support/golden.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 
@@ -56,6 +59,82 @@ TEST(RotorExportCommand, HeadScreeningIsChosen) {
     EXPECT_NE(bad.err.find("needs a dense head that is kept as q8"), std::string::npos) << bad.err;
   }
   EXPECT_EQ(rotor_export({"--head-screening", "maybe", dir.file("c"), "x"}).status, 2);
+}
+
+// Files of llama.cpp and bitnet.cpp (tests/golden/gguf), which hold the same ternary matrices, become models
+// that say the same, but for their embeddings' types.
+TEST(RotorExportCommand, ReadsGgufFiles) {
+  const TempDir dir;
+  for (const std::string type : {"tq1_0", "tq2_0", "i2_s"}) {
+    SCOPED_TRACE(type);
+    const std::string source = test::golden_path("gguf/model-" + type + ".gguf");
+    const CommandResult result = rotor_export({source, dir.file("m.rotor")});
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_NE(result.err.find("tokenizer: byte_level_bpe"), std::string::npos) << result.err;
+    EXPECT_EQ(result.err.find("--i2s-order arm") != std::string::npos, type == "i2_s") << result.err;
+    const RotorFile file(dir.file("m.rotor"));
+    EXPECT_TRUE(file.verify().empty());
+    EXPECT_EQ(file.text().bos_token, 286);
+    EXPECT_EQ(file.text().stop_tokens, std::vector<int32_t>{287});
+    const auto tokenizer = text::tokenizer_of(file);
+    ASSERT_NE(tokenizer, nullptr);
+    // "th", "the" and "Ġa", "an", "and" are merges, in that order.
+    EXPECT_EQ(tokenizer->encode("the", text::SpecialTokens::as_text), std::vector<text::TokenId>{257});
+    EXPECT_EQ(tokenizer->decode(std::vector<text::TokenId>{257, 32, 260}), "the and");
+    const CommandResult run = test::run_command(
+        {test::program("rotor"), "run", dir.file("m.rotor"), "-p", "the and", "-n", "4", "--temp", "0"});
+    EXPECT_EQ(run.status, 0) << run.err;
+    const CommandResult info = test::run_command({test::program("rotor"), "info", source});
+    EXPECT_EQ(info.status, 0) << info.err;
+    EXPECT_NE(info.out.find("general.architecture: bitnet"), std::string::npos) << info.out;
+    EXPECT_NE(info.out.find("tokenizer.ggml.tokens: [288 texts]"), std::string::npos) << info.out;
+  }
+  const std::string source = test::golden_path("gguf/model-tq2_0.gguf");
+  test::write_bytes(dir.file("m.gguf"), test::read_bytes(source));
+  EXPECT_NE(rotor_export({dir.file("m.gguf"), dir.file("m.gguf")}).err.find("is the file that is exported"),
+            std::string::npos);
+  EXPECT_EQ(test::read_bytes(dir.file("m.gguf")), test::read_bytes(source));
+  EXPECT_EQ(rotor_export({"--i2s-order", "mips", dir.file("m.gguf"), dir.file("x")}).status, 2);
+}
+
+// Shards with an index, as large checkpoints are published.
+TEST(RotorExportCommand, ReadsShards) {
+  const TempDir dir;
+  test::write_random_checkpoint(dir.file("c"), test::small_transformer());
+  ASSERT_EQ(rotor_export({dir.file("c"), dir.file("whole.rotor")}).status, 0);
+  const std::string weights = dir.file("c/model.safetensors");
+  Json index = {{"metadata", Json::object()}};
+  {
+    const SafetensorsFile file(weights);
+    const auto& tensors = file.tensors();
+    for (const size_t shard : {size_t{0}, size_t{1}}) {
+      const std::string name =
+          shard == 0 ? "model-00001-of-00002.safetensors" : "model-00002-of-00002.safetensors";
+      std::vector<TensorDeclaration> part;
+      for (size_t i = shard; i < tensors.size(); i += 2) part.push_back(tensors[i]);
+      SafetensorsWriter writer(dir.file("c") + "/" + name, {}, part);
+      for (const TensorDeclaration& tensor : part) {
+        writer.write(file.bytes(file.at(tensor.name)));
+        index["weight_map"][tensor.name] = name;
+      }
+      writer.commit();
+    }
+  }
+  std::filesystem::remove(weights);
+  test::write_bytes(dir.file("c/model.safetensors.index.json"), dump_json(index));
+  const CommandResult result = rotor_export({dir.file("c"), dir.file("sharded.rotor")});
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_EQ(test::read_bytes(dir.file("sharded.rotor")), test::read_bytes(dir.file("whole.rotor")));
+  const CommandResult info = test::run_command({test::program("rotor"), "info", dir.file("c")});
+  EXPECT_NE(info.out.find("model.norm.weight"), std::string::npos) << info.out;
+  std::filesystem::remove(dir.file("c/model-00002-of-00002.safetensors"));
+  const CommandResult half = rotor_export({dir.file("c"), dir.file("x.rotor")});
+  EXPECT_EQ(half.status, 1);
+  EXPECT_NE(half.err.find("model-00002-of-00002.safetensors"), std::string::npos) << half.err;
+  index["weight_map"]["model.norm.weight"] = "../elsewhere.safetensors";
+  test::write_bytes(dir.file("c/model.safetensors.index.json"), dump_json(index));
+  EXPECT_NE(rotor_export({dir.file("c"), dir.file("x.rotor")}).err.find("a file beside the index"),
+            std::string::npos);
 }
 
 TEST(RotorExportCommand, FullDiskLeavesNothingUnderTheName) {
