@@ -1,10 +1,11 @@
-// Nearest names by edit distance (Levenshtein 1966).
+// Lists are cut short: a foreign file may hold thousands of names.
 #include "rotor/formats/tensor_names.h"
 
 #include <algorithm>
 #include <iterator>
 #include <vector>
 
+#include "rotor/core/edit_distance.h"
 #include "rotor/core/error.h"
 
 namespace rotor {
@@ -13,21 +14,6 @@ namespace {
 constexpr size_t kNamesListed = 8;
 constexpr size_t kLongestCompared = 200;  // characters of a name, and
 constexpr size_t kMostCompared = 2000;    // names to choose from: a hostile file must not take long
-
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 /// ' (nearest: "name")' of the candidate that could be meant, or nothing.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates) {
