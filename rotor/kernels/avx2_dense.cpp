@@ -160,16 +160,7 @@ void matvec_f16(const uint16_t* matrix, size_t rows, size_t cols, const float* x
 
 void matvec_q8(const int8_t* codes, const float* row_scales, const int32_t* ids, size_t rows, size_t cols,
                const int16_t* x, float x_scale, float* y) {
-  const auto row_at = [=](size_t i) {
-    return ids == nullptr ? i : static_cast<size_t>(ids[i < rows ? i : rows - 1]);
-  };
-  for (size_t i = 0; i < rows; ++i) {
-    const size_t r = row_at(i);
-    const int8_t* row = codes + r * cols;
-    const int8_t* soon = ids == nullptr ? row + kSoon : codes + row_at(i + 1) * cols;
-    const int8_t* later = ids == nullptr ? row + kLater : codes + row_at(i + 3) * cols;
-    y[i] = static_cast<float>(dot_q8(row, x, cols, soon, later)) * (row_scales[r] * x_scale);
-  }
+  matvec_rows(codes, row_scales, ids, rows, cols, x, x_scale, y, dot_q8);
 }
 
 void weighted_sum_float(const float* matrix, size_t rows, size_t cols, const float* weights, bool add,
