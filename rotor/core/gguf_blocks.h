@@ -13,16 +13,16 @@ inline constexpr size_t kTernaryBlock = 256;  // values of a block of TQ1_0 and 
 inline constexpr size_t kTq1Bytes = 54;
 inline constexpr size_t kTq2Bytes = 66;
 
-/// One block of 256 ternary values and its scale d (binary16): value = trit * d. Block formats store each
-/// value's code, value + 1.
-/// TQ1_0: qs[48], qh[4], d. Five values to a byte of qs, four to one of qh, as digits of base 3, the first
-/// the most significant: byte qs[m], m < 32, digit n is value 32n + m; qs[32 + m], m < 16: value 160 + 16n +
-/// m; qh[m]: value 240 + 4n + m. A byte is the number times 256/243, rounded up; qh's number is multiplied by
-/// 3 first. TQ2_0: qs[64], d. Value 128g + 32l + m is in bits 2l and 2l + 1 of byte 32g + m. Decoding returns
-/// d. Throws Error naming the position of a code 3, which TQ2_0 could hold.
+/// TQ1_0, one block of 256 ternary values: qs[48], qh[4], d (binary16); value = (code - 1) * d. Five codes to
+/// a byte of qs, four to one of qh, as digits of base 3, the first the most significant: byte qs[m], m < 32,
+/// digit n is value 32n + m; qs[32 + m], m < 16: value 160 + 16n + m; qh[m]: value 240 + 4n + m. A byte is
+/// the number times 256/243, rounded up; qh's number is multiplied by 3 first. Decoding returns d.
 uint16_t decode_tq1(std::span<const uint8_t> block, std::span<int8_t> trits);
-uint16_t decode_tq2(std::span<const uint8_t> block, std::span<int8_t> trits);
 void encode_tq1(std::span<const int8_t> trits, uint16_t d, std::span<uint8_t> block);
+
+/// TQ2_0, the same: qs[64], d. The code of value 128g + 32l + m is in bits 2l and 2l + 1 of byte 32g + m.
+/// Decoding returns d. Throws Error naming the position of a code 3.
+uint16_t decode_tq2(std::span<const uint8_t> block, std::span<int8_t> trits);
 void encode_tq2(std::span<const int8_t> trits, uint16_t d, std::span<uint8_t> block);
 
 /// How I2_S orders the values of a block. Files do not say which it is.
