@@ -35,7 +35,6 @@ std::vector<text::TokenId> some_tokens(int64_t count, int64_t vocab_size) {
 void add_difference(const HeadScreening::Statistics& now, const HeadScreening::Statistics& before,
                     HeadScreening::Statistics& sum) {
   sum.tokens += now.tokens - before.tokens;
-  sum.screened += now.screened - before.screened;
   sum.attempts += now.attempts - before.attempts;
   sum.rows += now.rows - before.rows;
 }

@@ -69,7 +69,6 @@ void HeadScreening::compute(Backend& backend, const Tensor& hidden, const Wanted
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   (screen ? screened_ : whole_).add(seconds);
   statistics_.attempts += screen ? 1 : 0;
-  statistics_.screened += rows > 0 ? 1 : 0;
   statistics_.rows += rows > 0 ? rows : all;
 }
 

@@ -32,7 +32,6 @@ class HeadScreening {
   /// What compute() did so far.
   struct Statistics {
     int64_t tokens = 0;
-    int64_t screened = 0;  ///< tokens for which a part of the rows was enough
     int64_t attempts = 0;  ///< tokens for which the copy was read
     int64_t rows = 0;      ///< rows of the head that were read, over all tokens
   };
