@@ -1,10 +1,11 @@
-// Export to .rotor.
+// Models to .rotor, and what their files say of text.
 #include "export/convert.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <string_view>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
@@ -20,36 +21,25 @@ constexpr int64_t kLlama3Vocabulary = 128256;
 constexpr int32_t kLlama3EndOfTurn = 128009;
 /// Each message as "Role: content" and an end of turn, without line breaks.
 constexpr const char* k2b4tChatTemplate =
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] | "
-    "trim "
-    "}}<|eot_id|>{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}";
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ message['role'] | capitalize }}: {{ message['content'] | trim }}<|eot_id|>"
+    "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}";
 
-/// Values of a ternary matrix, counted while it is written. Pieces may be read more than once or by several
-/// threads: each row counts the first time.
-class CountedTrits {
- public:
-  CountedTrits(const ModelSource& source, const TensorSpec& spec)
-      : source_(source), spec_(spec), seen_(static_cast<size_t>(spec.shape[0])) {}
-
-  void read(int64_t first, int64_t rows, std::span<int8_t> trits) {
-    source_.read_trits(spec_, first, rows, trits);
+/// Writes a ternary matrix and counts its values on the way.
+void export_ternary(const ModelSource& source, const TensorSpec& spec, RotorWriter& writer,
+                    ExportedTensor& tensor) {
+  tensor.scale = source.scale(spec);
+  std::mutex mutex;
+  const auto read = [&](int64_t first, int64_t rows, std::span<int8_t> trits) {
+    source.read_trits(spec, first, rows, trits);
     const TritCounts counts = count_trits(trits);
-    const std::lock_guard lock(mutex_);
-    if (seen_[static_cast<size_t>(first)]) return;
-    seen_[static_cast<size_t>(first)] = true;
-    counts_.minus += counts.minus;
-    counts_.zero += counts.zero;
-    counts_.plus += counts.plus;
-  }
-  const TritCounts& counts() const { return counts_; }
-
- private:
-  const ModelSource& source_;
-  const TensorSpec& spec_;
-  std::mutex mutex_;
-  std::vector<bool> seen_;  // by first row of a piece
-  TritCounts counts_;
-};
+    const std::lock_guard lock(mutex);
+    tensor.counts.minus += counts.minus;
+    tensor.counts.zero += counts.zero;
+    tensor.counts.plus += counts.plus;
+  };
+  writer.write_ternary(spec.name, read, tensor.scale);
+}
 
 /// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
 std::optional<std::string> read_chat_template(const std::string& directory) {
@@ -134,19 +124,18 @@ void export_rotor(const ModelSource& source, const RotorAttachments& attachments
     for (const TensorDeclaration& part : stored) {
       if (part.name == spec.name || part.name.starts_with(spec.name + "_")) tensor.bytes += part.bytes();
     }
-    if (tensor.ternary) {
-      tensor.scale = source.scale(spec);
-      CountedTrits trits(source, spec);
-      writer.write_ternary(
-          spec.name,
-          [&](int64_t first, int64_t rows, std::span<int8_t> values) { trits.read(first, rows, values); },
-          tensor.scale);
-      tensor.counts = trits.counts();
-    } else {
-      if (spec.role == TensorRole::embedding) tensor.dense = options.head;
-      writer.write_floats(spec.name, [&](int64_t first, int64_t rows, std::span<float> values) {
-        source.read_floats(spec, first, rows, values);
-      });
+    try {
+      if (tensor.ternary) {
+        export_ternary(source, spec, writer, tensor);
+      } else {
+        if (spec.role == TensorRole::embedding) tensor.dense = options.head;
+        writer.write_floats(spec.name, [&](int64_t first, int64_t rows, std::span<float> values) {
+          source.read_floats(spec, first, rows, values);
+        });
+      }
+    } catch (const Error& e) {  // what the writer finds wrong lies in the source, which it does not know
+      if (std::string_view(e.what()).starts_with(source.path())) throw;
+      fail(source.path(), ": tensor \"", spec.name, "\": ", e.what());
     }
     on_tensor(tensor);
   }

@@ -1,5 +1,5 @@
-// What becomes of what: checkpoints to .rotor files, tensor by tensor. It decides; reading and writing are
-// rotor/formats.
+// What becomes of what: models of any source to .rotor files, tensor by tensor. It decides; reading and
+// writing are rotor/formats.
 #pragma once
 
 #include <cstddef>

@@ -159,8 +159,7 @@ int run(int argc, char** argv) {
   } else if (config.is_transformer()) {
     std::fprintf(stderr,
                  "  note: no tokenizer in %s (tokenizer.json, tokenizer.model, or a GGUF file's): the model "
-                 "takes and gives "
-                 "token ids\n",
+                 "takes and gives token ids\n",
                  source.c_str());
   }
   std::fprintf(stderr, "%s: %s of tensors, from %s (1/%.1f)\n", destination.c_str(),

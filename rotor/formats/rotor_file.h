@@ -134,13 +134,13 @@ class RotorWriter {
   /// not above 0.
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
   /// The same, with the matrix read by pieces of rows, which are packed on all cores: `read` fills [rows,
-  /// columns] values of rows first .. first + rows - 1, may be called from several threads at once, and more
-  /// than once for a row.
+  /// columns] values of rows first .. first + rows - 1, and may be called from several threads at once, for
+  /// each row once.
   using ReadTrits = std::function<void(int64_t first, int64_t rows, std::span<int8_t> trits)>;
   void write_ternary(const std::string& name, const ReadTrits& read, float scale);
   /// The next tensor, any other one; embeddings and heads are converted.
   void write_floats(const std::string& name, std::span<const float> values);
-  /// The same, read by pieces as above; a vector's rows are its values.
+  /// The same, read by pieces as above, those of a screened head twice; a vector's rows are its values.
   using ReadFloats = std::function<void(int64_t first, int64_t rows, std::span<float> values)>;
   void write_floats(const std::string& name, const ReadFloats& read);
   /// Writes attachments, checksums and header, and renames the file into place.
