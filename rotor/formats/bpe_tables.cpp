@@ -130,6 +130,15 @@ std::vector<uint32_t> build_merge_table(std::span<const BpeMerge> merges) {
   });
 }
 
+std::vector<BpeMerge> listed_merges(const BpeTables& tables) {
+  std::vector<BpeMerge> merges;
+  for (size_t at = 0; at < tables.merges.size(); at += kMergeEntry) {
+    const auto entry = tables.merges.subspan(at, kMergeEntry);
+    if (entry[0] != BpeTables::kNone) merges.push_back({entry[0], entry[1], entry[2], entry[3]});
+  }
+  return merges;
+}
+
 BpeTables bpe_tables(const SafetensorsFile& file) {
   const auto words = [&](const char* name) -> std::span<const uint32_t> {
     const auto bytes = file.bytes(file.at(name));

@@ -60,6 +60,8 @@ struct BpeMerge {
 };
 /// The table of `merges`. Of equal pairs the first counts.
 std::vector<uint32_t> build_merge_table(std::span<const BpeMerge> merges);
+/// What a table holds, in no order, as it stands there.
+std::vector<BpeMerge> listed_merges(const BpeTables& tables);
 
 /// Reads all tables: one message a fault, at most `limit`.
 std::vector<std::string> find_bpe_faults(const BpeTables& tables, size_t limit);

@@ -319,4 +319,24 @@ RotorAttachments ByteLevelBpe::attachments() const {
   return result;
 }
 
+TokenizerDefinition ByteLevelBpe::definition() const {
+  BpeDefinition result{.split_pattern = split_pattern_, .ignore_merges = ignore_merges_};
+  result.tokens.reserve(tables_.num_tokens());
+  for (uint32_t id = 0; id < tables_.num_tokens(); ++id) result.tokens.emplace_back(tables_.token(id));
+  auto merges = listed_merges(tables_);
+  std::ranges::sort(merges, {}, [](const BpeMerge& m) { return std::array{m.rank, m.left, m.right}; });
+  for (const BpeMerge& merge : merges) {
+    static_cast<void>(tables_.token(std::max({merge.left, merge.right, merge.result})));  // in range
+    result.merges.push_back({static_cast<TokenId>(merge.left), static_cast<TokenId>(merge.right),
+                             static_cast<TokenId>(merge.result)});
+  }
+  auto specials = special_ids_;
+  std::ranges::sort(specials);
+  for (const uint32_t id : specials) {
+    result.specials.emplace_back(tables_.token(id), static_cast<TokenId>(id));
+  }
+  check_intact();
+  return result;
+}
+
 }  // namespace rotor::text

@@ -6,7 +6,6 @@
 #include <array>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "rotor/formats/bpe_tables.h"
@@ -15,20 +14,6 @@
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::text {
-
-/// What defines one.
-struct BpeDefinition {
-  std::string split_pattern;
-  std::vector<std::string> tokens;  ///< bytes of each id; specials too; an unused id has no bytes
-  /// Merges in order of rank: the ids of left, right and result. Empty: every token of two or more bytes is
-  /// the merge of any two tokens that make it up, ranked by its id (tiktoken).
-  struct Merge {
-    TokenId left, right, result;
-  };
-  std::vector<Merge> merges;
-  std::vector<std::pair<std::string, TokenId>> specials;  ///< names, which are also the bytes of their ids
-  bool ignore_merges = true;  ///< a piece that is a token is taken whole before any merge
-};
 
 /// The split pattern of Llama 3 and BitNet 2B4T.
 extern const char* const kLlama3SplitPattern;
@@ -52,6 +37,9 @@ class ByteLevelBpe final : public Tokenizer {
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
   RotorAttachments attachments() const override;
+  /// Merges are always listed, those that were derived from tiktoken ranks too: of one token's in the order
+  /// of left and right, as Hugging Face's converter has them. Special tokens are in order of ids.
+  TokenizerDefinition definition() const override;
 
   /// The id of a special token by its name.
   std::optional<TokenId> special(std::string_view name) const;

@@ -1,16 +1,34 @@
-// The tokenizer that a GGUF file holds in its metadata (keys tokenizer.ggml.*; llama.cpp, llama-vocab.cpp).
+// The tokenizer in the metadata of a GGUF file (keys tokenizer.*; llama.cpp, llama-vocab.cpp reads them and
+// convert_hf_to_gguf.py writes them).
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "rotor/formats/attachments.h"
 #include "rotor/formats/gguf.h"
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::text {
 
-/// Byte-level BPE with Llama 3's split pattern ("gpt2" with pre-tokenizer llama-bpe, which files of BitNet
-/// 2B4T leave out). nullptr if the file holds none. Throws Error naming the file, key, expected and found for
-/// another kind.
+/// Byte-level BPE ("gpt2") whose pre-tokenizer is a plain split pattern (gguf_pre_tokenizers.h; files of
+/// BitNet 2B4T name none and have llama-bpe), or SentencePiece BPE ("llama"). Tokens "[PAD<id>]" at the end,
+/// which fill the vocabulary up to the size of the model's, are left out. nullptr if the file holds none.
+/// Throws Error naming the file, key, expected and found for another kind.
 std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file);
+
+/// The keys and values for GgufWriter, from which llama.cpp and tokenizer_of() make this tokenizer:
+/// `text.bos_token` is what texts begin with (without one the tokenizer's bos() is named, but not added), the
+/// first of `text.stop_tokens`, or else eos(), ends them and the second ends a turn; llama.cpp knows further
+/// ones by their names only. A token with no bytes and those from the tokenizer's vocab_size() to
+/// `vocab_size` are "[PAD<id>]", unused. Throws Error for what llama.cpp cannot have: a split pattern without
+/// a name there, SentencePiece models that are not BPE or char or that change the text otherwise than by a
+/// space in front, two tokens written alike; and for ids out of range.
+std::vector<std::pair<std::string, GgufValue>> gguf_tokenizer_values(const Tokenizer& tokenizer,
+                                                                     const TextMetadata& text,
+                                                                     int64_t vocab_size);
 
 }  // namespace rotor::text

@@ -90,6 +90,10 @@ RotorAttachments SentencePieceTokenizer::attachments() const {
   return result;
 }
 
+TokenizerDefinition SentencePieceTokenizer::definition() const {
+  return SentencePieceDefinition{processor_->serialized};
+}
+
 void SentencePieceTokenizer::check(TokenId id) const {
   if (id < 0 || id >= vocab_size()) fail("token id: expected 0 to ", vocab_size() - 1, ", found ", id);
 }

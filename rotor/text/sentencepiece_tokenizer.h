@@ -24,6 +24,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::optional<TokenId> bos() const override;
   std::optional<TokenId> eos() const override;
   RotorAttachments attachments() const override;
+  TokenizerDefinition definition() const override;
 
   /// Whether SentencePieceEncoder encodes; else the library does, as for word models, which is slower and
   /// takes time by more than the length of a text.

@@ -10,14 +10,14 @@
 #include <string_view>
 #include <vector>
 
+#include "rotor/text/tokenizer_definition.h"
+
 namespace rotor {
 class RotorFile;
 struct RotorAttachments;
 }  // namespace rotor
 
 namespace rotor::text {
-
-using TokenId = int32_t;
 
 enum class SpecialTokens {
   as_text,  ///< "<|eot_id|>" in a text is ten ordinary characters: what users write cannot forge a control
@@ -48,6 +48,8 @@ class Tokenizer {
   /// What RotorWriter puts into a .rotor file, for tokenizer_of() to use there: tables, kind, and bos() and
   /// eos() as begin-of-text and only stop token.
   virtual RotorAttachments attachments() const = 0;
+  /// What makes this tokenizer when it is written in another format. Throws Error if its tables are damaged.
+  virtual TokenizerDefinition definition() const = 0;
 };
 
 /// Loads a `tokenizer.json` of byte-level BPE, a tiktoken-style `tokenizer.model` (ranks in base64; with

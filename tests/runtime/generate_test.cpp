@@ -28,6 +28,7 @@ class ByteTokenizer final : public text::Tokenizer {
   std::optional<TokenId> bos() const override { return std::nullopt; }
   std::optional<TokenId> eos() const override { return kEnd; }
   RotorAttachments attachments() const override { return {}; }
+  text::TokenizerDefinition definition() const override { return text::BpeDefinition{}; }
   std::vector<TokenId> encode(std::string_view text, text::SpecialTokens) const override {
     std::vector<TokenId> ids;
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));

@@ -34,6 +34,7 @@ class ByteTokenizer final : public text::Tokenizer {
   std::optional<text::TokenId> bos() const override { return std::nullopt; }
   std::optional<text::TokenId> eos() const override { return std::nullopt; }
   RotorAttachments attachments() const override { return {}; }
+  text::TokenizerDefinition definition() const override { return text::BpeDefinition{}; }
   std::vector<text::TokenId> encode(std::string_view text, text::SpecialTokens) const override {
     const int64_t call = calls++;
     if (before_encode) before_encode(call);
