@@ -1,5 +1,5 @@
-// What becomes of what: models of any source to .rotor files, tensor by tensor. It decides; reading and
-// writing are rotor/formats.
+// What becomes of what: models of any source to .rotor files, Hugging Face directories and GGUF files, tensor
+// by tensor. It decides; reading and writing are rotor/formats.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "export/model_text.h"
 #include "rotor/core/dense.h"
 #include "rotor/core/tiles.h"
-#include "rotor/formats/attachments.h"
-#include "rotor/formats/checkpoint.h"
-#include "rotor/formats/gguf_source.h"
+#include "rotor/formats/dtype.h"
+#include "rotor/formats/gguf.h"
 #include "rotor/formats/model_source.h"
 #include "rotor/formats/rotor_file.h"
 
@@ -20,14 +20,24 @@ namespace rotor::exporting {
 
 /// What became of one matrix or vector.
 struct ExportedTensor {
-  std::string name;
+  std::string name;  ///< as in a checkpoint
   std::vector<int64_t> shape;
   size_t source_bytes = 0;
-  size_t bytes = 0;                  ///< in the .rotor file, with scales and the copy of a screened head
-  DenseType dense = DenseType::f32;  ///< unless ternary
+  size_t bytes = 0;  ///< where it was written, with scales and the copy of a screened head
+  std::string type;  ///< how it was written: "ternary planes", "TQ2_0", "float16"
   bool ternary = false;
   float scale = 0.0F;  ///< if ternary
   TritCounts counts;   ///< if ternary
+};
+
+/// Called after each tensor; may throw to end the export.
+using OnTensor = std::function<void(const ExportedTensor&)>;
+
+/// A tensor that would be written.
+struct PlannedTensor {
+  std::string name;  ///< as in the file
+  std::string type;
+  std::vector<int64_t> shape;
 };
 
 struct ExportOptions {
@@ -38,26 +48,48 @@ struct ExportOptions {
   DenseFormat dense_format(const ModelConfig& config) const;
 };
 
-/// What a checkpoint directory says of text: its tokenizer's tables (tokenizer.json or tokenizer.model), the
-/// chat template (tokenizer_config.json or chat_template.jinja), and the special tokens of its config. Empty
-/// tables if it has no tokenizer. Throws Error naming the file, also if the tokenizer has more tokens than
-/// the model.
-RotorAttachments text_attachments(const Checkpoint& checkpoint);
-
-/// The same of a GGUF file's metadata. Files of BitNet 2B4T carry a wrong chat template, which is replaced,
-/// and one stop token of its two.
-RotorAttachments text_attachments(const GgufSource& source);
-
-using OnTensor = std::function<void(const ExportedTensor&)>;
-
 /// Writes a model to `path` as a .rotor file: ternary matrices are packed into planes, embeddings and heads
-/// are kept as `options.head`, the rest becomes float32. Calls `on_tensor` after each. No more than some
-/// pieces of rows are in memory. Nothing stands at `path` unless all went well. Throws Error naming file and
-/// tensor.
-void export_rotor(const ModelSource& source, const RotorAttachments& attachments, const std::string& path,
+/// are kept as `options.head`, the rest becomes float32. No more than some pieces of rows are in memory.
+/// Nothing stands at `path` unless all went well. Throws Error naming file and tensor.
+void export_rotor(const ModelSource& source, const ModelText& text, const std::string& path,
                   const ExportOptions& options, const OnTensor& on_tensor);
-/// The same, with text_attachments().
+/// The same, with model_text().
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor);
+/// What it would write, without padding and tokenizer.
+std::vector<PlannedTensor> plan_rotor(const ModelSource& source, const ExportOptions& options);
+
+struct HfOptions {
+  /// Ternary matrices as codes and a scale, else as float masters that are quantized at every use: the
+  /// source's own if it has them.
+  bool packed = true;
+  /// Of everything that is not codes; unset: the first of bf16, f16 and f32 that holds all of it exactly.
+  std::optional<DType> dtype;
+};
+
+/// Writes a model into the new directory `directory`, as transformers loads it (config.json with
+/// quantization_config, generation_config.json, model.safetensors, the tokenizer's files). The directory
+/// appears whole or not at all. Throws Error naming file and tensor; also if something stands at `directory`
+/// but an empty directory.
+void export_hf(const ModelSource& source, const ModelText& text, const std::string& directory,
+               const HfOptions& options, const OnTensor& on_tensor);
+std::vector<PlannedTensor> plan_hf(const ModelSource& source, const HfOptions& options);
+
+struct GgufExportOptions {
+  std::optional<GgufType>
+      ternary;  ///< TQ1_0, TQ2_0 or I2_S; unset: I2_S for architecture bitnet-b1.58, else TQ2_0
+  /// Of token embedding and head: F32, F16, BF16 or Q8_0; unset: the first of F16, BF16 and F32 that holds
+  /// them exactly.
+  std::optional<GgufType> head;
+  I2sOrder i2s_order = I2sOrder::x86;
+  bool round_scales =
+      false;  ///< scales that no binary16 equals may be rounded to one where the format needs it
+};
+
+/// Writes a ternary transformer to `path` as a GGUF file: architecture `bitnet` (SiLU gate) or `bitnet-b1.58`
+/// (squared ReLU), or `llama`. Throws Error naming what the format cannot hold, and the one that can.
+void export_gguf(const ModelSource& source, const ModelText& text, const std::string& path,
+                 const GgufExportOptions& options, const OnTensor& on_tensor);
+std::vector<PlannedTensor> plan_gguf(const ModelSource& source, const GgufExportOptions& options);
 
 }  // namespace rotor::exporting

@@ -1,13 +1,12 @@
-// rotor-export: checkpoints into files that rotor runs.
+// rotor-export: models from one format to another.
 #include <cstdio>
 #include <filesystem>
-#include <memory>
+#include <map>
 #include <utility>
 
 #include "export/convert.h"
+#include "export/open_source.h"
 #include "rotor/core/error.h"
-#include "rotor/formats/gguf_source.h"
-#include "rotor/formats/mapped_file.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/main.h"
@@ -16,155 +15,269 @@
 
 namespace {
 
-using rotor::exporting::ExportedTensor;
+using namespace rotor;
+using namespace rotor::exporting;
+using tool::UsageError;
 
 struct Interrupted {};
 
 constexpr const char* kExamples =
     "  rotor-export runs/quickstart/checkpoint quickstart.rotor   pack a trained model into bit-planes\n"
-    "  rotor-export --head q8 runs/quickstart/best small.rotor    embedding and head in 8 bits\n"
+    "  rotor-export --head f16 runs/quickstart/best small.rotor   embedding and head in 16 bits\n"
     "  rotor-export ggml-model-i2_s.gguf bitnet.rotor             a model of llama.cpp or bitnet.cpp\n"
+    "  rotor-export bitnet.rotor bitnet.gguf --type i2_s          and back\n"
+    "  rotor-export bitnet.rotor bitnet-hf --to hf-packed         a directory that transformers loads\n"
+    "  rotor-export --ternarize absmean qwen out.rotor            a float model, to see what that costs\n"
     "  rotor-export --dry-run runs/fashion-mlp/best best.rotor    say what would be written\n";
 
-/// A model and what its files say of text.
-struct Source {
-  std::unique_ptr<rotor::ModelSource> model;
-  rotor::RotorAttachments attachments;
-};
+enum class Target { rotor, gguf, hf, hf_packed };
 
-/// A directory that holds a checkpoint, with a hint when the user named the run instead, or a GGUF file.
-Source open_source(const std::string& source, const rotor::GgufOptions& options) {
-  namespace fs = std::filesystem;
-  if (!fs::exists(source)) rotor::fail(source, ": no such file or directory");
-  if (!fs::is_directory(source)) {
-    if (!rotor::MappedFile(source).text().starts_with("GGUF")) {
-      rotor::fail(source,
-                  ": expected a checkpoint directory (config.json, model.safetensors) or a GGUF file");
-    }
-    auto model = std::make_unique<rotor::GgufSource>(source, options);
-    auto attachments = rotor::exporting::text_attachments(*model);
-    if (model->format().ends_with("I2_S")) {
-      std::fprintf(
-          stderr,
-          "note: I2_S is read in the order of %s; files do not say theirs: if the text is noise, try "
-          "--i2s-order %s\n",
-          options.i2s_order == rotor::I2sOrder::x86 ? "x86" : "ARM",
-          options.i2s_order == rotor::I2sOrder::x86 ? "arm" : "x86");
-    }
-    return {std::move(model), std::move(attachments)};
-  }
-  if (!fs::exists(source + "/config.json") && fs::exists(source + "/checkpoint/config.json")) {
-    rotor::fail(source, ": this is a run; its checkpoints are ", source, "/checkpoint (last) and ", source,
-                "/best");
-  }
-  auto model = std::make_unique<rotor::Checkpoint>(source, options.ignore_unknown);
-  auto attachments = rotor::exporting::text_attachments(*model);
-  return {std::move(model), std::move(attachments)};
+/// The value of an option that is one of `choices`.
+template <class Value>
+Value choose(const cxxopts::ParseResult& parsed, const std::string& option,
+             const std::map<std::string, Value>& choices) {
+  const auto text = parsed[option].as<std::string>();
+  const auto found = choices.find(text);
+  if (found != choices.end()) return found->second;
+  std::string names;
+  for (const auto& [name, value] : choices) names += (names.empty() ? "" : " | ") + name;
+  throw UsageError(cat("--", option, ": expected ", names, ", found \"", text, "\""));
 }
 
-/// A checkpoint is not written over by what is made of it.
+Target target_of(const cxxopts::ParseResult& parsed, const std::string& destination) {
+  if (parsed.count("to") != 0) {
+    return choose<Target>(parsed, "to",
+                          {{"rotor", Target::rotor},
+                           {"gguf", Target::gguf},
+                           {"hf", Target::hf},
+                           {"hf-packed", Target::hf_packed}});
+  }
+  if (destination.ends_with(".rotor")) return Target::rotor;
+  if (destination.ends_with(".gguf")) return Target::gguf;
+  throw UsageError(cat("\"", destination,
+                       "\" does not say what to write: end it in .rotor or .gguf, or add --to rotor | gguf | "
+                       "hf | hf-packed"));
+}
+
+/// A model is not written over by what is made of it.
 void check_destination(const std::string& source, const std::string& destination) {
   namespace fs = std::filesystem;
   const fs::path target = fs::weakly_canonical(fs::path(destination));
-  if (target == fs::canonical(source)) rotor::fail(destination, ": is the file that is exported");
+  if (target == fs::canonical(source)) fail(destination, ": is the model that is exported");
   if (target.parent_path() == fs::canonical(source)) {
-    rotor::fail(destination, ": lies in the checkpoint that is exported; choose a file outside ", source);
+    fail(destination, ": lies in the checkpoint that is exported; choose a place outside ", source);
   }
+}
+
+/// What one export does: to write, and to say what would be written.
+struct Export {
+  std::function<void(const OnTensor&)> write;
+  std::function<std::vector<PlannedTensor>()> plan;
+};
+
+std::optional<bool> screening(const cxxopts::ParseResult& parsed) {
+  return choose<std::optional<bool>>(parsed, "head-screening",
+                                     {{"on", true}, {"off", false}, {"auto", std::nullopt}});
+}
+
+/// Options that say nothing about the target would be ignored in silence.
+void refuse_options(const cxxopts::ParseResult& parsed, std::initializer_list<const char*> options,
+                    const char* target) {
+  for (const char* option : options) {
+    if (parsed.count(option) != 0) throw UsageError(cat("--", option, " has no meaning for ", target));
+  }
+}
+
+Export rotor_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path) {
+  refuse_options(parsed, {"type", "dtype", "round-scales"}, "a .rotor file");
+  ExportOptions options;
+  options.head = choose<DenseType>(
+      parsed, "head",
+      {{"auto", options.head}, {"f32", DenseType::f32}, {"f16", DenseType::f16}, {"q8", DenseType::q8}});
+  options.head_screening = screening(parsed);
+  return {[&source, path, options](const OnTensor& on_tensor) {
+            export_rotor(*source.model, source.text, path, options, on_tensor);
+          },
+          [&source, options] { return plan_rotor(*source.model, options); }};
+}
+
+Export hf_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path,
+                 bool packed) {
+  refuse_options(parsed, {"type", "head", "head-screening", "round-scales"}, "a Hugging Face directory");
+  HfOptions options;
+  options.packed = packed;
+  options.dtype = choose<std::optional<DType>>(
+      parsed, "dtype",
+      {{"auto", std::nullopt}, {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}});
+  return {[&source, path, options](const OnTensor& on_tensor) {
+            export_hf(*source.model, source.text, path, options, on_tensor);
+          },
+          [&source, options] { return plan_hf(*source.model, options); }};
+}
+
+Export gguf_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path,
+                   I2sOrder i2s_order) {
+  refuse_options(parsed, {"dtype", "head-screening"}, "a GGUF file");
+  GgufExportOptions options;
+  options.ternary = choose<std::optional<GgufType>>(parsed, "type",
+                                                    {{"auto", std::nullopt},
+                                                     {"tq1_0", GgufType::tq1_0},
+                                                     {"tq2_0", GgufType::tq2_0},
+                                                     {"i2_s", GgufType::i2_s}});
+  options.head = choose<std::optional<GgufType>>(parsed, "head",
+                                                 {{"auto", std::nullopt},
+                                                  {"f32", GgufType::f32},
+                                                  {"f16", GgufType::f16},
+                                                  {"bf16", GgufType::bf16},
+                                                  {"q8", GgufType::q8_0}});
+  options.i2s_order = i2s_order;
+  options.round_scales = parsed.count("round-scales") != 0;
+  return {[&source, path, options](const OnTensor& on_tensor) {
+            export_gguf(*source.model, source.text, path, options, on_tensor);
+          },
+          [&source, options] { return plan_gguf(*source.model, options); }};
+}
+
+Export choose_export(const cxxopts::ParseResult& parsed, Target target, const OpenedSource& source,
+                     const std::string& path, I2sOrder i2s_order) {
+  switch (target) {
+    case Target::rotor:
+      return rotor_export(parsed, source, path);
+    case Target::gguf:
+      return gguf_export(parsed, source, path, i2s_order);
+    case Target::hf:
+    case Target::hf_packed:
+      return hf_export(parsed, source, path, target == Target::hf_packed);
+  }
+  fail("unknown target");
 }
 
 void print_tensor(const ExportedTensor& tensor) {
-  const std::string shape = rotor::shape_text(tensor.shape);
-  const std::string bytes = rotor::tool::bytes_text(static_cast<double>(tensor.bytes));
+  std::fprintf(stderr, "  %-24s %-14s %-14s %10s", tensor.name.c_str(), shape_text(tensor.shape).c_str(),
+               tensor.type.c_str(), tool::bytes_text(static_cast<double>(tensor.bytes)).c_str());
   if (tensor.ternary) {
-    std::fprintf(stderr, "  %-24s %-14s ternary planes %10s   %4.1f %% zeros, scale %.6g\n",
-                 tensor.name.c_str(), shape.c_str(), bytes.c_str(), 100 * tensor.counts.sparsity(),
+    std::fprintf(stderr, "   %4.1f %% zeros, scale %.6g", 100 * tensor.counts.sparsity(),
                  static_cast<double>(tensor.scale));
-  } else {
-    const char* type = tensor.dense == rotor::DenseType::f32   ? "float32"
-                       : tensor.dense == rotor::DenseType::f16 ? "float16"
-                                                               : "int8 rows";
-    std::fprintf(stderr, "  %-24s %-14s %-14s %10s\n", tensor.name.c_str(), shape.c_str(), type,
-                 bytes.c_str());
   }
+  std::fprintf(stderr, "\n");
 }
 
-int run(int argc, char** argv) {
-  cxxopts::Options options("rotor-export",
-                           "Converts a checkpoint directory or a GGUF file into a .rotor file.");
-  options.add_options()("source", "checkpoint directory, or GGUF file with TQ1_0, TQ2_0 or I2_S",
-                        cxxopts::value<std::string>())("destination", "file to write",
-                                                       cxxopts::value<std::string>())(
-      "head", "what the token embedding and the head are kept as: f32 | f16 | q8",
-      cxxopts::value<std::string>()->default_value("q8"))(
-      "head-screening",
-      "on | off | auto: a low-bit copy of a q8 head, by which decoding reads only the rows that can matter; "
-      "auto: if the head is large",
-      cxxopts::value<std::string>()->default_value("auto"))(
-      "i2s-order", "x86 | arm: where a GGUF file with I2_S was made",
-      cxxopts::value<std::string>()->default_value("x86"))(
-      "ignore-unknown", "leave out tensors that have no place in the model")(
-      "dry-run", "say what would be written, write nothing")("version", "print the version");
-  if (argc == 2 && std::string(argv[1]) == "--version") {
-    std::printf("%s\n", rotor::tool::version_text().c_str());
-    return 0;
-  }
-  const auto parsed = rotor::tool::parse_options(options, argc, argv, {"source", "destination"}, kExamples);
-  if (!parsed) return 0;
-  rotor::exporting::ExportOptions export_options;
-  try {
-    export_options.head = rotor::dense_type_from_name((*parsed)["head"].as<std::string>());
-  } catch (const rotor::Error& e) {
-    throw rotor::tool::UsageError(rotor::cat("--head: ", e.what()));
-  }
-  const auto screening = (*parsed)["head-screening"].as<std::string>();
-  if (screening != "on" && screening != "off" && screening != "auto") {
-    throw rotor::tool::UsageError(
-        rotor::cat("--head-screening: expected on | off | auto, found \"", screening, "\""));
-  }
-  if (screening != "auto") export_options.head_screening = screening == "on";
-  rotor::GgufOptions gguf_options;
-  gguf_options.ignore_unknown = parsed->count("ignore-unknown") != 0;
-  const auto order = (*parsed)["i2s-order"].as<std::string>();
-  if (order != "x86" && order != "arm") {
-    throw rotor::tool::UsageError(rotor::cat("--i2s-order: expected x86 | arm, found \"", order, "\""));
-  }
-  if (order == "arm") gguf_options.i2s_order = rotor::I2sOrder::arm;
-  const auto source = (*parsed)["source"].as<std::string>();
-  const auto destination = (*parsed)["destination"].as<std::string>();
-  const Source opened = open_source(source, gguf_options);
-  const rotor::ModelConfig& config = opened.model->config();
-  check_destination(source, destination);
-  const rotor::DenseFormat dense = export_options.dense_format(config);
-  if (parsed->count("dry-run") != 0) {
-    std::fprintf(stderr, "would write %s:\n", destination.c_str());
-    for (const auto& tensor : rotor::rotor_tensors(config, dense)) {
-      std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), rotor::dtype_name(tensor.dtype),
-                   rotor::shape_text(tensor.shape).c_str());
-    }
-    return 0;
-  }
-  size_t source_bytes = 0;
-  size_t bytes = 0;
-  const auto on_tensor = [&](const ExportedTensor& tensor) {
-    source_bytes += tensor.source_bytes;
-    bytes += tensor.bytes;
-    print_tensor(tensor);
-    if (rotor::tool::interrupted()) throw Interrupted();
-  };
-  rotor::exporting::export_rotor(*opened.model, opened.attachments, destination, export_options, on_tensor);
-  const rotor::TextMetadata text = rotor::RotorFile(destination).text();
-  if (!text.tokenizer.empty()) {
-    std::fprintf(stderr, "  tokenizer: %s%s\n", text.tokenizer.c_str(),
-                 text.chat_template ? ", with a chat template" : "");
-  } else if (config.is_transformer()) {
+void print_text(const ModelText& text, const std::string& source) {
+  if (text.tokenizer != nullptr) {
+    std::fprintf(stderr, "  tokenizer: %s%s\n", text.tokenizer->kind().c_str(),
+                 text.metadata.chat_template ? ", with a chat template" : "");
+  } else {
     std::fprintf(stderr,
                  "  note: no tokenizer in %s (tokenizer.json, tokenizer.model, or a GGUF file's): the model "
                  "takes and gives token ids\n",
                  source.c_str());
   }
+}
+
+cxxopts::Options make_options() {
+  cxxopts::Options options("rotor-export",
+                           "Converts a model: a checkpoint directory (Hugging Face), a GGUF file or a .rotor "
+                           "file, into any of these. Ternary values and scales are kept bit for bit; what a "
+                           "format cannot hold is refused.");
+  const auto text = [](const char* fallback) {
+    return cxxopts::value<std::string>()->default_value(fallback);
+  };
+  options.add_options()("source", "checkpoint directory, GGUF file with TQ1_0, TQ2_0 or I2_S, or .rotor file",
+                        cxxopts::value<std::string>())("destination", "file or directory to write",
+                                                       cxxopts::value<std::string>())(
+      "to",
+      "rotor | gguf | hf | hf-packed: what to write, if the destination's name does not tell. hf has "
+      "float masters that are quantized at every use (the source's own, if it has them), hf-packed codes",
+      cxxopts::value<std::string>())(
+      "head",
+      "what the token embedding and the head are kept as: f32 | f16 | q8, in GGUF files bf16 too; "
+      "auto: q8 for .rotor, for GGUF the smallest of f16, bf16 and f32 that holds them exactly",
+      text("auto"))(
+      "head-screening",
+      "on | off | auto: a low-bit copy of a q8 head, by which decoding reads only the rows that "
+      "can matter; auto: if the head is large",
+      text("auto"))(
+      "type",
+      "tq1_0 | tq2_0 | i2_s: of ternary matrices in GGUF files; auto: i2_s for squared ReLU, else tq2_0",
+      text("auto"))("round-scales", "let GGUF files with TQ round scales to float16 where they need to")(
+      "dtype", "bf16 | f16 | f32: of what is no codes, for hf and hf-packed; auto: the first that is exact",
+      text("auto"))("ternarize", "absmean: quantize a float checkpoint; it needs fine-tuning afterwards",
+                    cxxopts::value<std::string>())(
+      "i2s-order", "x86 | arm: of a GGUF file with I2_S, where it was or will be used", text("x86"))(
+      "ignore-unknown", "leave out tensors that have no place in the model")(
+      "dry-run", "say what would be written, write nothing")("version", "print the version");
+  return options;
+}
+
+SourceOptions source_options(const cxxopts::ParseResult& parsed) {
+  SourceOptions options;
+  options.gguf.ignore_unknown = parsed.count("ignore-unknown") != 0;
+  options.gguf.i2s_order =
+      choose<I2sOrder>(parsed, "i2s-order", {{"x86", I2sOrder::x86}, {"arm", I2sOrder::arm}});
+  if (parsed.count("ternarize") != 0) {
+    options.ternarize = choose<bool>(parsed, "ternarize", {{"absmean", true}});
+  }
+  return options;
+}
+
+void print_source_notes(const OpenedSource& opened, const SourceOptions& options) {
+  if (opened.is_i2s) {
+    const bool x86 = options.gguf.i2s_order == I2sOrder::x86;
+    std::fprintf(stderr,
+                 "note: I2_S is read in the order of %s; files do not say theirs: if the text is noise, try "
+                 "--i2s-order %s\n",
+                 x86 ? "x86" : "ARM", x86 ? "arm" : "x86");
+  }
+  if (options.ternarize) {
+    std::fprintf(
+        stderr,
+        "note: the matrices of a float model are rounded to -1, 0, +1 (absmean): it will speak noise "
+        "until it is fine-tuned as a ternary model; --to hf keeps its float weights as masters for "
+        "that\n");
+  }
+}
+
+int run(int argc, char** argv) {
+  cxxopts::Options options = make_options();
+  if (argc == 2 && std::string(argv[1]) == "--version") {
+    std::printf("%s\n", tool::version_text().c_str());
+    return 0;
+  }
+  const auto parsed = tool::parse_options(options, argc, argv, {"source", "destination"}, kExamples);
+  if (!parsed) return 0;
+  const auto source = (*parsed)["source"].as<std::string>();
+  const auto destination = (*parsed)["destination"].as<std::string>();
+  const Target target = target_of(*parsed, destination);
+  const SourceOptions how = source_options(*parsed);
+  const OpenedSource opened = open_source(source, how);
+  check_destination(source, destination);
+  const Export to_do = choose_export(*parsed, target, opened, destination, how.gguf.i2s_order);
+  print_source_notes(opened, how);
+  const ModelConfig& config = opened.model->config();
+  std::fprintf(stderr, "%s: %s (%s), %lld parameters\n", source.c_str(), config.model_type.c_str(),
+               opened.model->format().c_str(), static_cast<long long>(num_parameters(tensor_table(config))));
+  if (parsed->count("dry-run") != 0) {
+    const auto plan = to_do.plan();
+    std::fprintf(stderr, "would write %s:\n", destination.c_str());
+    for (const PlannedTensor& tensor : plan) {
+      std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), tensor.type.c_str(),
+                   shape_text(tensor.shape).c_str());
+    }
+    if (config.is_transformer()) print_text(opened.text, source);
+    return 0;
+  }
+  size_t source_bytes = 0;
+  size_t bytes = 0;
+  to_do.write([&](const ExportedTensor& tensor) {
+    source_bytes += tensor.source_bytes;
+    bytes += tensor.bytes;
+    print_tensor(tensor);
+    if (tool::interrupted()) throw Interrupted();
+  });
+  if (config.is_transformer()) print_text(opened.text, source);
   std::fprintf(stderr, "%s: %s of tensors, from %s (1/%.1f)\n", destination.c_str(),
-               rotor::tool::bytes_text(static_cast<double>(bytes)).c_str(),
-               rotor::tool::bytes_text(static_cast<double>(source_bytes)).c_str(),
+               tool::bytes_text(static_cast<double>(bytes)).c_str(),
+               tool::bytes_text(static_cast<double>(source_bytes)).c_str(),
                static_cast<double>(source_bytes) / static_cast<double>(bytes));
   return 0;
 }
@@ -172,12 +285,12 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  rotor::tool::catch_interrupts();
-  return rotor::tool::run_guarded("rotor-export", [&] {
+  tool::catch_interrupts();
+  return tool::run_guarded("rotor-export", [&] {
     try {
       return run(argc, argv);
     } catch (const Interrupted&) {  // what was half written is gone by now
-      return rotor::tool::kInterruptedStatus;
+      return tool::kInterruptedStatus;
     }
   });
 }

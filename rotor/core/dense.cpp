@@ -52,6 +52,12 @@ uint16_t float_to_f16(float value) {
   return static_cast<uint16_t>(sign | (rounded - 0x38000000U) >> 13);
 }
 
+uint16_t float_to_bf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<uint16_t>(bits >> 16 | 0x40U);  // NaN
+  return static_cast<uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
+}
+
 float quantize_q8(std::span<const float> values, std::span<int8_t> codes) {
   return 1.0F / quantize_int8(values, codes);
 }

@@ -24,6 +24,8 @@ float f16_to_float(uint16_t bits);
 float bf16_to_float(uint16_t bits);
 /// Rounds half to even; values past 65504 become infinite, NaN stays NaN.
 uint16_t float_to_f16(float value);
+/// The same of bfloat16; what its 8 bits of exponent cannot hold after rounding becomes infinite.
+uint16_t float_to_bf16(float value);
 
 /// int8 codes of a row; returns the scale that gives values back. Values are finite.
 float quantize_q8(std::span<const float> values, std::span<int8_t> codes);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstring>
 
 #include "rotor/core/dense.h"
@@ -155,6 +156,23 @@ void decode_q6_k(std::span<const uint8_t> blocks, std::span<float> values) {
       const int high = qh[32 * h + l] >> 2 * j & 3;
       const auto scale = static_cast<float>(static_cast<int8_t>(scales[e / 16]));
       values[256 * b + e] = d * scale * static_cast<float>((low | high << 4) - 32);
+    }
+  }
+}
+
+void encode_q8_0(std::span<const float> values, std::span<uint8_t> blocks) {
+  assert(values.size() % 32 == 0 && blocks.size() == values.size() / 32 * 34);
+  for (size_t b = 0; b < values.size() / 32; ++b) {
+    const auto x = values.subspan(32 * b, 32);
+    uint8_t* block = blocks.data() + 34 * b;
+    float largest = 0.0F;
+    for (const float value : x) largest = std::max(largest, std::fabs(value));
+    const float d = largest / 127.0F;
+    const float inverse = d > 0.0F ? 1.0F / d : 0.0F;
+    const uint16_t half = float_to_f16(d);
+    std::memcpy(block, &half, sizeof(half));
+    for (size_t i = 0; i < 32; ++i) {
+      block[2 + i] = static_cast<uint8_t>(static_cast<int8_t>(std::round(x[i] * inverse)));
     }
   }
 }

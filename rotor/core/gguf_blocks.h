@@ -46,4 +46,8 @@ void decode_q8_0(std::span<const uint8_t> blocks, std::span<float> values);
 void decode_q4_0(std::span<const uint8_t> blocks, std::span<float> values);
 void decode_q6_k(std::span<const uint8_t> blocks, std::span<float> values);
 
+/// Q8_0 of whole blocks: d = max|x| / 127 as binary16, codes x / d rounded half away from zero, as
+/// llama.cpp's quantize_row_q8_0_ref. Values are finite and at most 65504 * 127.
+void encode_q8_0(std::span<const float> values, std::span<uint8_t> blocks);
+
 }  // namespace rotor

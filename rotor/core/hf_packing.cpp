@@ -17,12 +17,16 @@ void hf_pack(std::span<const int8_t> weights, size_t rows, size_t cols, std::spa
          int{weights[at]});
   }
   std::fill(packed.begin(), packed.end(), uint8_t{0});
-  for (size_t row = 0; row < rows; ++row) {
-    const unsigned shift = static_cast<unsigned>(2 * (row / stride));
-    const int8_t* values = weights.data() + row * cols;
-    uint8_t* bytes = packed.data() + row % stride * cols;
-    for (size_t c = 0; c < cols; ++c) bytes[c] |= static_cast<uint8_t>((values[c] + 1) << shift);
+  for (size_t first = 0; first < rows; first += stride) {
+    const size_t count = std::min(stride, rows - first);
+    hf_pack_quarter(weights.subspan(first * cols, count * cols), static_cast<unsigned>(first / stride),
+                    packed);
   }
+}
+
+void hf_pack_quarter(std::span<const int8_t> weights, unsigned quarter, std::span<uint8_t> packed) {
+  const unsigned shift = 2 * quarter;
+  for (size_t i = 0; i < weights.size(); ++i) packed[i] |= static_cast<uint8_t>((weights[i] + 1) << shift);
 }
 
 void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::span<int8_t> weights) {

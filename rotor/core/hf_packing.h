@@ -18,6 +18,11 @@ constexpr size_t hf_packed_rows(size_t rows) {
 /// not ternary.
 void hf_pack(std::span<const int8_t> weights, size_t rows, size_t cols, std::span<uint8_t> packed);
 
+/// Packs what piece by piece is read: adds rows i*R + first, i*R + first + 1, ... of quarter i = 0..3 to the
+/// packed rows from `first` on, which began as zeros. `packed`: at least as many bytes as `weights`, of -1,
+/// 0, +1.
+void hf_pack_quarter(std::span<const int8_t> weights, unsigned quarter, std::span<uint8_t> packed);
+
 /// The inverse; codes past the last row are ignored. Throws Error naming row and column of a code 3.
 void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::span<int8_t> weights);
 /// Rows first .. first + count - 1 alone; `weights`: [count, cols].

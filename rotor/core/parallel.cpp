@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
-#include <vector>
 
 namespace rotor {
 
@@ -37,6 +37,41 @@ void parallel_for(size_t count, const std::function<void(size_t)>& work) {
     run();
   }
   if (error != nullptr) std::rethrow_exception(error);
+}
+
+void parallel_in_order(size_t count, const std::function<void(size_t, std::vector<uint8_t>&)>& make,
+                       const std::function<void(std::span<const uint8_t>)>& take) {
+  // Each thread makes a piece and then waits for its turn to hand it over: the others go on meanwhile.
+  std::mutex mutex;
+  std::condition_variable turn;
+  size_t next = 0;
+  bool failed = false;
+  std::vector<std::vector<uint8_t>> spare;  // memory of pieces that were taken: fresh pages are slow
+  parallel_for(count, [&](size_t i) {
+    try {
+      std::vector<uint8_t> bytes;
+      {
+        const std::lock_guard lock(mutex);
+        if (!spare.empty()) {
+          bytes = std::move(spare.back());
+          spare.pop_back();
+        }
+      }
+      make(i, bytes);
+      std::unique_lock lock(mutex);
+      turn.wait(lock, [&] { return failed || next == i; });
+      if (failed) return;
+      take(bytes);
+      ++next;
+      spare.push_back(std::move(bytes));
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failed = true;
+      turn.notify_all();
+      throw;
+    }
+    turn.notify_all();
+  });
 }
 
 }  // namespace rotor

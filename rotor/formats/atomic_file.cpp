@@ -85,6 +85,35 @@ void AtomicFile::commit() {
   sync_directory(parent_directory(path_));
 }
 
+AtomicDirectory::AtomicDirectory(const std::string& path) : path_(path) {
+  namespace fs = std::filesystem;
+  while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();
+  const bool is_directory = fs::is_directory(path_);
+  if (fs::exists(path_) && !(is_directory && fs::is_empty(path_))) {
+    fail(path_, ": exists", is_directory ? " and is not empty" : "",
+         ": name a new directory, or remove this one first");
+  }
+  const std::string temporary = temporary_name(path_);
+  std::error_code error;
+  fs::create_directory(temporary, error);
+  if (error) fail(temporary, ": cannot create: ", error.message());
+  temporary_path_ = temporary;
+}
+
+AtomicDirectory::~AtomicDirectory() {
+  std::error_code ignored;
+  if (!temporary_path_.empty()) std::filesystem::remove_all(temporary_path_, ignored);
+}
+
+void AtomicDirectory::commit() {
+  sync_directory(temporary_path_);
+  if (std::rename(temporary_path_.c_str(), path_.c_str()) != 0) {
+    fail(path_, ": cannot rename into place: ", std::strerror(errno));
+  }
+  temporary_path_.clear();
+  sync_directory(parent_directory(path_));
+}
+
 void write_file(const std::string& path, std::string_view text) {
   AtomicFile file(path);
   file.write(text);

@@ -37,6 +37,27 @@ class AtomicFile {
   size_t size_ = 0;
 };
 
+/// A directory that is filled under a temporary name.
+class AtomicDirectory {
+ public:
+  /// Creates the temporary directory. Throws Error naming the path and the reason; what stands at `path` must
+  /// be an empty directory, if anything.
+  explicit AtomicDirectory(const std::string& path);
+  /// Removes the temporary directory with all in it unless commit() succeeded.
+  ~AtomicDirectory();
+  AtomicDirectory(const AtomicDirectory&) = delete;
+  AtomicDirectory& operator=(const AtomicDirectory&) = delete;
+
+  /// Where to write.
+  const std::string& temporary_path() const { return temporary_path_; }
+  /// Renames it over the target. Throws Error, and then leaves the target as it was.
+  void commit();
+
+ private:
+  std::string path_;
+  std::string temporary_path_;  // empty once it is committed
+};
+
 /// Writes a whole text file atomically.
 void write_file(const std::string& path, std::string_view text);
 

@@ -9,6 +9,7 @@
 #include "rotor/core/error.h"
 #include "rotor/core/hf_packing.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/lfs_pointer.h"
 #include "rotor/formats/tensor_names.h"
 
 namespace rotor {
@@ -24,6 +25,7 @@ std::string existing_directory(const std::string& directory) {
 ModelConfig read_config(const std::string& directory, StoredQuantization& stored) {
   const std::string path = directory + "/" + kConfigFile;
   const MappedFile file(path);
+  refuse_lfs_pointer(file.text(), path);
   return model_config_from_json(std::string(file.text()), path, &stored);
 }
 
@@ -49,6 +51,12 @@ std::vector<std::string> indexed_files(const std::string& directory) {
   return {names.begin(), names.end()};
 }
 
+/// As browsers, curl scripts and hub clients name what is not complete.
+bool is_half_download(const std::string& name) {
+  constexpr const char* kEndings[] = {".part", ".incomplete", ".crdownload", ".aria2", ".tmp"};
+  return std::ranges::any_of(kEndings, [&](const char* ending) { return name.ends_with(ending); });
+}
+
 /// Tensors that older checkpoints hold and that no reader needs: tables that follow from the config.
 bool is_buffer(const std::string& name) {
   return name.ends_with("rotary_emb.inv_freq");
@@ -56,10 +64,16 @@ bool is_buffer(const std::string& name) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(const std::string& directory, bool ignore_unknown)
+Checkpoint::Checkpoint(const std::string& directory, const CheckpointOptions& options)
     : directory_(existing_directory(directory)), config_(read_config(directory, stored_)) {
+  if (options.ternarize) {
+    if (config_.quantization == Quantization::ternary) {
+      fail(directory_, "/", kConfigFile, ": quantization_config: the model is ternary already");
+    }
+    config_.quantization = Quantization::ternary;
+  }
   open_weights();
-  check_names(ignore_unknown);
+  check_names(options.ignore_unknown);
   for (const TensorSpec& spec : tensor_table(config_)) check_tensor(spec);
 }
 
@@ -68,8 +82,15 @@ void Checkpoint::open_weights() {
   const std::string single = directory_ + "/" + kWeightsFile;
   const bool sharded = !fs::exists(single) && fs::exists(directory_ + "/" + kIndexFile);
   if (!sharded && !fs::exists(single)) {
+    for (const auto& entry : fs::directory_iterator(directory_)) {
+      if (is_half_download(entry.path().filename())) {
+        fail(entry.path().string(),
+             ": half a download: finish it (scripts/download_bitnet.sh goes on where it "
+             "stopped)");
+      }
+    }
     fail(single, ": No such file: the directory holds ", kConfigFile, " and no weights (", kWeightsFile,
-         ", or shards with ", kIndexFile, "); are they still to be downloaded?");
+         ", or shards with ", kIndexFile, "): download them, with scripts/download_bitnet.sh for example");
   }
   const auto files = sharded ? indexed_files(directory_) : std::vector<std::string>{single};
   shards_.reserve(files.size());

@@ -23,12 +23,18 @@ inline constexpr const char* kConfigFile = "config.json";
 inline constexpr const char* kWeightsFile = "model.safetensors";
 inline constexpr const char* kIndexFile = "model.safetensors.index.json";
 
+struct CheckpointOptions {
+  bool ignore_unknown = false;  ///< tensors that have no place in the model may be there
+  /// Float matrices are taken as masters and quantized by absmean, as if the model had been trained so: its
+  /// quality is lost until it is fine-tuned.
+  bool ternarize = false;
+};
+
 class Checkpoint final : public ModelSource {
  public:
   /// Throws Error if a file is missing or bad, or if the tensors are not exactly those of the architecture,
-  /// naming those that are missing and those that have no place; with `ignore_unknown` the latter may be
-  /// there.
-  explicit Checkpoint(const std::string& directory, bool ignore_unknown = false);
+  /// naming those that are missing and those that have no place.
+  explicit Checkpoint(const std::string& directory, const CheckpointOptions& options = {});
 
   const std::string& path() const override { return directory_; }
   std::string format() const override;
@@ -37,6 +43,7 @@ class Checkpoint final : public ModelSource {
   float scale(const TensorSpec& spec) const override;
   void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
                   std::span<int8_t> trits) const override;
+  bool has_masters() const override { return !packed(); }
   void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                    std::span<float> values) const override;
 

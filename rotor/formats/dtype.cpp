@@ -63,4 +63,16 @@ void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> v
   }
 }
 
+void floats_to(DType dtype, std::span<const float> values, std::span<uint8_t> bytes) {
+  if (dtype == DType::f32) {
+    if (!values.empty()) std::memcpy(bytes.data(), values.data(), values.size_bytes());
+    return;
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t bits = dtype == DType::f16 ? float_to_f16(values[i]) : float_to_bf16(values[i]);
+    bytes[2 * i] = static_cast<uint8_t>(bits);
+    bytes[2 * i + 1] = static_cast<uint8_t>(bits >> 8);
+  }
+}
+
 }  // namespace rotor

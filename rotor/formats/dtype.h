@@ -18,5 +18,7 @@ std::optional<DType> dtype_from_name(const std::string& name);
 
 /// F32, F16 or BF16 numbers, which need no alignment, as float32.
 void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> values);
+/// The inverse; the 16-bit types round half to even. `bytes`: dtype_bytes(dtype) for each value.
+void floats_to(DType dtype, std::span<const float> values, std::span<uint8_t> bytes);
 
 }  // namespace rotor

@@ -7,6 +7,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/gguf.h"
+#include "rotor/formats/lfs_pointer.h"
 
 static_assert(std::endian::native == std::endian::little,
               "files are little-endian and are used where they lie");
@@ -206,6 +207,7 @@ void GgufFile::parse_tensors(Cursor& cursor, uint64_t count) {
 void GgufFile::parse() {
   const auto bytes = file_.bytes();
   Cursor cursor(path(), bytes);
+  refuse_lfs_pointer(file_.text(), path());
   if (bytes.size() < 4 || std::memcmp(bytes.data(), "GGUF", 4) != 0) {
     fail(path(), ": not a GGUF file: it does not begin with \"GGUF\"");
   }

@@ -37,15 +37,6 @@ bool is_ternary_type(GgufType type) {
   return type == GgufType::tq1_0 || type == GgufType::tq2_0 || type == GgufType::i2_s;
 }
 
-bool is_query_or_key(const std::string& name) {
-  return name.ends_with("self_attn.q_proj.weight") || name.ends_with("self_attn.k_proj.weight");
-}
-
-/// "blk.0.attn_q.scale": a factor of its own that mainline files may hold.
-std::string factor_name(const std::string& gguf_name) {
-  return gguf_name.substr(0, gguf_name.size() - std::strlen("weight")) + "scale";
-}
-
 }  // namespace
 
 std::string gguf_tensor_name(const std::string& name) {
@@ -61,6 +52,15 @@ std::string gguf_tensor_name(const std::string& name) {
     }
   }
   fail("tensor \"", name, "\" has no name in GGUF files");
+}
+
+std::string gguf_factor_name(const std::string& gguf_name) {
+  return gguf_name.substr(0, gguf_name.size() - std::strlen("weight")) + "scale";
+}
+
+bool gguf_permutes(const ModelConfig& config, const TensorSpec& spec) {
+  return config.model_type == "llama" &&
+         (spec.name.ends_with("self_attn.q_proj.weight") || spec.name.ends_with("self_attn.k_proj.weight"));
 }
 
 int64_t gguf_rope_row(int64_t row, int64_t head_dim) {
@@ -131,7 +131,7 @@ void GgufSource::check_tensors() const {
   for (const TensorSpec& spec : tensor_table(config_)) {
     const std::string name = gguf_tensor_name(spec.name);
     expected.insert(name);
-    if (is_ternary(config_, spec)) found.erase(factor_name(name));
+    if (is_ternary(config_, spec)) found.erase(gguf_factor_name(name));
   }
   found.erase("rope_freqs.weight");  // a table that follows from the config
   check_tensor_names(path(), expected, found, options_.ignore_unknown);
@@ -198,7 +198,7 @@ float GgufSource::scale(const TensorSpec& spec) const {
     }
     if (scale == 0.0F) scale = 1.0F;  // a matrix of zeros
   }
-  if (const GgufTensorInfo* factor = file_.find(factor_name(tensor.name)); factor != nullptr) {
+  if (const GgufTensorInfo* factor = file_.find(gguf_factor_name(tensor.name)); factor != nullptr) {
     if (factor->type != GgufType::f32 || factor->elements() != 1) {
       fail(path(), ": tensor \"", factor->name, "\": expected one F32 value");
     }
@@ -213,8 +213,7 @@ float GgufSource::scale(const TensorSpec& spec) const {
 
 /// Where a row lies in the file.
 int64_t GgufSource::stored_row(const TensorSpec& spec, int64_t row) const {
-  const bool permuted = config_.model_type == "llama" && is_query_or_key(spec.name);
-  return permuted ? gguf_rope_row(row, config_.transformer.head_dim) : row;
+  return gguf_permutes(config_, spec) ? gguf_rope_row(row, config_.transformer.head_dim) : row;
 }
 
 void GgufSource::read_row(const TensorSpec& spec, const GgufTensorInfo& tensor, int64_t row,

@@ -50,6 +50,13 @@ class GgufSource final : public ModelSource {
 /// GGUF's name of a tensor of tensor_table(), "blk.0.attn_q.weight".
 std::string gguf_tensor_name(const std::string& name);
 
+/// "blk.0.attn_q.scale" for "blk.0.attn_q.weight": a factor of its own that files of architecture bitnet may
+/// hold beside a ternary matrix.
+std::string gguf_factor_name(const std::string& gguf_name);
+
+/// Whether files hold the rows of this tensor in another order: query and key matrices of architecture llama.
+bool gguf_permutes(const ModelConfig& config, const TensorSpec& spec);
+
 /// The row of a GGUF file that holds row `row` of a query or key matrix as Hugging Face has it: files of
 /// architecture llama hold the two halves of each head's rotation interleaved.
 int64_t gguf_rope_row(int64_t row, int64_t head_dim);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/lfs_pointer.h"
 #include "rotor/formats/mapped_file.h"
 
 namespace rotor {
@@ -48,7 +49,9 @@ Json parse_json(std::string_view text, const std::string& source) {
 }
 
 Json read_json_file(const std::string& path) {
-  return parse_json(MappedFile(path).text(), path);
+  const MappedFile file(path);
+  refuse_lfs_pointer(file.text(), path);
+  return parse_json(file.text(), path);
 }
 
 std::string quote_json(const Json& json) {

@@ -32,6 +32,8 @@ class ModelSource {
   /// column of a weight that is none.
   virtual void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
                           std::span<int8_t> trits) const = 0;
+  /// Whether ternary matrices are kept as float masters, which read_floats() reads too.
+  virtual bool has_masters() const { return false; }
   /// Rows of any other tensor as float32, [rows, columns]; a vector's rows are its values.
   virtual void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                            std::span<float> values) const = 0;

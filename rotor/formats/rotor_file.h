@@ -150,9 +150,10 @@ class RotorWriter {
   void begin_tensor(const std::string& name);
   void append(std::span<const uint8_t> bytes);
   void end_tensor();
-  /// Appends what `make` gives for pieces of the rows of `shape`: whole row tiles, several at once, in order.
-  void write_rows(const std::vector<int64_t>& shape,
-                  const std::function<std::vector<uint8_t>(int64_t first, int64_t rows)>& make);
+  /// Fills `bytes`, whatever is in it, with rows first .. first + rows - 1 as they are written.
+  using MakeRows = std::function<void(int64_t first, int64_t rows, std::vector<uint8_t>& bytes)>;
+  /// Appends pieces of the rows of `shape`: whole row tiles, several made at once, in order.
+  void write_rows(const std::vector<int64_t>& shape, const MakeRows& make);
   void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
   void check_scale(const std::string& name, float scale) const;
   void write_dense(const TensorSpec& spec, const ReadFloats& read);

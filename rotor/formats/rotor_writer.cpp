@@ -217,12 +217,11 @@ void RotorWriter::write_ternary(const std::string& name, const ReadTrits& read, 
   check_scale(name, scale);
   const auto cols = static_cast<size_t>(entry.shape[1]);
   begin_tensor(name);
-  write_rows(entry.shape, [&](int64_t first, int64_t rows) {
+  write_rows(entry.shape, [&](int64_t first, int64_t rows, std::vector<uint8_t>& tiles) {
     std::vector<int8_t> trits(static_cast<size_t>(rows) * cols);
     read(first, rows, trits);
-    std::vector<uint8_t> tiles(tile_bytes(static_cast<size_t>(rows), cols));
+    tiles.resize(tile_bytes(static_cast<size_t>(rows), cols));
     pack_tiles(trits, static_cast<size_t>(rows), cols, tiles);
-    return tiles;
   });
   end_tensor();
   write_tensor(scale_name(name), as_bytes({&scale, 1}));
@@ -257,10 +256,9 @@ void RotorWriter::write_floats(const std::string& name, const ReadFloats& read) 
   if (entry.role == TensorRole::embedding && dense_.type != DenseType::f32)
     return write_dense(entry, read_finite);
   begin_tensor(name);
-  write_rows(entry.shape, [&](int64_t first, int64_t rows) {
-    std::vector<uint8_t> bytes(static_cast<size_t>(rows) * cols * sizeof(float));
+  write_rows(entry.shape, [&](int64_t first, int64_t rows, std::vector<uint8_t>& bytes) {
+    bytes.resize(static_cast<size_t>(rows) * cols * sizeof(float));
     read_finite(first, rows, {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)});
-    return bytes;
   });
   end_tensor();
 }

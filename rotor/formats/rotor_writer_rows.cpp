@@ -2,9 +2,6 @@
 // are, and all cores convert.
 #include <algorithm>
 #include <cmath>
-#include <condition_variable>
-#include <mutex>
-#include <utility>
 
 #include "rotor/core/error.h"
 #include "rotor/core/parallel.h"
@@ -28,33 +25,17 @@ std::span<const uint8_t> as_bytes(std::span<const float> values) {
 
 }  // namespace
 
-void RotorWriter::write_rows(const std::vector<int64_t>& shape,
-                             const std::function<std::vector<uint8_t>(int64_t first, int64_t rows)>& make) {
+void RotorWriter::write_rows(const std::vector<int64_t>& shape, const MakeRows& make) {
   const int64_t rows = shape[0];
   const int64_t step = piece_rows(shape.size() == 2 ? shape[1] : 1);
-  const int64_t pieces = (rows + step - 1) / step;
-  // Each thread makes a piece and then waits for its turn to append it: the others go on meanwhile.
-  std::mutex mutex;
-  std::condition_variable turn;
-  int64_t next = 0;
-  bool failed = false;
-  parallel_for(static_cast<size_t>(pieces), [&](size_t piece) {
-    const int64_t first = static_cast<int64_t>(piece) * step;
-    try {
-      const std::vector<uint8_t> made = make(first, std::min(step, rows - first));
-      std::unique_lock lock(mutex);
-      turn.wait(lock, [&] { return failed || std::cmp_equal(next, piece); });
-      if (failed) return;
-      append(made);
-      ++next;
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      failed = true;
-      turn.notify_all();
-      throw;
-    }
-    turn.notify_all();
-  });
+  const auto pieces = static_cast<size_t>((rows + step - 1) / step);
+  parallel_in_order(
+      pieces,
+      [&](size_t piece, std::vector<uint8_t>& bytes) {
+        const int64_t first = static_cast<int64_t>(piece) * step;
+        make(first, std::min(step, rows - first), bytes);
+      },
+      [&](std::span<const uint8_t> bytes) { append(bytes); });
 }
 
 void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
@@ -62,7 +43,7 @@ void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
   const auto cols = static_cast<size_t>(entry.shape[1]);
   if (dense_.type == DenseType::f16) {
     begin_tensor(entry.name);
-    write_rows(entry.shape, [&](int64_t first, int64_t count) {
+    write_rows(entry.shape, [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
       std::vector<float> values(static_cast<size_t>(count) * cols);
       read(first, count, values);
       const auto large = std::ranges::find_if(values, [](float v) { return std::fabs(v) > 65504.0F; });
@@ -71,9 +52,8 @@ void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
              first * static_cast<int64_t>(cols) + (large - values.begin()), " is ", *large,
              ", more than float16 holds: keep the head as f32");
       }
-      std::vector<uint8_t> bytes(values.size() * sizeof(uint16_t));
+      bytes.resize(values.size() * sizeof(uint16_t));
       std::ranges::transform(values, reinterpret_cast<uint16_t*>(bytes.data()), float_to_f16);
-      return bytes;
     });
     return end_tensor();
   }
@@ -83,15 +63,14 @@ void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
   std::vector<ScreeningSums> sums(screened ? static_cast<size_t>((rows + step - 1) / step) : 0,
                                   ScreeningSums(cols));
   begin_tensor(entry.name);
-  write_rows(entry.shape, [&](int64_t first, int64_t count) {
-    std::vector<uint8_t> bytes(static_cast<size_t>(count) * cols);
+  write_rows(entry.shape, [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
+    bytes.resize(static_cast<size_t>(count) * cols);
     const std::span codes(reinterpret_cast<int8_t*>(bytes.data()), bytes.size());
     quantize_rows(read, first, count, codes, std::span(scales).subspan(static_cast<size_t>(first)));
     if (screened) {
       sums[static_cast<size_t>(first / step)].add(
           codes, std::span(scales).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     }
-    return bytes;
   });
   end_tensor();
   write_tensor(scale_name(entry.name), as_bytes(scales));
@@ -120,7 +99,7 @@ void RotorWriter::write_screen(const TensorSpec& entry, const ReadFloats& read,
   std::vector<float> errors(rows);
   const std::string name = screen_name(entry.name);
   begin_tensor(name);
-  write_rows(entry.shape, [&](int64_t first, int64_t count) {
+  write_rows(entry.shape, [&](int64_t first, int64_t count, std::vector<uint8_t>& tiles) {
     const auto height = static_cast<size_t>(count);
     std::vector<int8_t> codes(height * cols);
     std::vector<float> scales(height);
@@ -131,9 +110,8 @@ void RotorWriter::write_screen(const TensorSpec& entry, const ReadFloats& read,
       screen_scales[static_cast<size_t>(first) + r] = made.scale;
       errors[static_cast<size_t>(first) + r] = made.error;
     }
-    std::vector<uint8_t> tiles(tile_bytes(height, cols));
+    tiles.resize(tile_bytes(height, cols));
     pack_tiles(codes, height, cols, tiles);
-    return tiles;
   });
   end_tensor();
   write_tensor(name + "_scale", as_bytes(screen_scales));

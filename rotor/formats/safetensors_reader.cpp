@@ -8,6 +8,7 @@
 #include "rotor/core/dense.h"
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/lfs_pointer.h"
 #include "rotor/formats/safetensors.h"
 
 static_assert(std::endian::native == std::endian::little,
@@ -109,6 +110,7 @@ void SafetensorsFile::parse_metadata(const Json& entry) {
 
 void SafetensorsFile::parse_header(const CheckMetadata& check_metadata) {
   const auto file = file_.bytes();
+  refuse_lfs_pointer(file_.text(), path());
   if (file.size() < kLengthBytes) {
     fail(path(), ": truncated: expected a header length of 8 bytes, found a file of ", file.size(), " bytes");
   }

@@ -15,6 +15,7 @@
 #include "runtime/engine/session.h"
 #include "tests/support/allocations.h"
 #include "tests/support/golden.h"
+#include "tests/support/logits.h"
 #include "tests/support/models.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
@@ -22,32 +23,13 @@
 namespace rotor::runtime {
 namespace {
 
+using test::all_logits;
+using test::argmax;
+using test::golden_ids;
+using test::greedy;
+using test::kGoldenTolerance;
+using test::largest_difference;
 using text::TokenId;
-
-std::vector<TokenId> golden_ids(const SafetensorsFile& golden, const std::string& name) {
-  const auto ids = golden.read<int64_t>(name);
-  return {ids.begin(), ids.end()};
-}
-
-std::vector<float> all_logits(Session& session, const std::vector<TokenId>& ids) {
-  std::vector<float> all;
-  session.feed_all(
-      ids, [&](int64_t, std::span<const float> row) { all.insert(all.end(), row.begin(), row.end()); });
-  return all;
-}
-
-TokenId argmax(std::span<const float> logits) {
-  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
-double largest_difference(std::span<const float> a, std::span<const float> b) {
-  EXPECT_EQ(a.size(), b.size());
-  double largest = 0.0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    largest = std::max(largest, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-  }
-  return largest;
-}
 
 /// A checkpoint of tests/golden/bitnet-tiny as an open .rotor file, for each kernel set.
 class GoldenTransformerTest : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
@@ -88,9 +70,6 @@ INSTANTIATE_TEST_SUITE_P(Variants, GoldenTransformerTest,
                            return std::get<0>(param.param) + "_" + std::get<1>(param.param);
                          });
 
-// The README there: atol 1e-3; a correct float32 implementation gets about 1e-5.
-constexpr double kGoldenTolerance = 1e-3;
-
 TEST_P(GoldenTransformerTest, LogitsAndHiddenStatesAgree) {
   for (const std::string prompt : {"0", "1", "2"}) {
     Session s = session();
@@ -118,13 +97,7 @@ TEST_P(GoldenTransformerTest, GreedyContinuationsAreEqual) {
   for (const std::string prompt : {"0", "1", "2"}) {
     Session s = session();
     const auto expected = golden_ids(golden_, variant() + ".f32.greedy." + prompt);
-    std::vector<TokenId> found;
-    TokenId next = argmax(s.feed(golden_ids(golden_, "prompt." + prompt + ".ids")));
-    while (true) {
-      found.push_back(next);
-      if (found.size() == expected.size()) break;
-      next = argmax(s.feed({&next, 1}));
-    }
+    const auto found = greedy(s, golden_ids(golden_, "prompt." + prompt + ".ids"), expected.size());
     EXPECT_EQ(found, expected) << "prompt " << prompt;
   }
 }

@@ -14,6 +14,8 @@ class Random {
   int64_t integer(int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(engine_);
   }
+  /// From 0 to below 1.
+  double uniform() { return std::uniform_real_distribution<double>()(engine_); }
   float normal() { return std::normal_distribution<float>()(engine_); }
 
   std::vector<int8_t> trits(size_t count) { return bytes(count, -1, 1); }

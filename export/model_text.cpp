@@ -1,0 +1,135 @@
+// Three sources, and what is known of BitNet 2B4T, whose published files are incomplete.
+#include "export/model_text.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/json.h"
+#include "rotor/formats/mapped_file.h"
+#include "rotor/text/gguf_tokenizer.h"
+
+namespace rotor::exporting {
+namespace {
+
+constexpr int64_t kLlama3Vocabulary = 128256;
+constexpr int32_t kLlama3EndOfTurn = 128009;
+/// Each message as "Role: content" and an end of turn, without line breaks.
+constexpr const char* k2b4tChatTemplate =
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ message['role'] | capitalize }}: {{ message['content'] | trim }}<|eot_id|>"
+    "{% endfor %}{% if add_generation_prompt %}Assistant: {% endif %}";
+
+/// The model that was published as BitNet b1.58 2B4T, or one trained from it.
+bool is_2b4t(const ModelConfig& config) {
+  const TransformerConfig& t = config.transformer;
+  return config.model_type == "bitnet" && t.hidden_act == Activation::relu2 &&
+         t.vocab_size == kLlama3Vocabulary;
+}
+
+void add_stop_token(TextMetadata& text, int32_t id) {
+  if (std::ranges::find(text.stop_tokens, id) == text.stop_tokens.end()) text.stop_tokens.push_back(id);
+}
+
+/// The special tokens of the model's config decide: a tokenizer may know a token that the model was not
+/// trained on. Its end of text stops the generation where the config names none.
+void take_special_tokens(const ModelConfig& config, ModelText& text) {
+  const TransformerConfig& t = config.transformer;
+  if (t.bos_token_id) text.metadata.bos_token = static_cast<int32_t>(*t.bos_token_id);
+  for (const int64_t id : t.eos_token_ids) add_stop_token(text.metadata, static_cast<int32_t>(id));
+  if (t.eos_token_ids.empty() && text.tokenizer != nullptr && text.tokenizer->eos()) {
+    add_stop_token(text.metadata, *text.tokenizer->eos());
+  }
+}
+
+void check_vocabulary(const text::Tokenizer& tokenizer, const ModelConfig& config, const std::string& file) {
+  if (tokenizer.vocab_size() <= config.transformer.vocab_size) return;
+  fail(file, ": the tokenizer has ", tokenizer.vocab_size(), " tokens, the model a vocab_size of ",
+       config.transformer.vocab_size, ": it belongs to another model");
+}
+
+/// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
+std::optional<std::string> read_chat_template(const std::string& directory) {
+  if (const std::string path = directory + "/chat_template.jinja"; std::filesystem::exists(path)) {
+    return std::string(MappedFile(path).text());
+  }
+  const std::string path = directory + "/tokenizer_config.json";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const Json config = read_json_file(path);
+  if (!config.is_object() || !config.contains("chat_template")) return std::nullopt;
+  if (!config["chat_template"].is_string()) {
+    fail(path, ": chat_template: expected a string, found ", quote_json(config["chat_template"]));
+  }
+  return config["chat_template"].get<std::string>();
+}
+
+/// generation_config.json may name more ends than config.json: a chat model's end of turn.
+void take_generation_config(const std::string& directory, int64_t vocab_size, TextMetadata& text) {
+  const std::string path = directory + "/generation_config.json";
+  if (!std::filesystem::exists(path)) return;
+  const Json config = read_json_file(path);
+  if (!config.is_object() || !config.contains("eos_token_id") || config["eos_token_id"].is_null()) return;
+  const Json ids = config["eos_token_id"].is_array() ? config["eos_token_id"] : Json{config["eos_token_id"]};
+  for (const Json& id : ids) {
+    if (!id.is_number_integer() || id < 0 || id >= vocab_size) {
+      fail(path, ": eos_token_id: expected ids from 0 to ", vocab_size - 1, ", found ", quote_json(id));
+    }
+    add_stop_token(text, id.get<int32_t>());
+  }
+}
+
+}  // namespace
+
+RotorAttachments ModelText::attachments() const {
+  RotorAttachments attachments;
+  if (tokenizer != nullptr) attachments = tokenizer->attachments();
+  attachments.metadata.erase(rotor_key::kBosToken);
+  attachments.metadata.erase(rotor_key::kStopTokens);
+  if (metadata.bos_token) attachments.set_bos_token(*metadata.bos_token);
+  if (!metadata.stop_tokens.empty()) attachments.set_stop_tokens(metadata.stop_tokens);
+  if (metadata.chat_template) attachments.set_chat_template(*metadata.chat_template);
+  return attachments;
+}
+
+ModelText model_text(const Checkpoint& checkpoint) {
+  ModelText text;
+  if (!checkpoint.config().is_transformer()) return text;
+  text.directory = checkpoint.directory();
+  if (const std::string file = text::tokenizer_file(text.directory); !file.empty()) {
+    text.tokenizer = text::load_tokenizer(file);
+    check_vocabulary(*text.tokenizer, checkpoint.config(), file);
+    text.metadata.tokenizer = text.tokenizer->kind();
+  }
+  take_special_tokens(checkpoint.config(), text);
+  take_generation_config(text.directory, checkpoint.config().transformer.vocab_size, text.metadata);
+  text.metadata.chat_template = read_chat_template(text.directory);
+  return text;
+}
+
+ModelText model_text(const GgufSource& source) {
+  ModelText text;
+  const GgufFile& file = source.file();
+  text.tokenizer = text::tokenizer_of(file);
+  if (text.tokenizer != nullptr) {
+    check_vocabulary(*text.tokenizer, source.config(), file.path());
+    text.metadata.tokenizer = text.tokenizer->kind();
+  }
+  take_special_tokens(source.config(), text);
+  if (is_2b4t(source.config())) {
+    add_stop_token(text.metadata, kLlama3EndOfTurn);
+    text.metadata.chat_template = k2b4tChatTemplate;
+  } else if (file.has("tokenizer.chat_template")) {
+    text.metadata.chat_template = std::string(file.text("tokenizer.chat_template"));
+  }
+  return text;
+}
+
+ModelText model_text(const RotorSource& source) {
+  ModelText text;
+  text.metadata = source.file().text();
+  text.tokenizer = text::tokenizer_of(source.file());
+  return text;
+}
+
+}  // namespace rotor::exporting

@@ -1,0 +1,34 @@
+// What the files of a model say of text: tokenizer, chat template, the tokens that begin and end it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "rotor/formats/attachments.h"
+#include "rotor/formats/checkpoint.h"
+#include "rotor/formats/gguf_source.h"
+#include "rotor/formats/rotor_source.h"
+#include "rotor/text/tokenizer.h"
+
+namespace rotor::exporting {
+
+struct ModelText {
+  std::shared_ptr<const text::Tokenizer> tokenizer;  ///< nullptr: the model takes and gives ids
+  TextMetadata metadata;
+  std::string directory;  ///< a Hugging Face directory that holds all this in files; "" for other sources
+
+  /// The same for a .rotor file.
+  RotorAttachments attachments() const;
+};
+
+/// Of a checkpoint directory: its tokenizer (tokenizer.json or tokenizer.model), the chat template
+/// (tokenizer_config.json or chat_template.jinja), and the special tokens of config.json and
+/// generation_config.json. Throws Error naming the file, also if the tokenizer has more tokens than the
+/// model.
+ModelText model_text(const Checkpoint& checkpoint);
+/// Of a GGUF file's metadata. Files of BitNet 2B4T carry a wrong chat template, which is replaced.
+ModelText model_text(const GgufSource& source);
+/// Of a .rotor file.
+ModelText model_text(const RotorSource& source);
+
+}  // namespace rotor::exporting

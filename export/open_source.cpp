@@ -1,0 +1,66 @@
+// The kinds of sources, and hints for what is none.
+#include "export/open_source.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/checkpoint.h"
+#include "rotor/formats/lfs_pointer.h"
+#include "rotor/formats/mapped_file.h"
+#include "rotor/formats/rotor_source.h"
+
+namespace rotor::exporting {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class Source>
+OpenedSource opened(std::unique_ptr<Source> model) {
+  ModelText text = model_text(*model);
+  return {std::move(model), std::move(text)};
+}
+
+OpenedSource open_directory(const std::string& path, const SourceOptions& options) {
+  if (!fs::exists(path + "/config.json")) {
+    if (fs::exists(path + "/checkpoint/config.json")) {
+      fail(path, ": this is a run; its checkpoints are ", path, "/checkpoint (last) and ", path, "/best");
+    }
+    for (const auto& entry : fs::directory_iterator(path)) {
+      const std::string file = entry.path();
+      if (file.ends_with(".gguf") || file.ends_with(".rotor")) {
+        fail(path, ": no config.json here; a directory with ", file, ": name the file itself");
+      }
+    }
+  }
+  return opened(std::make_unique<Checkpoint>(
+      path,
+      CheckpointOptions{.ignore_unknown = options.gguf.ignore_unknown, .ternarize = options.ternarize}));
+}
+
+}  // namespace
+
+OpenedSource open_source(const std::string& path, const SourceOptions& options) {
+  if (!fs::exists(path)) fail(path, ": no such file or directory");
+  if (fs::is_directory(path)) return open_directory(path, options);
+  if (options.ternarize) fail(path, ": --ternarize is for checkpoint directories with float matrices");
+  const MappedFile file(path);
+  refuse_lfs_pointer(file.text(), path);
+  if (file.text().starts_with("GGUF")) {
+    OpenedSource source = opened(std::make_unique<GgufSource>(path, options.gguf));
+    source.is_i2s = source.model->format().ends_with("I2_S");
+    return source;
+  }
+  const std::string name = fs::path(path).filename();
+  if (name.ends_with(".safetensors") || name == kConfigFile || name == kIndexFile) {
+    const std::string parent = fs::path(path).parent_path();
+    fail(path, ": a file of a checkpoint: name its directory, ", parent.empty() ? "." : parent);
+  }
+  constexpr size_t kBrace = 8;  // a safetensors header begins behind its length
+  if (!name.ends_with(".rotor") && (file.text().size() <= kBrace || file.text()[kBrace] != '{')) {
+    fail(path, ": expected a checkpoint directory, a GGUF file or a .rotor file");
+  }
+  return opened(std::make_unique<RotorSource>(path));
+}
+
+}  // namespace rotor::exporting

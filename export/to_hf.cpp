@@ -1,0 +1,227 @@
+// Models to Hugging Face directories. Reference for what a reader expects: transformers,
+// integrations/bitnet.py and quantizers/quantizer_bitnet.py.
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "export/convert.h"
+#include "export/pieces.h"
+#include "rotor/core/absmean_masters.h"
+#include "rotor/core/error.h"
+#include "rotor/core/hf_packing.h"
+#include "rotor/core/parallel.h"
+#include "rotor/formats/atomic_file.h"
+#include "rotor/formats/config_json.h"
+#include "rotor/formats/json.h"
+#include "rotor/formats/mapped_file.h"
+#include "rotor/text/tokenizer_files.h"
+
+namespace rotor::exporting {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// What a Hugging Face directory may hold of text, besides its weights.
+constexpr const char* kTextFiles[] = {
+    "tokenizer.json", "tokenizer.model",   "tokenizer_config.json", "vocab.json",
+    "merges.txt",     "added_tokens.json", "chat_template.jinja",   "special_tokens_map.json"};
+
+/// A tensor of the table, and the tensors of the file that hold it.
+struct Entry {
+  TensorSpec spec;
+  bool packed = false;
+  TensorDeclaration weights;
+  TensorDeclaration scale;  // if packed
+};
+
+/// Whether ternary matrices must be made into masters, as the source has none.
+bool makes_masters(const ModelSource& source, const TensorSpec& spec) {
+  return is_ternary(source.config(), spec) && !source.has_masters();
+}
+
+/// The type of all that is no codes. It is one for the whole model: transformers 5 leaves tensors that it does
+/// not pack in the type of the file, and its products want both factors of one type.
+DType float_type(const ModelSource& source, const HfOptions& options) {
+  if (options.dtype) return *options.dtype;
+  std::vector<DType> types = {DType::bf16, DType::f16, DType::f32};
+  for (const TensorSpec& spec : tensor_table(source.config())) {
+    if (!is_ternary(source.config(), spec) || (!options.packed && source.has_masters())) {
+      keep_exact_types(source, spec, types);
+    } else if (options.packed) {
+      std::erase_if(types, [&](DType type) { return !holds(type, source.scale(spec)); });
+    } else {
+      std::erase(types, DType::f16);  // masters that are made here are bfloat16
+    }
+  }
+  return types.front();
+}
+
+std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
+  const ModelConfig& config = source.config();
+  if (options.packed && !(config.is_transformer() && config.quantization == Quantization::ternary)) {
+    fail(source.path(), ": hf-packed holds ternary language models; this is ",
+         config.is_transformer() ? "a float model (--ternarize absmean makes it ternary)" : "an mlp",
+         ": choose hf");
+  }
+  const DType type = float_type(source, options);
+  std::vector<Entry> entries;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    Entry entry{spec, options.packed && is_ternary(config, spec), {spec.name, type, spec.shape}, {}};
+    if (entry.packed) {
+      entry.weights.dtype = DType::u8;
+      entry.weights.shape[0] = static_cast<int64_t>(hf_packed_rows(static_cast<size_t>(spec.shape[0])));
+      entry.scale = {scale_name(spec.name), type, {1}};
+    }
+    entries.push_back(entry);
+  }
+  return entries;
+}
+
+void write_packed(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer,
+                  ExportedTensor& tensor) {
+  const int64_t rows = entry.spec.shape[0];
+  const int64_t cols = entry.spec.shape[1];
+  const int64_t packed_rows = entry.weights.shape[0];
+  CountedTrits trits(source, entry.spec, tensor);
+  write_pieces(
+      packed_rows, piece_rows(4 * cols),
+      [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
+        bytes.assign(static_cast<size_t>(count * cols), 0);
+        std::vector<int8_t> quarter;
+        for (unsigned i = 0; i < 4; ++i) {
+          const int64_t begin = i * packed_rows + first;
+          const int64_t height = std::min(count, rows - begin);
+          if (height <= 0) break;
+          quarter.resize(static_cast<size_t>(height * cols));
+          trits.read(begin, height, quarter);
+          hf_pack_quarter(quarter, i, bytes);
+        }
+      },
+      [&](std::span<const uint8_t> bytes) { writer.write(bytes); });
+  std::vector<uint8_t> scale(dtype_bytes(entry.scale.dtype));
+  floats_to(entry.scale.dtype, std::span(&tensor.scale, 1), scale);
+  writer.write(scale);
+}
+
+void write_masters(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer,
+                   ExportedTensor& tensor) {
+  const int64_t rows = entry.spec.shape[0];
+  const int64_t cols = entry.spec.shape[1];
+  const int64_t step = piece_rows(cols);
+  CountedTrits trits(source, entry.spec, tensor);
+  std::vector<size_t> nonzero(static_cast<size_t>((rows + step - 1) / step));  // before each piece
+  parallel_for(nonzero.size(), [&](size_t piece) {
+    const int64_t first = static_cast<int64_t>(piece) * step;
+    std::vector<int8_t> codes(static_cast<size_t>(std::min(step, rows - first) * cols));
+    trits.read(first, std::min(step, rows - first), codes);
+    nonzero[piece] = codes.size() - static_cast<size_t>(std::ranges::count(codes, 0));
+  });
+  const size_t all_nonzero = tensor.counts.minus + tensor.counts.plus;
+  std::exclusive_scan(nonzero.begin(), nonzero.end(), nonzero.begin(), size_t{0});
+  const AbsmeanMasters masters(all_nonzero, static_cast<size_t>(rows * cols), tensor.scale);
+  write_pieces(
+      rows, step,
+      [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
+        std::vector<int8_t> codes(static_cast<size_t>(count * cols));
+        source.read_trits(entry.spec, first, count, codes);
+        const size_t before = nonzero[static_cast<size_t>(first / step)];
+        std::vector<float> values(codes.size());
+        masters.fill(codes, before, static_cast<size_t>(first * cols) - before, values);
+        bytes.resize(values.size() * dtype_bytes(entry.weights.dtype));
+        floats_to(entry.weights.dtype, values, bytes);
+      },
+      [&](std::span<const uint8_t> bytes) { writer.write(bytes); });
+}
+
+void write_floats(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer) {
+  write_pieces(
+      entry.spec.shape[0], piece_rows(columns(entry.spec)),
+      [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
+        read_as(source, entry.spec, first, count, entry.weights.dtype, bytes);
+      },
+      [&](std::span<const uint8_t> bytes) { writer.write(bytes); });
+}
+
+std::string config_json(const ModelConfig& config, const HfOptions& options, DType dtype) {
+  Json json = parse_json(model_config_to_json(config), "config.json");
+  if (options.packed) json["quantization_config"]["quantization_mode"] = "offline";
+  if (config.is_transformer()) json["torch_dtype"] = type_text(dtype);
+  return dump_json(json, 2) + "\n";
+}
+
+/// What transformers' generate() starts and stops with.
+std::string generation_config_json(const TextMetadata& text) {
+  Json json = {{"_from_model_config", false}};
+  if (text.bos_token) json["bos_token_id"] = *text.bos_token;
+  if (text.stop_tokens.size() == 1) json["eos_token_id"] = text.stop_tokens.front();
+  if (text.stop_tokens.size() > 1) json["eos_token_id"] = text.stop_tokens;
+  if (!text.stop_tokens.empty()) json["pad_token_id"] = text.stop_tokens.front();
+  return dump_json(json, 2) + "\n";
+}
+
+void write_text(const ModelText& text, const std::string& directory) {
+  const auto copy = [&](const std::string& name) {
+    const std::string file = text.directory + "/" + name;
+    if (text.directory.empty() || !fs::exists(file)) return false;
+    const MappedFile source(file);
+    write_file(directory + "/" + name, source.text());
+    source.check_intact();
+    return true;
+  };
+  if (!copy("generation_config.json")) {
+    write_file(directory + "/generation_config.json", generation_config_json(text.metadata));
+  }
+  if (!text.directory.empty()) {
+    for (const char* name : kTextFiles) copy(name);
+  } else if (text.tokenizer != nullptr) {
+    text::write_tokenizer_files(directory, *text.tokenizer, text.metadata);
+  } else if (text.metadata.chat_template) {
+    write_file(directory + "/chat_template.jinja", *text.metadata.chat_template);
+  }
+}
+
+}  // namespace
+
+std::vector<PlannedTensor> plan_hf(const ModelSource& source, const HfOptions& options) {
+  std::vector<PlannedTensor> plan;
+  for (const Entry& entry : layout(source, options)) {
+    plan.push_back({entry.weights.name, dtype_name(entry.weights.dtype), entry.weights.shape});
+    if (entry.packed) plan.push_back({entry.scale.name, dtype_name(entry.scale.dtype), entry.scale.shape});
+  }
+  return plan;
+}
+
+void export_hf(const ModelSource& source, const ModelText& text, const std::string& directory,
+               const HfOptions& options, const OnTensor& on_tensor) {
+  AtomicDirectory target(directory);
+  const std::vector<Entry> entries = layout(source, options);
+  std::vector<TensorDeclaration> declarations;
+  for (const Entry& entry : entries) {
+    declarations.push_back(entry.weights);
+    if (entry.packed) declarations.push_back(entry.scale);
+  }
+  const std::string& path = target.temporary_path();
+  SafetensorsWriter writer(path + "/" + kWeightsFile, {{"format", "pt"}}, declarations);
+  for (const Entry& entry : entries) {
+    ExportedTensor tensor = exported(source, entry.spec);
+    tensor.bytes = entry.weights.bytes() + (entry.packed ? entry.scale.bytes() : 0);
+    tensor.type = entry.packed ? "packed codes" : type_text(entry.weights.dtype);
+    naming_source(source, entry.spec.name, [&] {
+      if (entry.packed) {
+        write_packed(source, entry, writer, tensor);
+      } else if (makes_masters(source, entry.spec)) {
+        write_masters(source, entry, writer, tensor);
+      } else {
+        tensor.ternary = false;  // the source's own masters, which nothing counts
+        write_floats(source, entry, writer);
+      }
+    });
+    on_tensor(tensor);
+  }
+  writer.commit();
+  write_file(path + "/" + kConfigFile, config_json(source.config(), options, entries.front().weights.dtype));
+  if (source.config().is_transformer()) write_text(text, path);
+  target.commit();
+}
+
+}  // namespace rotor::exporting
