@@ -1,31 +1,17 @@
-// Parsing of both formats, and the letters by which tokenizer.json writes bytes.
+// Parsing of both formats.
 #include "rotor/text/bpe_loader.h"
 
-#include <array>
 #include <charconv>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
+#include "rotor/text/bpe_letters.h"
 
 namespace rotor::text {
 namespace {
 
 constexpr size_t kLlama3Tokens = 128'000;
 constexpr size_t kLlama3Specials = 256;
-
-/// The code point that stands for each byte in GPT-2's vocabulary files: printable ones for themselves, the
-/// others from U+0100 on (openai/gpt-2, encoder.py, bytes_to_unicode).
-std::array<int, 512> byte_of_code_point() {
-  std::array<int, 512> bytes;
-  bytes.fill(-1);
-  int next = 256;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool printable =
-        (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
-    bytes[static_cast<size_t>(printable ? byte : next++)] = byte;
-  }
-  return bytes;
-}
 
 TokenId id_of(const Json& vocab, const std::string& token, const std::string& path) {
   const auto it = vocab.find(token);
@@ -146,21 +132,6 @@ std::string llama3_special(size_t index) {
 }
 
 }  // namespace
-
-std::string bytes_of_letters(std::string_view token, const std::string& path) {
-  static const std::array<int, 512> table = byte_of_code_point();
-  std::string bytes;
-  for (size_t i = 0; i < token.size(); ++i) {
-    unsigned point = static_cast<uint8_t>(token[i]);
-    if (point >= 0xC0 && point < 0xE0 && i + 1 < token.size()) {
-      point = (point & 0x1F) << 6 | (static_cast<uint8_t>(token[++i]) & 0x3F);
-    }
-    if (point >= table.size() || table[point] < 0)
-      fail(path, ": token \"", token, "\": not in the byte-level alphabet");
-    bytes.push_back(static_cast<char>(table[point]));
-  }
-  return bytes;
-}
 
 BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& path) {
   const Json json = parse_json(contents, path);

@@ -12,10 +12,6 @@ namespace rotor::text {
 /// Llama 3's. Throws Error naming the file and what it holds that is not known.
 BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& path);
 
-/// The bytes that a token stands for in files that spell bytes as letters (tokenizer.json, GGUF). Throws
-/// Error naming the file for a letter that stands for none.
-std::string bytes_of_letters(std::string_view token, const std::string& path);
-
 /// tiktoken ranks: a line a token, its bytes in base64, a space, its rank, which is its id. With 128,000 of
 /// them the 256 special tokens of Llama 3 follow. Throws Error naming file and line.
 BpeDefinition read_tiktoken(std::string_view contents, const std::string& path);

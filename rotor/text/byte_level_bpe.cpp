@@ -22,9 +22,6 @@ std::string metadata_of(const RotorFile& file, const char* key) {
 
 }  // namespace
 
-const char* const kLlama3SplitPattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 /// Tables built from a definition.
 struct ByteLevelBpe::Memory {
   std::vector<uint8_t> token_bytes;

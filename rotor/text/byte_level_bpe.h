@@ -16,7 +16,8 @@
 namespace rotor::text {
 
 /// The split pattern of Llama 3 and BitNet 2B4T.
-extern const char* const kLlama3SplitPattern;
+inline constexpr const char* kLlama3SplitPattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 class ByteLevelBpe final : public Tokenizer {
  public:

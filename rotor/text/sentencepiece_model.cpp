@@ -1,6 +1,7 @@
 // The wire format of protocol buffers, as much of it as models use.
 #include "rotor/text/sentencepiece_model.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace rotor::text {
@@ -57,6 +58,37 @@ class ProtoReader {
   std::string_view bytes_;
 };
 
+/// Appends fields to a message.
+class ProtoWriter {
+ public:
+  void number(uint64_t field, uint64_t value) {
+    varint(field << 3);
+    varint(value);
+  }
+  /// Negative numbers are written as in 64 bits.
+  void id(uint64_t field, int32_t value) { number(field, static_cast<uint64_t>(int64_t{value})); }
+  void real(uint64_t field, float value) {
+    varint(field << 3 | 5);
+    const size_t at = message_.size();
+    message_.resize(at + sizeof(value));
+    std::memcpy(message_.data() + at, &value, sizeof(value));
+  }
+  void bytes(uint64_t field, std::string_view value) {
+    varint(field << 3 | 2);
+    varint(value.size());
+    message_.append(value);
+  }
+  const std::string& message() const { return message_; }
+
+ private:
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) message_.push_back(static_cast<char>(0x80 | (value & 0x7F)));
+    message_.push_back(static_cast<char>(value));
+  }
+
+  std::string message_;
+};
+
 SentencePieceModel::Piece read_piece(std::string_view message) {
   SentencePieceModel::Piece piece;
   for (ProtoReader field(message); field.next();) {
@@ -74,6 +106,10 @@ void read_trainer(std::string_view message, SentencePieceModel& model) {
     if (field.field == 3) model.type = static_cast<SentencePieceModel::Type>(field.number);
     if (field.field == 24) model.whitespace_is_suffix = field.number != 0;
     if (field.field == 35) model.byte_fallback = field.number != 0;
+    if (field.field == 45) model.unknown_piece = field.bytes;
+    if (field.field == 46) model.bos_piece = field.bytes;
+    if (field.field == 47) model.eos_piece = field.bytes;
+    if (field.field == 48) model.pad_piece = field.bytes;
   }
 }
 
@@ -88,6 +124,12 @@ void read_normalizer(std::string_view message, SentencePieceModel& model) {
 
 }  // namespace
 
+int32_t SentencePieceModel::find(std::string_view text, Kind kind) const {
+  const auto found = std::ranges::find_if(
+      pieces, [&](const Piece& piece) { return piece.kind == kind && piece.text == text; });
+  return found == pieces.end() ? -1 : static_cast<int32_t>(found - pieces.begin());
+}
+
 SentencePieceModel read_sentencepiece_model(std::string_view serialized) {
   SentencePieceModel model;
   for (ProtoReader field(serialized); field.next();) {
@@ -96,6 +138,40 @@ SentencePieceModel read_sentencepiece_model(std::string_view serialized) {
     if (field.field == 3) read_normalizer(field.bytes, model);
   }
   return model;
+}
+
+std::string write_sentencepiece_model(const SentencePieceModel& model) {
+  using Kind = SentencePieceModel::Kind;
+  ProtoWriter result;
+  for (const auto& piece : model.pieces) {
+    ProtoWriter entry;
+    entry.bytes(1, piece.text);
+    entry.real(2, piece.score);
+    entry.number(3, static_cast<uint64_t>(piece.kind));
+    result.bytes(1, entry.message());
+  }
+  ProtoWriter trainer;
+  trainer.number(3, static_cast<uint64_t>(model.type));
+  trainer.number(4, model.pieces.size());
+  trainer.number(24, model.whitespace_is_suffix ? 1 : 0);
+  trainer.number(35, model.byte_fallback ? 1 : 0);
+  trainer.id(40, model.find(model.unknown_piece, Kind::unknown));
+  trainer.id(41, model.find(model.bos_piece, Kind::control));
+  trainer.id(42, model.find(model.eos_piece, Kind::control));
+  trainer.id(43, model.find(model.pad_piece, Kind::control));
+  trainer.bytes(45, model.unknown_piece);
+  trainer.bytes(46, model.bos_piece);
+  trainer.bytes(47, model.eos_piece);
+  trainer.bytes(48, model.pad_piece);
+  result.bytes(2, trainer.message());
+  ProtoWriter normalizer;
+  normalizer.bytes(1, model.charsmap.empty() ? "identity" : "user_defined");
+  normalizer.bytes(2, model.charsmap);
+  normalizer.number(3, model.add_dummy_prefix ? 1 : 0);
+  normalizer.number(4, model.remove_extra_whitespaces ? 1 : 0);
+  normalizer.number(5, model.escape_whitespaces ? 1 : 0);
+  result.bytes(3, normalizer.message());
+  return result.message();
 }
 
 }  // namespace rotor::text

@@ -5,10 +5,12 @@
 #include <zlib.h>
 
 #include <array>
+#include <cstdio>
 #include <sstream>
 
 #include "rotor/formats/json.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/sentencepiece_model.h"
 #include "rotor/text/stream_decoder.h"
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
@@ -60,6 +62,62 @@ text::BpeDefinition small_bpe() {
   definition.specials = {{"<|end|>", static_cast<TokenId>(definition.tokens.size())}};
   definition.tokens.emplace_back("<|end|>");
   return definition;
+}
+
+std::string small_sentencepiece(bool add_dummy_prefix) {
+  using Kind = text::SentencePieceModel::Kind;
+  text::SentencePieceModel model;
+  model.type = text::SentencePieceModel::Type::bpe;
+  model.byte_fallback = true;
+  model.add_dummy_prefix = add_dummy_prefix;
+  model.remove_extra_whitespaces = false;
+  model.pieces = {{"<unk>", 0, Kind::unknown}, {"<s>", 0, Kind::control}, {"</s>", 0, Kind::control}};
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    std::array<char, 8> text{};
+    std::snprintf(text.data(), text.size(), "<0x%02X>", byte);
+    model.pieces.push_back({text.data(), 0, Kind::byte});
+  }
+  model.pieces.push_back({"\n", 0, Kind::user_defined});
+  const std::string space(text::kSpaceSymbol);
+  float score = 0;
+  for (const std::string& piece :
+       {std::string("ab"), space + "a", std::string("bc"), space + "ab", std::string("abc"), space + space,
+        space + "abc", space, std::string("a"), std::string("b"), std::string("c")})
+    model.pieces.push_back({piece, --score, Kind::normal});
+  return write_sentencepiece_model(model);
+}
+
+void expect_same_ids(const Tokenizer& tokenizer, const Tokenizer& expected) {
+  ASSERT_EQ(tokenizer.kind(), expected.kind());
+  ASSERT_EQ(tokenizer.vocab_size(), expected.vocab_size());
+  EXPECT_EQ(tokenizer.bos(), expected.bos());
+  EXPECT_EQ(tokenizer.eos(), expected.eos());
+  static constexpr std::array<const char*, 12> kParts = {"a",       "b",   "c", " ",        "abc",  "\n",
+                                                         "<|end|>", "<s>", "7", "\xC3\xA9", "\xFF", "'re"};
+  Random random;
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    for (int64_t i = random.integer(0, 60); i > 0; --i)
+      text += kParts[static_cast<size_t>(random.integer(0, kParts.size() - 1))];
+    for (const SpecialTokens special : {SpecialTokens::parse, SpecialTokens::as_text}) {
+      const auto ids = expected.encode(text, special);
+      EXPECT_EQ(tokenizer.encode(text, special), ids) << text;
+      EXPECT_EQ(tokenizer.decode(ids), expected.decode(ids));
+      EXPECT_EQ(stream(tokenizer, ids), stream(expected, ids));
+    }
+  }
+}
+
+void expect_same_attachments(const Tokenizer& tokenizer, const Tokenizer& expected) {
+  const RotorAttachments found = tokenizer.attachments();
+  const RotorAttachments wanted = expected.attachments();
+  EXPECT_EQ(found.metadata, wanted.metadata);
+  ASSERT_EQ(found.tensors.size(), wanted.tensors.size());
+  for (size_t i = 0; i < found.tensors.size(); ++i) {
+    EXPECT_EQ(found.tensors[i].name, wanted.tensors[i].name);
+    EXPECT_EQ(found.tensors[i].shape, wanted.tensors[i].shape);
+    EXPECT_TRUE(found.tensors[i].data == wanted.tensors[i].data) << found.tensors[i].name;
+  }
 }
 
 std::string code_point(uint32_t point) {

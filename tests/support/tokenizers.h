@@ -13,6 +13,17 @@ namespace rotor::test {
 /// A BPE of single bytes and a few merges of the letters a, b and c, with the special token <|end|>.
 text::BpeDefinition small_bpe();
 
+/// A serialized SentencePiece BPE of <unk>, <s>, </s>, all bytes, a user-defined new line and a few pieces of
+/// the letters a, b and c and of spaces.
+std::string small_sentencepiece(bool add_dummy_prefix = true);
+
+/// Expects the same ids for texts of letters, spaces, special tokens and broken bytes, and the same texts
+/// back.
+void expect_same_ids(const text::Tokenizer& tokenizer, const text::Tokenizer& expected);
+
+/// Expects the same tables and metadata in .rotor files.
+void expect_same_attachments(const text::Tokenizer& tokenizer, const text::Tokenizer& expected);
+
 /// A character in UTF-8.
 std::string code_point(uint32_t point);
 
