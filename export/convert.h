@@ -8,15 +8,17 @@
 #include <string>
 #include <vector>
 
-#include "export/model_text.h"
 #include "rotor/core/dense.h"
 #include "rotor/core/tiles.h"
 #include "rotor/formats/dtype.h"
 #include "rotor/formats/gguf.h"
 #include "rotor/formats/model_source.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/model_text.h"
 
 namespace rotor::exporting {
+
+using text::ModelText;
 
 /// What became of one matrix or vector.
 struct ExportedTensor {

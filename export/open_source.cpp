@@ -15,12 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-template <class Source>
-OpenedSource opened(std::unique_ptr<Source> model) {
-  ModelText text = model_text(*model);
-  return {std::move(model), std::move(text)};
-}
-
 OpenedSource open_directory(const std::string& path, const SourceOptions& options) {
   if (!fs::exists(path + "/config.json")) {
     if (fs::exists(path + "/checkpoint/config.json")) {
@@ -33,9 +27,10 @@ OpenedSource open_directory(const std::string& path, const SourceOptions& option
       }
     }
   }
-  return opened(std::make_unique<Checkpoint>(
-      path,
-      CheckpointOptions{.ignore_unknown = options.gguf.ignore_unknown, .ternarize = options.ternarize}));
+  auto model = std::make_unique<Checkpoint>(
+      path, CheckpointOptions{.ignore_unknown = options.gguf.ignore_unknown, .ternarize = options.ternarize});
+  ModelText text = text::model_text(*model);
+  return {std::move(model), std::move(text)};
 }
 
 }  // namespace
@@ -47,9 +42,10 @@ OpenedSource open_source(const std::string& path, const SourceOptions& options) 
   const MappedFile file(path);
   refuse_lfs_pointer(file.text(), path);
   if (file.text().starts_with("GGUF")) {
-    OpenedSource source = opened(std::make_unique<GgufSource>(path, options.gguf));
-    source.is_i2s = source.model->format().ends_with("I2_S");
-    return source;
+    auto model = std::make_unique<GgufSource>(path, options.gguf);
+    ModelText text = text::model_text(*model);
+    const bool is_i2s = model->format().ends_with("I2_S");
+    return {std::move(model), std::move(text), is_i2s};
   }
   const std::string name = fs::path(path).filename();
   if (name.ends_with(".safetensors") || name == kConfigFile || name == kIndexFile) {
@@ -60,7 +56,9 @@ OpenedSource open_source(const std::string& path, const SourceOptions& options) 
   if (!name.ends_with(".rotor") && (file.text().size() <= kBrace || file.text()[kBrace] != '{')) {
     fail(path, ": expected a checkpoint directory, a GGUF file or a .rotor file");
   }
-  return opened(std::make_unique<RotorSource>(path));
+  auto model = std::make_unique<RotorSource>(path);
+  ModelText text = text::model_text(model->file());
+  return {std::move(model), std::move(text)};
 }
 
 }  // namespace rotor::exporting

@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 
-#include "export/model_text.h"
 #include "rotor/formats/gguf_source.h"
 #include "rotor/formats/model_source.h"
+#include "rotor/text/model_text.h"
 
 namespace rotor::exporting {
+
+using text::ModelText;
 
 struct OpenedSource {
   std::unique_ptr<ModelSource> model;

@@ -39,8 +39,8 @@ bool makes_masters(const ModelSource& source, const TensorSpec& spec) {
   return is_ternary(source.config(), spec) && !source.has_masters();
 }
 
-/// The type of all that is no codes. It is one for the whole model: transformers 5 leaves tensors that it does
-/// not pack in the type of the file, and its products want both factors of one type.
+/// The type of all that is no codes. It is one for the whole model: transformers 5 leaves tensors that it
+/// does not pack in the type of the file, and its products want both factors of one type.
 DType float_type(const ModelSource& source, const HfOptions& options) {
   if (options.dtype) return *options.dtype;
   std::vector<DType> types = {DType::bf16, DType::f16, DType::f32};

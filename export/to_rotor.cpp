@@ -56,7 +56,7 @@ void export_rotor(const ModelSource& source, const ModelText& text, const std::s
 
 void export_rotor(const Checkpoint& checkpoint, const std::string& path, const ExportOptions& options,
                   const OnTensor& on_tensor) {
-  export_rotor(checkpoint, model_text(checkpoint), path, options, on_tensor);
+  export_rotor(checkpoint, text::model_text(checkpoint), path, options, on_tensor);
 }
 
 }  // namespace rotor::exporting

@@ -156,6 +156,13 @@ std::string Checkpoint::format() const {
   return cat("Hugging Face, ", kind, shards_.size() > 1 ? cat(", ", shards_.size(), " shards") : "");
 }
 
+std::string Checkpoint::scale_convention() const {
+  if (config_.quantization == Quantization::none) return "none: float matrices";
+  if (!packed()) return "absmean of float masters, at every use (quantization_mode online)";
+  return stored_.scale_divides ? "weight = code / weight_scale (linear_class bitlinear)"
+                               : "weight = code * weight_scale (linear_class autobitlinear)";
+}
+
 size_t Checkpoint::stored_bytes(const TensorSpec& spec) const {
   const TensorInfo& tensor = *at(spec.name).tensor;
   return tensor.end - tensor.begin;

@@ -171,6 +171,11 @@ std::string GgufSource::format() const {
   return cat("GGUF, ", gguf_type_name(at(*ternary).type));
 }
 
+std::string GgufSource::scale_convention() const {
+  return format().ends_with("I2_S") ? "weight = code * the float32 behind the matrix"
+                                    : "weight = code * d of its block, one in all blocks of a matrix";
+}
+
 size_t GgufSource::stored_bytes(const TensorSpec& spec) const {
   return at(spec).end - at(spec).begin;
 }

@@ -25,6 +25,7 @@ class GgufSource final : public ModelSource {
   const std::string& path() const override { return file_.path(); }
   std::string format() const override;
   const ModelConfig& config() const override { return config_; }
+  std::string scale_convention() const override;
   size_t stored_bytes(const TensorSpec& spec) const override;
   float scale(const TensorSpec& spec) const override;
   void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,

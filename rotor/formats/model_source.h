@@ -22,6 +22,8 @@ class ModelSource {
   /// What it is, for people: "Hugging Face, packed".
   virtual std::string format() const = 0;
   virtual const ModelConfig& config() const = 0;
+  /// What becomes of ternary codes, for people: "weight = code * weight_scale".
+  virtual std::string scale_convention() const = 0;
   /// Bytes that a tensor takes there.
   virtual size_t stored_bytes(const TensorSpec& spec) const = 0;
 

@@ -18,6 +18,7 @@ class RotorSource final : public ModelSource {
   /// "rotor, head q8".
   std::string format() const override;
   const ModelConfig& config() const override { return file_.config(); }
+  std::string scale_convention() const override { return "weight = code * weight_scale"; }
   size_t stored_bytes(const TensorSpec& spec) const override;
   float scale(const TensorSpec& spec) const override;
   void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,

@@ -106,9 +106,9 @@ TEST_P(RoundTripTest, PackedToRotorToGgufToRotorToPackedIsTheIdentity) {
   to_rotor(dir.file("first"), dir.file("a.rotor"));
   to_gguf(dir.file("a.rotor"), dir.file("m.gguf"), {.ternary = type});
   const GgufFile gguf(dir.file("m.gguf"));
-  const std::string name = architecture.model_type == std::string("llama")       ? "llama"
-                           : architecture.activation == Activation::relu2 ? "bitnet-b1.58"
-                                                                          : "bitnet";
+  const std::string name = architecture.model_type == std::string("llama") ? "llama"
+                           : architecture.activation == Activation::relu2  ? "bitnet-b1.58"
+                                                                           : "bitnet";
   EXPECT_EQ(gguf.text("general.architecture"), name);
   to_rotor(dir.file("m.gguf"), dir.file("b.rotor"));
   to_hf(dir.file("b.rotor"), dir.file("last"));
@@ -224,7 +224,7 @@ TEST(RoundTrip, HeadsOfGgufFiles) {
       for (const float v : values) largest = std::max(largest, std::fabs(v));
       // Q8_0: half a step of largest / 127, and the step rounded to binary16. F16 loses what lies below its
       // smallest numbers.
-      const float tolerance = type == GgufType::q8_0 ? largest * (0.5F / 127 + 1.0F / 2048)
+      const float tolerance = type == GgufType::q8_0  ? largest * (0.5F / 127 + 1.0F / 2048)
                               : type == GgufType::f16 ? 0x1p-25F
                                                       : 0.0F;
       for (size_t i = 0; i < 32; ++i) ASSERT_NEAR(found[32 * block + i], values[i], tolerance);

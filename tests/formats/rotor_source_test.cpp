@@ -5,6 +5,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/tiles.h"
+#include "rotor/formats/checkpoint.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 
@@ -44,8 +45,8 @@ TEST(RotorSource, GivesEveryPieceOfEveryTensor) {
           if (first + count > rows) continue;
           std::vector<int8_t> piece(count * cols);
           source.read_trits(spec, static_cast<int64_t>(first), static_cast<int64_t>(count), piece);
-          ASSERT_TRUE(
-              std::equal(piece.begin(), piece.end(), whole.begin() + static_cast<std::ptrdiff_t>(first * cols)))
+          ASSERT_TRUE(std::equal(piece.begin(), piece.end(),
+                                 whole.begin() + static_cast<std::ptrdiff_t>(first * cols)))
               << "rows " << first << " to " << first + count;
         }
       }

@@ -14,8 +14,8 @@
 namespace rotor::runtime {
 namespace {
 
-using exporting::OpenedSource;
 using exporting::open_source;
+using exporting::OpenedSource;
 
 void ignore(const exporting::ExportedTensor&) {}
 
@@ -64,8 +64,9 @@ constexpr Trip kAnyWidth[] = {{"straight", nowhere},
                               {"hf_packed", to_packed},
                               {"rotor_hf", through_rotor_to_masters},
                               {"i2s", to_i2s}};
-constexpr Trip kWidth256[] = {{"straight", nowhere}, {"hf", to_masters}, {"rotor_hf", through_rotor_to_masters},
-                              {"i2s", to_i2s},       {"tq1", to_tq1},    {"tq2", to_tq2}};
+constexpr Trip kWidth256[] = {
+    {"straight", nowhere}, {"hf", to_masters}, {"rotor_hf", through_rotor_to_masters},
+    {"i2s", to_i2s},       {"tq1", to_tq1},    {"tq2", to_tq2}};
 
 /// A .rotor file made of the checkpoint `directory` by way of a trip.
 std::string travelled(const test::TempDir& dir, const std::string& directory, const Trip& trip) {

@@ -1,5 +1,5 @@
 // Three sources, and what is known of BitNet 2B4T, whose published files are incomplete.
-#include "export/model_text.h"
+#include "rotor/text/model_text.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,7 +10,7 @@
 #include "rotor/formats/mapped_file.h"
 #include "rotor/text/gguf_tokenizer.h"
 
-namespace rotor::exporting {
+namespace rotor::text {
 namespace {
 
 constexpr int64_t kLlama3Vocabulary = 128256;
@@ -43,7 +43,7 @@ void take_special_tokens(const ModelConfig& config, ModelText& text) {
   }
 }
 
-void check_vocabulary(const text::Tokenizer& tokenizer, const ModelConfig& config, const std::string& file) {
+void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& file) {
   if (tokenizer.vocab_size() <= config.transformer.vocab_size) return;
   fail(file, ": the tokenizer has ", tokenizer.vocab_size(), " tokens, the model a vocab_size of ",
        config.transformer.vocab_size, ": it belongs to another model");
@@ -96,8 +96,8 @@ ModelText model_text(const Checkpoint& checkpoint) {
   ModelText text;
   if (!checkpoint.config().is_transformer()) return text;
   text.directory = checkpoint.directory();
-  if (const std::string file = text::tokenizer_file(text.directory); !file.empty()) {
-    text.tokenizer = text::load_tokenizer(file);
+  if (const std::string file = tokenizer_file(text.directory); !file.empty()) {
+    text.tokenizer = load_tokenizer(file);
     check_vocabulary(*text.tokenizer, checkpoint.config(), file);
     text.metadata.tokenizer = text.tokenizer->kind();
   }
@@ -110,7 +110,7 @@ ModelText model_text(const Checkpoint& checkpoint) {
 ModelText model_text(const GgufSource& source) {
   ModelText text;
   const GgufFile& file = source.file();
-  text.tokenizer = text::tokenizer_of(file);
+  text.tokenizer = tokenizer_of(file);
   if (text.tokenizer != nullptr) {
     check_vocabulary(*text.tokenizer, source.config(), file.path());
     text.metadata.tokenizer = text.tokenizer->kind();
@@ -125,11 +125,11 @@ ModelText model_text(const GgufSource& source) {
   return text;
 }
 
-ModelText model_text(const RotorSource& source) {
+ModelText model_text(const RotorFile& file) {
   ModelText text;
-  text.metadata = source.file().text();
-  text.tokenizer = text::tokenizer_of(source.file());
+  text.metadata = file.text();
+  text.tokenizer = tokenizer_of(file);
   return text;
 }
 
-}  // namespace rotor::exporting
+}  // namespace rotor::text

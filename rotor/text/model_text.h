@@ -7,13 +7,13 @@
 #include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/gguf_source.h"
-#include "rotor/formats/rotor_source.h"
+#include "rotor/formats/rotor_file.h"
 #include "rotor/text/tokenizer.h"
 
-namespace rotor::exporting {
+namespace rotor::text {
 
 struct ModelText {
-  std::shared_ptr<const text::Tokenizer> tokenizer;  ///< nullptr: the model takes and gives ids
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: the model takes and gives ids
   TextMetadata metadata;
   std::string directory;  ///< a Hugging Face directory that holds all this in files; "" for other sources
 
@@ -26,9 +26,10 @@ struct ModelText {
 /// generation_config.json. Throws Error naming the file, also if the tokenizer has more tokens than the
 /// model.
 ModelText model_text(const Checkpoint& checkpoint);
-/// Of a GGUF file's metadata. Files of BitNet 2B4T carry a wrong chat template, which is replaced.
+/// Of a GGUF file's metadata; the tokenizer does not need the file any more. Files of BitNet 2B4T carry a
+/// wrong chat template, which is replaced.
 ModelText model_text(const GgufSource& source);
-/// Of a .rotor file.
-ModelText model_text(const RotorSource& source);
+/// Of a .rotor file, which must outlive the tokenizer.
+ModelText model_text(const RotorFile& file);
 
-}  // namespace rotor::exporting
+}  // namespace rotor::text
