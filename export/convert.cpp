@@ -92,17 +92,18 @@ RotorAttachments text_attachments(const GgufSource& source) {
     }
     attachments = tokenizer->attachments();
   }
+  const TextMetadata text = text::gguf_text_metadata(file);
   attachments.metadata.erase(rotor_key::kBosToken);
-  if (t.bos_token_id) attachments.set_bos_token(static_cast<int32_t>(*t.bos_token_id));
-  std::vector<int32_t> stop_tokens(t.eos_token_ids.begin(), t.eos_token_ids.end());
+  if (text.bos_token) attachments.set_bos_token(*text.bos_token);
+  std::vector<int32_t> stop_tokens = text.stop_tokens;
   const bool is_2b4t = file.text("general.architecture") != "bitnet" &&
                        source.config().model_type == "bitnet" && t.vocab_size == kLlama3Vocabulary;
   if (is_2b4t) {
     if (std::ranges::find(stop_tokens, kLlama3EndOfTurn) == stop_tokens.end())
       stop_tokens.push_back(kLlama3EndOfTurn);
     attachments.set_chat_template(k2b4tChatTemplate);
-  } else if (file.has("tokenizer.chat_template")) {
-    attachments.set_chat_template(std::string(file.text("tokenizer.chat_template")));
+  } else if (text.chat_template) {
+    attachments.set_chat_template(*text.chat_template);
   }
   if (!stop_tokens.empty()) attachments.set_stop_tokens(stop_tokens);
   return attachments;
