@@ -2,6 +2,7 @@
 #include "rotor/text/bpe_loader.h"
 
 #include <charconv>
+#include <set>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
@@ -80,15 +81,23 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   definition.ignore_merges = model.value("ignore_merges", false);
   const Json& vocab = model.at("vocab");
   definition.tokens.reserve(vocab.size() + kLlama3Specials);
-  for (const auto& [token, id] : vocab.items())
-    place(definition.tokens, id.get<int64_t>(), bytes_of_letters(token, path), path);
-  definition.merges = read_merges(model.at("merges"), vocab, path);
+  std::set<std::string> names;
   for (const Json& added : json.value("added_tokens", Json::array())) {
-    const auto content = added.at("content").get<std::string>();
+    const auto name = added.at("content").get<std::string>();
     const auto id = added.at("id").get<int64_t>();
-    if (!vocab.contains(content)) place(definition.tokens, id, content, path);
-    definition.specials.emplace_back(content, static_cast<TokenId>(id));
+    place(definition.tokens, id, name, path);
+    if (const auto it = vocab.find(name); it != vocab.end() && *it != id) {
+      fail(path, ": added token \"", name, "\": expected the id that it has in the vocabulary, ", it->dump(),
+           ", found ", id);
+    }
+    names.insert(name);
+    definition.specials.emplace_back(name, static_cast<TokenId>(id));
   }
+  for (const auto& [token, id] : vocab.items()) {  // where added tokens stand too, no letters are meant
+    if (!names.contains(token))
+      place(definition.tokens, id.get<int64_t>(), bytes_of_letters(token, path), path);
+  }
+  definition.merges = read_merges(model.at("merges"), vocab, path);
   return definition;
 }
 

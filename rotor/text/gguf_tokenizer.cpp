@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <limits>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -21,6 +23,11 @@ namespace rotor::text {
 namespace {
 
 using namespace gguf_key;
+
+/// llama.cpp's for kind "llama", where a file has none.
+constexpr TokenId kLlamaUnknown = 0;
+constexpr TokenId kLlamaBos = 1;
+constexpr TokenId kLlamaEos = 2;
 
 /// The tokens of a file without the padding at their end.
 struct Vocabulary {
@@ -158,7 +165,7 @@ const SentencePieceModel::Piece& mark_unknown(const GgufFile& file, const Vocabu
   using Kind = SentencePieceModel::Kind;
   const auto count = std::ranges::count(vocabulary.types, int64_t{kUnknownToken});
   if (count == 0) {
-    const size_t id = special_id(file, kUnknownId, 0, vocabulary);
+    const size_t id = special_id(file, kUnknownId, kLlamaUnknown, vocabulary);
     if (id < model.pieces.size() && model.pieces[id].kind == Kind::control) {
       model.pieces[id].kind = Kind::unknown;
       return model.pieces[id];
@@ -197,8 +204,8 @@ SentencePieceModel read_sentencepiece(const GgufFile& file) {
     const size_t id = special_id(file, key, without, vocabulary);
     if (id < model.pieces.size() && model.pieces[id].kind == Kind::control) piece = model.pieces[id].text;
   };
-  name(kBosId, 1, model.bos_piece);
-  name(kEosId, 2, model.eos_piece);
+  name(kBosId, kLlamaBos, model.bos_piece);
+  name(kEosId, kLlamaEos, model.eos_piece);
   if (file.has(kPaddingId)) name(kPaddingId, 0, model.pad_piece);
   return model;
 }
@@ -208,6 +215,7 @@ SentencePieceModel read_sentencepiece(const GgufFile& file) {
 std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file) {
   if (!file.has(kModel)) return nullptr;
   const std::string_view kind = file.text(kModel);
+  if (kind == "no_vocab") return nullptr;
   if (kind == "llama")
     return make_sentencepiece_tokenizer(write_sentencepiece_model(read_sentencepiece(file)), file.path());
   if (kind != "gpt2") {
@@ -220,6 +228,27 @@ std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file) {
   } catch (const Error& e) {
     fail(file.path(), ": ", e.what());
   }
+}
+
+TextMetadata gguf_text_metadata(const GgufFile& file) {
+  const auto id = [&](const char* key, std::optional<TokenId> without) -> std::optional<TokenId> {
+    if (!file.has(key)) return without;
+    const int64_t value = file.integer(key);
+    if (value < 0 || value > std::numeric_limits<TokenId>::max())
+      fail(file.path(), ": key \"", key, "\": expected a token id, found ", value);
+    return static_cast<TokenId>(value);
+  };
+  const bool has_defaults = file.has(kModel) && file.text(kModel) == "llama";
+  TextMetadata text;
+  if (!file.has(kAddBos) || file.boolean(kAddBos))
+    text.bos_token = id(kBosId, has_defaults ? std::optional(kLlamaBos) : std::nullopt);
+  for (const auto& stop :
+       {id(kEosId, has_defaults ? std::optional(kLlamaEos) : std::nullopt), id(kEndOfTurnId, std::nullopt)}) {
+    if (stop && std::ranges::find(text.stop_tokens, *stop) == text.stop_tokens.end())
+      text.stop_tokens.push_back(*stop);
+  }
+  if (file.has(kChatTemplate)) text.chat_template = file.text(kChatTemplate);
+  return text;
 }
 
 }  // namespace rotor::text

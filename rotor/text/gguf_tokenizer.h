@@ -20,6 +20,11 @@ namespace rotor::text {
 /// Throws Error naming the file, key, expected and found for another kind.
 std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file);
 
+/// What the file says of texts: its bos token, unless it says that none is added, its eos and end-of-turn
+/// tokens as stop tokens, and the chat template. As in llama.cpp, "llama" without ids has 1 and 2. The kind
+/// of tokenizer is left empty. Throws Error naming the file and key for a value that is none.
+TextMetadata gguf_text_metadata(const GgufFile& file);
+
 /// The keys and values for GgufWriter, from which llama.cpp and tokenizer_of() make this tokenizer:
 /// `text.bos_token` is what texts begin with (without one the tokenizer's bos() is named, but not added), the
 /// first of `text.stop_tokens`, or else eos(), ends them and the second ends a turn; llama.cpp knows further

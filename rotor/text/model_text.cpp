@@ -110,17 +110,15 @@ ModelText model_text(const Checkpoint& checkpoint) {
 ModelText model_text(const GgufSource& source) {
   ModelText text;
   const GgufFile& file = source.file();
+  text.metadata = gguf_text_metadata(file);
   text.tokenizer = tokenizer_of(file);
   if (text.tokenizer != nullptr) {
     check_vocabulary(*text.tokenizer, source.config(), file.path());
     text.metadata.tokenizer = text.tokenizer->kind();
   }
-  take_special_tokens(source.config(), text);
   if (is_2b4t(source.config())) {
     add_stop_token(text.metadata, kLlama3EndOfTurn);
     text.metadata.chat_template = k2b4tChatTemplate;
-  } else if (file.has("tokenizer.chat_template")) {
-    text.metadata.chat_template = std::string(file.text("tokenizer.chat_template"));
   }
   return text;
 }

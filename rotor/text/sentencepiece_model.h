@@ -36,6 +36,11 @@ struct SentencePieceModel {
 
   /// The id of a piece by its text and kind; -1 if there is none.
   int32_t find(std::string_view text, Kind kind) const;
+  /// Whether nothing becomes of a text before it is cut, except that spaces are written as symbols and one is
+  /// put in front.
+  bool leaves_texts_alone() const {
+    return charsmap.empty() && !remove_extra_whitespaces && escape_whitespaces && !whitespace_is_suffix;
+  }
 };
 
 /// Reads a serialized model. What is no message ends the reading without an error: the library is the judge

@@ -24,6 +24,11 @@ bool looks_like_tiktoken(std::string_view contents) {
              "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == std::string_view::npos;
 }
 
+/// The tag of a first piece: field 1, bytes.
+bool looks_like_sentencepiece(std::string_view contents) {
+  return contents.starts_with('\n');
+}
+
 /// A header length such that the data start at a multiple of kRotorDataMultiple, and the beginning of JSON.
 bool looks_like_rotor(std::string_view contents) {
   uint64_t length = 0;
@@ -64,6 +69,9 @@ std::string existing_tokenizer_file(const std::string& path) {
 
 std::string tokenizer_file(const std::string& path) {
   if (!std::filesystem::is_directory(path)) return path;
+  // Of a SentencePiece model tokenizer.json is a conversion, which is not read here.
+  const auto model = std::filesystem::path(path) / "tokenizer.model";
+  if (std::filesystem::exists(model) && looks_like_sentencepiece(MappedFile(model).text())) return model;
   for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
     if (const auto file = std::filesystem::path(path) / name; std::filesystem::exists(file)) return file;
   }

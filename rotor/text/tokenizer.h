@@ -54,8 +54,8 @@ class Tokenizer {
 
 /// Loads a `tokenizer.json` of byte-level BPE, a tiktoken-style `tokenizer.model` (ranks in base64; with
 /// 128,000 of them Llama 3's special tokens follow), a SentencePiece `tokenizer.model`, or the tokenizer of a
-/// .rotor file. The kind is told by the contents. In a directory it takes tokenizer.json, or else
-/// tokenizer.model. Throws Error naming the file and what is wrong with it.
+/// .rotor file. The kind is told by the contents. In a directory it takes a tokenizer.model of SentencePiece,
+/// else tokenizer.json, else tokenizer.model. Throws Error naming the file and what is wrong with it.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
 /// The tokenizer that `file` holds, which must outlive it; nullptr if there is none. Byte-level BPE works on

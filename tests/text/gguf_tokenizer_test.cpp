@@ -1,4 +1,5 @@
 // Tokenizers into GGUF metadata and back: the same ids and tables, and every way in which the keys can lie.
+// On what is written here llama-tokenize of llama.cpp at c392e50 gave the golden ids of Llama 3 and Llama 2.
 #include "rotor/text/gguf_tokenizer.h"
 
 #include <gtest/gtest.h>
@@ -180,6 +181,34 @@ TEST(GgufTokenizer, SpecialIdsAreThoseOfTheModel) {
   EXPECT_EQ(at<int64_t>(values, "tokenizer.ggml.eos_token_id"), 2);
   EXPECT_EQ(value_of(values, "tokenizer.ggml.padding_token_id"), nullptr);
   EXPECT_FALSE(at<bool>(values, "tokenizer.ggml.add_bos_token"));
+}
+
+TEST(GgufTokenizer, TextMetadataComeBack) {
+  const auto read = [](const Values& values) {
+    const TempDir dir;
+    GgufWriter(dir.file("t.gguf"), values, {}).commit();
+    return gguf_text_metadata(GgufFile(dir.file("t.gguf")));
+  };
+  TextMetadata text;
+  text.stop_tokens = {263, 7};
+  EXPECT_EQ(read(bpe_values(text)).bos_token, std::nullopt);
+  EXPECT_EQ(read(bpe_values(text)).chat_template, std::nullopt);
+  text.bos_token = 5;
+  text.chat_template = "{% for m in messages %}";
+  EXPECT_EQ(read(bpe_values(text)).bos_token, 5);
+  EXPECT_EQ(read(bpe_values(text)).stop_tokens, (std::vector<int32_t>{263, 7}));
+  EXPECT_EQ(read(bpe_values(text)).chat_template, text.chat_template);
+  // A begin-of-text token that the tokenizer knows but the model was not trained on is named, not added.
+  Values values = sentencepiece_values();
+  EXPECT_EQ(read(values).bos_token, std::nullopt);
+  EXPECT_EQ(read(values).stop_tokens, std::vector<int32_t>{2});
+  for (const char* key :
+       {"tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"})
+    drop(values, key);
+  EXPECT_EQ(read(values).bos_token, 1);
+  EXPECT_EQ(read(values).stop_tokens, std::vector<int32_t>{2});
+  values.emplace_back("tokenizer.ggml.eot_token_id", int64_t{1} << 31);
+  expect_error([&] { read(values); }, {"tokenizer.ggml.eot_token_id", "2147483648"});
 }
 
 TEST(GgufTokenizer, SentencePieceComesBack) {

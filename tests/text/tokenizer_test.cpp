@@ -180,6 +180,9 @@ TEST(LoadTokenizer, TakesADirectory) {
   EXPECT_EQ(tokenizer_file(dir.path()), dir.file("tokenizer.json"));
   expect_error([&] { load_tokenizer(dir.path()); }, {dir.file("tokenizer.json")});
   EXPECT_EQ(tokenizer_hash(dir.path()), checksum({{'{', '}'}}));
+  files("tokenizer.model", test::small_sentencepiece());  // of which tokenizer.json would be a conversion
+  EXPECT_EQ(tokenizer_file(dir.path()), dir.file("tokenizer.model"));
+  EXPECT_EQ(load_tokenizer(dir.path())->kind(), "sentencepiece");
 }
 
 TEST(LoadTokenizer, RefusesBadFiles) {
