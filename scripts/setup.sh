@@ -19,6 +19,9 @@ pkg-config|yes|build: finds the two libraries below|pkgconf|command pkg-config
 libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentencepiece|header sentencepiece_processor.h
 libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
+curl|yes|downloads of models and data sets|curl|command curl
+jq|yes|downloads of models: a hub's list of files is JSON|jq|command jq
+ca-certificates|yes|downloads: what curl trusts|ca-certificates|file /etc/ssl/certs
 ccache|no|builds faster the second time|ccache|command ccache
 git|no|the source|git|command git
 libtorch-dev|no|training (LibTorch)|libtorch (from pytorch.org) or python-pytorch|header torch/csrc/api/include/torch/torch.h
@@ -27,11 +30,11 @@ libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/y
 libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h
 protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
+libcpp-httplib-dev|no|tests: the hub that they download from|cpp-httplib-devel or cpp-httplib|header httplib.h
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 g++-aarch64-linux-gnu|no|the same for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
 qemu-user|no|runs programs for ARM|qemu-user|command qemu-aarch64
 binutils|no|tests look at symbols with nm|binutils|command nm
-curl|no|downloads of data sets|curl|command curl
 bible-kjv|no|prints the King James Version, the quick start's text|(Debian only; any text does: data.path)|command bible
 bible-kjv-text|no|the text itself|(Debian only)|file /usr/lib/bible.data
 dataset-fashion-mnist|no|Fashion-MNIST, the classifier's images|(Debian only; datasets/README.md says what else works)|file /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz

@@ -9,6 +9,7 @@
 #include "rotor/core/error.h"
 #include "rotor/core/quantize.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/rotor_source.h"
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
 #include "tests/support/random.h"
