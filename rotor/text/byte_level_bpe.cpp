@@ -99,11 +99,20 @@ struct ByteLevelBpe::Memory {
 
   std::vector<BpeMerge> derived_merges() const {
     const BpeTables tables = view();
+    // Only lengths that tokens have are looked up: all cuts of a long token would cost the square of its
+    // length.
+    std::vector<bool> has_length(1);
+    for (uint32_t id = 0; id < tables.num_tokens(); ++id) {
+      const size_t length = tables.token(id).size();
+      if (length >= has_length.size()) has_length.resize(length + 1);
+      has_length[length] = true;
+    }
     std::vector<BpeMerge> result;
     for (uint32_t id = 0; id < tables.num_tokens(); ++id) {
       const std::string_view whole = tables.token(id);
       if (whole.size() < 2 || tables.find_token(whole) != id) continue;
       for (size_t cut = 1; cut < whole.size(); ++cut) {
+        if (!has_length[cut] || !has_length[whole.size() - cut]) continue;
         const uint32_t left = tables.find_token(whole.substr(0, cut));
         const uint32_t right = left == kNone ? kNone : tables.find_token(whole.substr(cut));
         if (right != kNone) result.push_back({left, right, id, id});
