@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kShortPiece = 32;
 constexpr uint32_t kNone = BpeTables::kNone;
+constexpr size_t kManyMerges = size_t{1} << 19;
 
 std::string metadata_of(const RotorFile& file, const char* key) {
   return file.container().metadata().at(key);  // RotorFile has checked that it is there
@@ -117,6 +118,9 @@ struct ByteLevelBpe::Memory {
         const uint32_t right = left == kNone ? kNone : tables.find_token(whole.substr(cut));
         if (right != kNone) result.push_back({left, right, id, id});
       }
+      // Two or three a token in what is published; tokens of one letter and every length have one a byte.
+      if (result.size() > kManyMerges + token_bytes.size() / 4)
+        fail("byte-level BPE: the tokens are made of one another in more than ", result.size(), " ways");
     }
     return result;
   }

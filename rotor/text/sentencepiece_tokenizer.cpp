@@ -28,6 +28,10 @@ struct SentencePieceTokenizer::Processor {
   std::unique_ptr<const SentencePieceEncoder> encoder;  // none: the library encodes
 
   void choose_encoder() {
+    // Published ones have 262,144 at most; of a model of nothing but pieces the encoder would take 50 times
+    // its size.
+    constexpr int kMostPieces = 300'000;
+    if (library.GetPieceSize() > kMostPieces) return;
     SentencePieceModel model = read_sentencepiece_model(serialized);
     if (model.pieces.size() != static_cast<size_t>(library.GetPieceSize())) return;
     encoder = SentencePieceEncoder::make(std::move(model));

@@ -71,6 +71,13 @@ TEST_F(HostileTokenizerTest, ALongTokenDoesNotTakeTheSquareOfItsLength) {
   EXPECT_EQ(tokenizer->encode("qqq", SpecialTokens::as_text), (std::vector<TokenId>{'q', 'q', 'q'}));
 }
 
+TEST_F(HostileTokenizerTest, TokensOfOneLetterDoNotMakeAMergeAByte) {
+  std::string ranks = byte_ranks();
+  for (size_t length = 2; length < 1500; ++length)
+    ranks += base64(std::string(length, 'q')) + " " + std::to_string(254 + length) + "\n";
+  expect_refused(ranks, {path_, "made of one another"});
+}
+
 TEST_F(HostileTokenizerTest, KeysThatCollideDoNotMakeATableWithoutEnd) {
   // left << 32 | right, times an odd number, gives the hash; its inverse gives keys of a chosen hash.
   constexpr uint64_t kFactor = 0x9E3779B97F4A7C15U;
