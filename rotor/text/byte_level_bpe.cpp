@@ -89,7 +89,8 @@ struct ByteLevelBpe::Memory {
                            static_cast<uint32_t>(merge.result)};
       const std::string_view whole = tables.token(entry.result);
       const std::string_view left = tables.token(entry.left);
-      if (!whole.starts_with(left) || whole.substr(left.size()) != tables.token(entry.right)) {
+      const bool has_empty = left.empty() || left.size() == whole.size();
+      if (has_empty || !whole.starts_with(left) || whole.substr(left.size()) != tables.token(entry.right)) {
         fail("byte-level BPE: merge ", rank, ": tokens ", entry.left, " and ", entry.right,
              " do not make token ", entry.result);
       }
