@@ -32,6 +32,8 @@ protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
 libcpp-httplib-dev|no|tests: the hub that they download from|cpp-httplib-devel or cpp-httplib|header httplib.h
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
+clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
+libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang
 g++-aarch64-linux-gnu|no|the same for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
 qemu-user|no|runs programs for ARM|qemu-user|command qemu-aarch64
 binutils|no|tests look at symbols with nm|binutils|command nm

@@ -98,6 +98,9 @@ build/release/bin/rotor "${say[@]}" > "$work/said"
 qemu-aarch64 -L build/aarch64-sysroot build/aarch64/bin/rotor "${say[@]}" > "$work/said-by-arm"
 cmp "$work/said" "$work/said-by-arm" || { echo "test.sh: the ARM program says something else" >&2; exit 1; }
 
+step "Fuzzing, 10 s a reader"
+scripts/fuzz.sh 10
+
 step "AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset asan > /dev/null
 cmake --build --preset asan

@@ -27,14 +27,20 @@ size_t first_slot(uint64_t hash, size_t slots) {
   return static_cast<size_t>(((hash >> 32) * slots) >> 32);
 }
 
+/// At half of the slots full, as tables start, chance seldom needs more; no honest file needs this many.
+constexpr size_t kMostSlotsPerKey = 8;
+
 /// Slots of a table with `entry` words a slot, filled by insert(table, slots), which is tried with more slots
-/// until it says that no key is further than kMaxProbes from its first slot.
+/// until it says that no key is further than kMaxProbes from its first slot. Throws Error for keys that were
+/// chosen to have one hash.
 template <class Insert>
 std::vector<uint32_t> build_table(size_t keys, size_t entry, Insert insert) {
-  for (size_t slots = std::max<size_t>(1, 2 * keys);; slots += slots / 2 + 1) {
+  for (size_t slots = std::max<size_t>(1, 2 * keys); slots <= kMostSlotsPerKey * keys + 1;
+       slots += slots / 2 + 1) {
     std::vector<uint32_t> table(slots * entry, BpeTables::kNone);
     if (insert(table, slots)) return table;
   }
+  fail("tokenizer: ", keys, " keys fit no hash table: too many of them have one hash");
 }
 
 }  // namespace
@@ -168,6 +174,7 @@ class BpeCheck {
           tables_.token_bytes.size());
     }
     is_special_.resize(tables_.num_tokens());
+    is_indexed_.resize(tables_.num_tokens());
     each(tables_.special_ids.size(), [&](size_t i) { check_special(i); });
     each(tables_.num_tokens(), [&](size_t id) { check_token(static_cast<uint32_t>(id)); });
     each(tables_.byte_ids.size(), [&](size_t byte) {
@@ -212,11 +219,15 @@ class BpeCheck {
     if (found == BpeTables::kNone || found > id)
       fail("tokenizer.token_index: token ", id, " is not found by its bytes");
   }
-  void check_index(size_t slot) const {
+  void check_index(size_t slot) {
     const uint32_t id = tables_.token_index[slot * kTokenEntry + 1];
     if (id == BpeTables::kNone) return;
+    // Also what keeps the time of this check: a long token is looked at once.
+    if (id < is_indexed_.size() && is_indexed_[id])
+      fail("tokenizer.token_index: slot ", slot, " holds token ", id, ", which stands there twice");
     if (tables_.find_token(tables_.token(id)) != id || is_special_[id])
       fail("tokenizer.token_index: slot ", slot, " holds token ", id, ", which does not belong there");
+    is_indexed_[id] = true;
   }
   void check_merge(size_t slot) const {
     const uint32_t* entry = &tables_.merges[slot * kMergeEntry];
@@ -228,6 +239,8 @@ class BpeCheck {
     const std::string_view whole = tables_.token(merge.result);
     const std::string_view left = tables_.token(entry[0]);
     const std::string_view right = tables_.token(entry[1]);
+    if (left.empty() || right.empty())
+      fail("tokenizer.merges: slot ", slot, ": tokens ", entry[0], " and ", entry[1], ": one has no bytes");
     if (!whole.starts_with(left) || whole.substr(left.size()) != right) {
       fail("tokenizer.merges: tokens ", entry[0], " and ", entry[1], " do not make token ", merge.result);
     }
@@ -236,6 +249,7 @@ class BpeCheck {
   const BpeTables& tables_;
   size_t limit_;
   std::vector<bool> is_special_;
+  std::vector<bool> is_indexed_;
   std::vector<std::string> messages_;
 };
 

@@ -83,7 +83,12 @@ std::optional<size_t> gguf_bytes(GgufType type, int64_t elements, int64_t column
          type == GgufType::i2_s ? " elements, found " : " columns, found ", unit);
   }
   const size_t blocks = static_cast<size_t>(elements / format->block);
-  return blocks * format->bytes + (type == GgufType::i2_s ? 32 : 0);
+  size_t bytes = 0;
+  if (__builtin_mul_overflow(blocks, format->bytes, &bytes) ||
+      __builtin_add_overflow(bytes, type == GgufType::i2_s ? 32 : 0, &bytes)) {
+    fail(gguf_type_name(type), ": the size of ", elements, " elements overflows");
+  }
+  return bytes;
 }
 
 /// Reads the header from front to back.

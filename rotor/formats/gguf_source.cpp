@@ -157,6 +157,11 @@ void GgufSource::check_tensors() const {
     if (is_ternary_type(tensor.type) || !gguf_bytes(tensor.type, tensor.elements(), tensor.shape.back())) {
       fail(where, "expected F32, F16, BF16, Q8_0, Q6_K or Q4_0, found ", gguf_type_name(tensor.type));
     }
+    // A vector is read by its values, of which blocks hold many.
+    if (spec.shape.size() == 1 && tensor.type != GgufType::f32 && tensor.type != GgufType::f16 &&
+        tensor.type != GgufType::bf16) {
+      fail(where, "expected F32, F16 or BF16, found ", gguf_type_name(tensor.type));
+    }
   }
 }
 

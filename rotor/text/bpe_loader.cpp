@@ -1,6 +1,7 @@
 // Parsing of both formats.
 #include "rotor/text/bpe_loader.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 
@@ -59,9 +60,16 @@ std::string read_split_pattern(const Json& json, const std::string& path) {
        quote_json(pre));
 }
 
-void place(std::vector<std::string>& tokens, int64_t id, std::string bytes, const std::string& path) {
-  constexpr int64_t kMaxTokens = 1 << 24;
-  if (id < 0 || id >= kMaxTokens) fail(path, ": token id: expected 0 to ", kMaxTokens - 1, ", found ", id);
+/// Ids that `count` tokens may have: some may be left out, but a short file does not make a long table.
+int64_t most_ids(size_t count) {
+  constexpr size_t kMaxTokens = size_t{1} << 24;
+  constexpr size_t kMaxLeftOut = size_t{1} << 16;
+  return static_cast<int64_t>(std::min(kMaxTokens, count + kMaxLeftOut));
+}
+
+void place(std::vector<std::string>& tokens, int64_t id, int64_t most, std::string bytes,
+           const std::string& path) {
+  if (id < 0 || id >= most) fail(path, ": token id: expected 0 to ", most - 1, ", found ", id);
   if (tokens.size() <= static_cast<size_t>(id)) tokens.resize(static_cast<size_t>(id) + 1);
   if (!tokens[static_cast<size_t>(id)].empty()) fail(path, ": token id ", id, " stands twice");
   tokens[static_cast<size_t>(id)] = std::move(bytes);
@@ -81,11 +89,13 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   definition.ignore_merges = model.value("ignore_merges", false);
   const Json& vocab = model.at("vocab");
   definition.tokens.reserve(vocab.size() + kLlama3Specials);
+  const Json added_tokens = json.value("added_tokens", Json::array());
+  const int64_t most = most_ids(vocab.size() + added_tokens.size());
   std::set<std::string> names;
-  for (const Json& added : json.value("added_tokens", Json::array())) {
+  for (const Json& added : added_tokens) {
     const auto name = added.at("content").get<std::string>();
     const auto id = added.at("id").get<int64_t>();
-    place(definition.tokens, id, name, path);
+    place(definition.tokens, id, most, name, path);
     if (const auto it = vocab.find(name); it != vocab.end() && *it != id) {
       fail(path, ": added token \"", name, "\": expected the id that it has in the vocabulary, ", it->dump(),
            ", found ", id);
@@ -95,7 +105,7 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   }
   for (const auto& [token, id] : vocab.items()) {  // where added tokens stand too, no letters are meant
     if (!names.contains(token))
-      place(definition.tokens, id.get<int64_t>(), bytes_of_letters(token, path), path);
+      place(definition.tokens, id.get<int64_t>(), most, bytes_of_letters(token, path), path);
   }
   definition.merges = read_merges(model.at("merges"), vocab, path);
   return definition;
@@ -154,6 +164,7 @@ BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& 
 BpeDefinition read_tiktoken(std::string_view contents, const std::string& path) {
   BpeDefinition definition;
   definition.split_pattern = kLlama3SplitPattern;
+  const int64_t most = most_ids(static_cast<size_t>(std::count(contents.begin(), contents.end(), '\n')) + 1);
   for (size_t line_number = 1; !contents.empty(); ++line_number) {
     const size_t end = std::min(contents.find('\n'), contents.size());
     std::string_view line = contents.substr(0, end);
@@ -169,7 +180,7 @@ BpeDefinition read_tiktoken(std::string_view contents, const std::string& path) 
       fail(path, ":", line_number, ": expected base64, a space and a rank, found \"", line.substr(0, 40),
            "\"");
     }
-    place(definition.tokens, rank, std::move(bytes), path);
+    place(definition.tokens, rank, most, std::move(bytes), path);
   }
   if (definition.tokens.size() == kLlama3Tokens) {
     for (size_t i = 0; i < kLlama3Specials; ++i) {

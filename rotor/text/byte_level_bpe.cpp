@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kShortPiece = 32;
 constexpr uint32_t kNone = BpeTables::kNone;
+constexpr size_t kManyMerges = size_t{1} << 19;
 
 std::string metadata_of(const RotorFile& file, const char* key) {
   return file.container().metadata().at(key);  // RotorFile has checked that it is there
@@ -85,7 +86,8 @@ struct ByteLevelBpe::Memory {
                            static_cast<uint32_t>(merge.result)};
       const std::string_view whole = tables.token(entry.result);
       const std::string_view left = tables.token(entry.left);
-      if (!whole.starts_with(left) || whole.substr(left.size()) != tables.token(entry.right)) {
+      const bool has_empty = left.empty() || left.size() == whole.size();
+      if (has_empty || !whole.starts_with(left) || whole.substr(left.size()) != tables.token(entry.right)) {
         fail("byte-level BPE: merge ", rank, ": tokens ", entry.left, " and ", entry.right,
              " do not make token ", entry.result);
       }
@@ -96,15 +98,27 @@ struct ByteLevelBpe::Memory {
 
   std::vector<BpeMerge> derived_merges() const {
     const BpeTables tables = view();
+    // Only lengths that tokens have are looked up: all cuts of a long token would cost the square of its
+    // length.
+    std::vector<bool> has_length(1);
+    for (uint32_t id = 0; id < tables.num_tokens(); ++id) {
+      const size_t length = tables.token(id).size();
+      if (length >= has_length.size()) has_length.resize(length + 1);
+      has_length[length] = true;
+    }
     std::vector<BpeMerge> result;
     for (uint32_t id = 0; id < tables.num_tokens(); ++id) {
       const std::string_view whole = tables.token(id);
       if (whole.size() < 2 || tables.find_token(whole) != id) continue;
       for (size_t cut = 1; cut < whole.size(); ++cut) {
+        if (!has_length[cut] || !has_length[whole.size() - cut]) continue;
         const uint32_t left = tables.find_token(whole.substr(0, cut));
         const uint32_t right = left == kNone ? kNone : tables.find_token(whole.substr(cut));
         if (right != kNone) result.push_back({left, right, id, id});
       }
+      // Two or three a token in what is published; tokens of one letter and every length have one a byte.
+      if (result.size() > kManyMerges + token_bytes.size() / 4)
+        fail("byte-level BPE: the tokens are made of one another in more than ", result.size(), " ways");
     }
     return result;
   }

@@ -22,6 +22,7 @@ bool is_in_trie(Kind kind) {
 
 PieceTrie trie_of(const SentencePieceModel& model, bool (*is_in)(Kind)) {
   std::vector<std::pair<std::string_view, int32_t>> keys;
+  keys.reserve(model.pieces.size());
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const auto& piece = model.pieces[id];
     if (is_in(piece.kind) && !piece.text.empty()) keys.emplace_back(piece.text, static_cast<int32_t>(id));
@@ -249,6 +250,7 @@ SentencePieceEncoder::SentencePieceEncoder(SentencePieceModel model)
   }
   constexpr float kUnknownPenalty = 10.0F;
   unknown_score_ = least - kUnknownPenalty;
+  scores_.reserve(model_.pieces.size());
   for (const auto& piece : model_.pieces) {
     // A user-defined piece always wins.
     scores_.push_back(piece.kind == Kind::user_defined

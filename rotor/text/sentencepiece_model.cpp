@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "rotor/core/error.h"
+
 namespace rotor::text {
 namespace {
 
@@ -17,8 +19,10 @@ class ProtoReader {
     uint64_t tag = 0;
     bytes = {};
     number = 0;
-    if (bytes_.empty() || !varint(tag)) return false;
+    whole = bytes_.empty();
+    if (whole || !varint(tag) || tag > UINT32_MAX) return false;
     field = tag >> 3;
+    is_counted = (tag & 7) == 2;
     switch (tag & 7) {
       case 0:
         return varint(number);
@@ -34,8 +38,10 @@ class ProtoReader {
   }
 
   uint64_t field = 0;
-  uint64_t number = 0;     // of a varint
-  std::string_view bytes;  // of any other
+  uint64_t number = 0;      // of a varint
+  std::string_view bytes;   // of any other
+  bool is_counted = false;  // those that a length stands before: texts and messages
+  bool whole = false;       // there was nothing but fields
 
  private:
   bool varint(uint64_t& value) {
@@ -128,6 +134,27 @@ int32_t SentencePieceModel::find(std::string_view text, Kind kind) const {
   const auto found = std::ranges::find_if(
       pieces, [&](const Piece& piece) { return piece.kind == kind && piece.text == text; });
   return found == pieces.end() ? -1 : static_cast<int32_t>(found - pieces.begin());
+}
+
+std::vector<std::string_view> find_charsmaps(std::string_view serialized) {
+  constexpr uint64_t kNormalizer = 3;
+  constexpr uint64_t kDenormalizer = 5;
+  constexpr uint64_t kCharsmap = 2;
+  const auto require_whole = [](const ProtoReader& reader) {
+    if (!reader.whole) fail("no protobuf message");
+  };
+  std::vector<std::string_view> charsmaps;
+  ProtoReader model(serialized);
+  while (model.next()) {
+    if (!model.is_counted || (model.field != kNormalizer && model.field != kDenormalizer)) continue;
+    ProtoReader normalizer(model.bytes);
+    while (normalizer.next()) {
+      if (normalizer.is_counted && normalizer.field == kCharsmap) charsmaps.push_back(normalizer.bytes);
+    }
+    require_whole(normalizer);
+  }
+  require_whole(model);
+  return charsmaps;
 }
 
 SentencePieceModel read_sentencepiece_model(std::string_view serialized) {

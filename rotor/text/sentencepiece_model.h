@@ -43,6 +43,10 @@ struct SentencePieceModel {
   }
 };
 
+/// Every field of a serialized model that a protobuf parser may take for the rules of a normalizer. Throws
+/// Error if it is no message: another parser could go on where this one ends.
+std::vector<std::string_view> find_charsmaps(std::string_view serialized);
+
 /// Reads a serialized model. What is no message ends the reading without an error: the library is the judge
 /// of files.
 SentencePieceModel read_sentencepiece_model(std::string_view serialized);

@@ -4,8 +4,10 @@
 // 9 is set, are what the place of the unit is combined with (exclusive or) for its children.
 #include "rotor/text/sentencepiece_normalizer.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "rotor/core/error.h"
 #include "rotor/text/stream_decoder.h"
 
 namespace rotor::text {
@@ -21,7 +23,83 @@ bool is_ascii(char c) {
   return static_cast<uint8_t>(c) < 0x80;
 }
 
+/// The parts of a charsmap.
+struct Rules {
+  std::vector<uint32_t> units;
+  std::string_view results;
+};
+
+/// No units if the length does not fit.
+Rules split_charsmap(std::string_view charsmap) {
+  Rules rules;
+  uint32_t bytes = 0;
+  if (charsmap.size() <= sizeof(bytes)) return rules;
+  std::memcpy(&bytes, charsmap.data(), sizeof(bytes));
+  charsmap.remove_prefix(sizeof(bytes));
+  if (bytes > charsmap.size()) return rules;
+  rules.units.resize(bytes / sizeof(uint32_t));
+  if (!rules.units.empty())
+    std::memcpy(rules.units.data(), charsmap.data(), rules.units.size() * sizeof(uint32_t));
+  rules.results = charsmap.substr(bytes);
+  return rules;
+}
+
+/// Walks every path of a double array once.
+class RulesCheck {
+ public:
+  explicit RulesCheck(const Rules& rules) : rules_(rules), keys_from_(rules.units.size(), kUnseen) {}
+
+  void run() {
+    if (rules_.units.empty()) fail("normalizer: no double array");
+    keys_from(offset_of(rules_.units[0]), 0);
+  }
+
+ private:
+  static constexpr uint8_t kUnseen = 255;
+  static constexpr uint8_t kOpen = 254;
+  static constexpr uint8_t kMostKeys = 32;
+  static constexpr size_t kLongestKey = 256;
+  static constexpr size_t kLongestResult = 1024;
+
+  /// How many keys end behind `base` on one path, at most. `depth`: bytes before it.
+  uint8_t keys_from(uint32_t base, size_t depth) {
+    if ((base | 0xFFU) >= rules_.units.size()) fail("normalizer: a rule leaves the double array");
+    if (keys_from_[base] == kOpen) fail("normalizer: the rules go in a circle");
+    if (keys_from_[base] != kUnseen) return keys_from_[base];
+    if (depth > kLongestKey) fail("normalizer: a rule of more than ", kLongestKey, " bytes");
+    keys_from_[base] = kOpen;
+    uint8_t most = 0;
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      const uint32_t place = base ^ byte;
+      const uint32_t unit = rules_.units[place];
+      if ((unit & 0x800000FF) != byte) continue;
+      const uint32_t next = place ^ offset_of(unit);
+      const bool ends = (unit & 0x100) != 0;
+      const auto keys = static_cast<uint8_t>(keys_from(next, depth + 1) + (ends ? 1 : 0));
+      if (keys > kMostKeys) fail("normalizer: more than ", int{kMostKeys}, " rules begin one text");
+      if (ends) check_result(rules_.units[next] & 0x7FFFFFFF);
+      most = std::max(most, keys);
+    }
+    return keys_from_[base] = most;
+  }
+
+  void check_result(size_t begin) const {
+    if (begin >= rules_.results.size()) fail("normalizer: a result lies behind the rules");
+    if (rules_.results.substr(begin, kLongestResult + 1).find('\0') == std::string_view::npos)
+      fail("normalizer: a result of more than ", kLongestResult, " bytes, or without an end");
+  }
+
+  const Rules& rules_;
+  std::vector<uint8_t> keys_from_;  // by base
+};
+
 }  // namespace
+
+void check_charsmap(std::string_view charsmap) {
+  if (charsmap.empty()) return;
+  const Rules rules = split_charsmap(charsmap);
+  RulesCheck(rules).run();
+}
 
 SentencePieceNormalizer::SentencePieceNormalizer(const SentencePieceModel& model,
                                                  const PieceTrie& user_defined)
@@ -30,15 +108,9 @@ SentencePieceNormalizer::SentencePieceNormalizer(const SentencePieceModel& model
       dummy_suffix_(model.add_dummy_prefix && model.whitespace_is_suffix),
       remove_extra_whitespaces_(model.remove_extra_whitespaces),
       space_(model.escape_whitespaces ? kSpaceSymbol : std::string_view(" ")) {
-  uint32_t bytes = 0;
-  if (model.charsmap.size() > sizeof(bytes)) {
-    std::memcpy(&bytes, model.charsmap.data(), sizeof(bytes));
-    if (bytes <= model.charsmap.size() - sizeof(bytes)) {
-      rules_.resize(bytes / sizeof(uint32_t));
-      std::memcpy(rules_.data(), model.charsmap.data() + sizeof(bytes), rules_.size() * sizeof(uint32_t));
-      results_ = model.charsmap.substr(sizeof(bytes) + bytes);
-    }
-  }
+  Rules rules = split_charsmap(model.charsmap);
+  rules_ = std::move(rules.units);
+  results_ = rules.results;
   find_plain_bytes(user_defined);
 }
 

@@ -14,6 +14,11 @@
 
 namespace rotor::text {
 
+/// Throws Error for rules with which Google's library would leave its memory, or take much of it: it walks
+/// their tables without looking where these end, and has room for 32 keys that begin one text. An empty
+/// `charsmap` has no rules.
+void check_charsmap(std::string_view charsmap);
+
 class SentencePieceNormalizer {
  public:
   /// `user_defined` outlives this object: its pieces are taken as they are.

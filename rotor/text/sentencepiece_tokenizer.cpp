@@ -28,6 +28,10 @@ struct SentencePieceTokenizer::Processor {
   std::unique_ptr<const SentencePieceEncoder> encoder;  // none: the library encodes
 
   void choose_encoder() {
+    // Published ones have 262,144 at most; of a model of nothing but pieces the encoder would take 50 times
+    // its size.
+    constexpr int kMostPieces = 300'000;
+    if (library.GetPieceSize() > kMostPieces) return;
     SentencePieceModel model = read_sentencepiece_model(serialized);
     if (model.pieces.size() != static_cast<size_t>(library.GetPieceSize())) return;
     encoder = SentencePieceEncoder::make(std::move(model));
@@ -45,8 +49,13 @@ struct SentencePieceTokenizer::Processor {
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std::string& path)
     : processor_(std::make_unique<Processor>()) {
-  const auto status = processor_->library.LoadFromSerializedProto({model.data(), model.size()});
-  if (!status.ok()) fail(path, ": not a SentencePiece model: ", status.message());
+  try {
+    for (const std::string_view charsmap : find_charsmaps(model)) check_charsmap(charsmap);
+    const auto status = processor_->library.LoadFromSerializedProto({model.data(), model.size()});
+    if (!status.ok()) fail(status.message());
+  } catch (const std::exception& e) {  // the library throws for a piece with a zero byte
+    fail(path, ": not a SentencePiece model: ", e.what());
+  }
   // A letter alone begins with the dummy prefix's space symbol if the model adds one.
   std::vector<std::string> pieces;
   processor_->library.Encode("a", &pieces).IgnoreError();

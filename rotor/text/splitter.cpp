@@ -5,6 +5,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 
 #include "rotor/core/error.h"
@@ -19,6 +20,9 @@ struct Splitter::Pattern {
 
 namespace {
 
+constexpr size_t kMatchSteps = 100'000;
+constexpr uint32_t kHeapKib = 32 * 1024;  // of a pattern that is not compiled to machine code
+
 std::string pcre_message(int code) {
   std::array<PCRE2_UCHAR, 256> text{};
   pcre2_get_error_message(code, text.data(), text.size());
@@ -31,7 +35,10 @@ struct MatchMemory {
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   pcre2_jit_stack* stack = pcre2_jit_stack_create(32 * 1024, 64 * 1024 * 1024, nullptr);
 
-  MatchMemory() { pcre2_jit_stack_assign(context, nullptr, stack); }
+  MatchMemory() {
+    pcre2_jit_stack_assign(context, nullptr, stack);
+    pcre2_set_heap_limit(context, kHeapKib);
+  }
   ~MatchMemory() {
     pcre2_match_data_free(data);
     pcre2_match_context_free(context);
@@ -47,7 +54,7 @@ Splitter::Splitter(const std::string& pattern) : pattern_(std::make_unique<Patte
   int error = 0;
   PCRE2_SIZE offset = 0;
   pattern_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                                 PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+                                 PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr);
   if (pattern_->code == nullptr) {
     fail("split pattern: at character ", offset, " of \"", pattern, "\": ", pcre_message(error));
   }
@@ -72,6 +79,9 @@ void Splitter::split(std::string_view text, const std::function<void(std::string
 void Splitter::split_valid(std::string_view text,
                            const std::function<void(std::string_view)>& on_piece) const {
   thread_local MatchMemory memory;
+  // Honest patterns take a few steps a character; hostile ones would take the power of two of their number.
+  pcre2_set_match_limit(memory.context,
+                        static_cast<uint32_t>(std::min<size_t>(kMatchSteps + 16 * text.size(), UINT32_MAX)));
   const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
   size_t position = 0;
   while (position < text.size()) {
@@ -80,6 +90,9 @@ void Splitter::split_valid(std::string_view text,
     if (result == PCRE2_ERROR_NOMATCH) break;
     if (result < 0) fail("split pattern: cannot match at byte ", position, ": ", pcre_message(result));
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(memory.data);
+    // \K, where look-arounds call it, puts the start of a match anywhere.
+    if (ends[0] < position || ends[1] <= ends[0])
+      fail("split pattern: a match at byte ", position, " from ", ends[0], " to ", ends[1]);
     if (ends[0] > position) on_piece(text.substr(position, ends[0] - position));
     on_piece(text.substr(ends[0], ends[1] - ends[0]));
     position = ends[1];

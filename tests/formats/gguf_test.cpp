@@ -138,9 +138,9 @@ std::vector<std::pair<std::string, GgufValue>> values_of(const std::string& arch
 
 /// A model of one layer in which every ternary row holds its number's low bit, to see where rows come from.
 void write_model(const std::string& path, const std::string& architecture, GgufType type = GgufType::tq2_0,
-                 bool other_scale = false, const std::string& left_out = "") {
+                 bool other_scale = false, const std::string& left_out = "", GgufType norms = GgufType::f32) {
   std::vector<GgufTensorDeclaration> tensors = {{"token_embd.weight", {32, 256}, GgufType::f32},
-                                                {"output_norm.weight", {256}, GgufType::f32}};
+                                                {"output_norm.weight", {256}, norms}};
   for (const char* norm : {"attn_norm", "ffn_norm"})
     tensors.push_back({cat("blk.0.", norm, ".weight"), {256}, GgufType::f32});
   if (architecture != "llama") {
@@ -218,6 +218,8 @@ TEST(GgufSource, WhatCannotBeReadIsNamed) {
                {"blk.0.ffn_up.weight", "block 9", "0.25", "0.5"});
   write_model(path, "bitnet", GgufType::tq2_0, false, "blk.0.attn_k.weight");
   expect_error([&] { GgufSource{path}; }, {"\"blk.0.attn_k.weight\"", "is missing"});
+  write_model(path, "bitnet", GgufType::tq2_0, false, "", GgufType::q8_0);
+  expect_error([&] { GgufSource{path}; }, {"\"output_norm.weight\"", "F32, F16 or BF16", "Q8_0"});
   write_model(path, "falcon");
   expect_error([&] { GgufSource{path}; }, {"general.architecture", "bitnet-b1.58", "falcon"});
 }
@@ -310,6 +312,7 @@ TEST_F(GgufHeaderTest, LiesAreErrors) {
   expect_refused(with("integers", 8, uint64_t{1} << 62), {"\"integers\"", "past the end"});
   expect_refused(with("vector", 0, uint32_t{5}), {"\"vector\"", "1 to 4 dimensions", "5"});
   expect_refused(with("matrix", 4, uint64_t{1} << 62), {"\"matrix\"", "overflow"});
+  expect_refused(with("vector", 4, uint64_t{1} << 62), {"\"vector\"", "overflow"});  // times 4: 2^64
   expect_refused(with("matrix", 4, uint64_t{33}), {"\"matrix\"", "multiple of 32", "33"});
   expect_refused(with("matrix", 24, uint64_t{39}), {"\"matrix\"", "multiple of 32"});
   expect_refused(with("matrix", 24, uint64_t{0}), {"overlaps"});

@@ -158,6 +158,21 @@ TEST(Safetensors, BadTensors) {
   expect_bad_header("{\"__metadata__\":[]}", "", {"__metadata__"});
 }
 
+TEST(Safetensors, ManyTensorsTakeTimeByTheirNumber) {
+  // By its square, this would be minutes.
+  constexpr int kTensors = 200'000;
+  std::string header = "{";
+  for (int i = 0; i < kTensors; ++i) {
+    header += cat(i == 0 ? "" : ",", "\"", i, R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})");
+  }
+  header += "}";
+  const TempDir dir;
+  const uint64_t length = header.size();
+  test::write_bytes(dir.file("m"),
+                    std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + header);
+  EXPECT_EQ(SafetensorsFile(dir.file("m")).tensors().size(), size_t{kTensors});
+}
+
 TEST(Safetensors, EveryTruncationIsAnErrorAndNoFlippedHeaderBitCrashes) {
   const TempDir dir;
   SafetensorsWriter writer(dir.file("f"), {{"k", "v"}}, {{"a", DType::f32, {2, 3}}, {"b", DType::u8, {9}}});

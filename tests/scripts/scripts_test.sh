@@ -25,7 +25,7 @@ mkdir "$work/bin"
 for tool in bash awk sed cat env g++; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'ninja-build .* ninja' $work/said"
 check "setup.sh without apt does not name what is there" refused grep -q 'g++ ' "$work/said"
-for tool in cmake ninja ccache git nm curl jq pkg-config protoc bible aarch64-linux-gnu-g++ qemu-aarch64; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+for tool in cmake ninja clang++ ccache git nm curl jq pkg-config protoc bible aarch64-linux-gnu-g++ qemu-aarch64; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt and nothing missing" env "PATH=$work/bin" scripts/setup.sh
 
 # A mirror that serves something else: refused by its checksum, and nothing stays.
@@ -51,6 +51,8 @@ compare=(scripts/compare_peers.sh VERSION --rotor "$work/rotor" -r 3 -t 1 -p 8 -
 check "compare_peers.sh gives ratios" bash -c "\"\$@\" > $work/said && grep -q 'prompt 8' $work/said && grep -q '10.00 tokens/s .* 4.00 (+- 0.0 %) x a peer' $work/said && grep -q 'screened, greedy .* 2.00 (+- 0.0 %) x a peer' $work/said" - "${compare[@]}" --peer "a peer=$work/peer -m model.gguf"
 check "compare_peers.sh says what a peer said" bash -c "! \"\$@\" 2> $work/said && grep -q 'broken (prompt 8).*no such model' $work/said" - "${compare[@]}" --peer "broken=$work/broken"
 check "compare_peers.sh wants a peer" refused "${compare[@]}"
+
+check "fuzz.sh refuses a target that is not there" refused scripts/fuzz.sh 1 no_such_target
 
 echo "$failures failures"
 [ "$failures" -eq 0 ]

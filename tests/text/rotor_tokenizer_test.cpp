@@ -268,6 +268,13 @@ TEST_F(RotorTokenizerTest, GarbageInTablesIsHarmless) {
   }
 }
 
+/// The slot of the index that holds `id`.
+std::span<uint32_t>::iterator bpe_slot(std::span<uint32_t> index, uint32_t id) {
+  auto slot = index.begin();
+  while (slot[1] != id) slot += 2;
+  return slot;
+}
+
 TEST_F(RotorTokenizerTest, VerifyKnowsWhatTheTablesMean) {
   RotorAttachments bad = bpe_.attachments();
   words(bad, "tokenizer.token_offsets")[100] = 5;
@@ -294,6 +301,25 @@ TEST_F(RotorTokenizerTest, VerifyKnowsWhatTheTablesMean) {
     if (merges[slot + 3] == 256) merges[slot + 3] = 257;
   }
   expect_fault(bad, "do not make token 257");
+  bad = bpe_.attachments();
+  const auto slots = words(bad, "tokenizer.token_index");
+  for (size_t slot = 0; slot < slots.size(); slot += 2) {
+    if (slots[slot + 1] == BpeTables::kNone)
+      std::copy_n(bpe_slot(slots, 256), 2, slots.begin() + static_cast<std::ptrdiff_t>(slot));
+  }
+  expect_fault(bad, "holds token 256, which stands there twice");
+  BpeDefinition with_empty = test::small_bpe();
+  with_empty.tokens.emplace_back();
+  bad = ByteLevelBpe(with_empty).attachments();
+  const auto table = words(bad, "tokenizer.merges");
+  std::vector<BpeMerge> entries;
+  for (size_t slot = 0; slot < table.size(); slot += 4) {
+    if (table[slot] != BpeTables::kNone)
+      entries.push_back({table[slot], table[slot + 1], table[slot + 2], table[slot + 3]});
+  }
+  entries[0] = {97, 264, entries[0].rank, 97};
+  std::ranges::copy(build_merge_table(entries), table.begin());
+  expect_fault(bad, "tokens 97 and 264: one has no bytes");
 }
 
 TEST_F(RotorTokenizerTest, AFileTruncatedInUseGivesAnError) {

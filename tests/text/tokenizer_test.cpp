@@ -157,6 +157,9 @@ TEST(ByteLevelBpe, RefusesWhatCannotWork) {
   expect_error([&] { ByteLevelBpe{merge}; }, {"merge 0", "999"});
   merge.merges = {{97, 98, 256}, {98, 97, 256}};
   expect_error([&] { ByteLevelBpe{merge}; }, {"merge 1", "98 and 97 do not make token 256"});
+  merge.tokens.emplace_back();
+  merge.merges = {{97, 264, 97}};
+  expect_error([&] { ByteLevelBpe{merge}; }, {"merge 0", "97 and 264 do not make token 97"});
   BpeDefinition special = small_bpe();
   special.specials[0].first = "<|other|>";
   expect_error([&] { ByteLevelBpe{special}; }, {"<|other|>", "263", "<|end|>"});
