@@ -56,16 +56,20 @@ AbsmeanMasters::AbsmeanMasters(size_t nonzero, size_t count, float scale) : scal
   if (zeros == 0 || missing <= 0) return;
   // A quarter of the scale, or less: half of it would no longer be rounded to 0.
   fill_ = bf16_below(0.25 * static_cast<double>(mean));
-  num_fill_ = std::min(zeros - 1, static_cast<size_t>(missing / static_cast<double>(fill_)));
+  num_fill_ = std::min(zeros, static_cast<size_t>(missing / static_cast<double>(fill_)));
   missing -= static_cast<double>(num_fill_) * static_cast<double>(fill_);
-  rest_ = bf16_to_float(float_to_bf16(static_cast<float>(std::min(missing, static_cast<double>(fill_)))));
+  for (float& rest : rest_) {
+    rest = bf16_below(std::min(missing, static_cast<double>(fill_)));
+    missing -= static_cast<double>(rest);
+  }
 }
 
 void AbsmeanMasters::fill(std::span<const int8_t> codes, size_t nonzero_before, size_t zeros_before,
                           std::span<float> masters) const {
   for (size_t i = 0; i < codes.size(); ++i) {
     if (codes[i] == 0) {
-      masters[i] = zeros_before < num_fill_ ? fill_ : zeros_before == num_fill_ ? rest_ : 0.0F;
+      const size_t behind = zeros_before - num_fill_;  // meaningless before the fill ends
+      masters[i] = zeros_before < num_fill_ ? fill_ : behind < rest_.size() ? rest_[behind] : 0.0F;
       ++zeros_before;
     } else {
       const float magnitude = nonzero_before < num_larger_ ? larger_ : magnitude_;

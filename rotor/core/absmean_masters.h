@@ -3,6 +3,7 @@
 // scale times the share of codes that are not 0, and the scale would shrink by that share.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,7 +33,7 @@ class AbsmeanMasters {
   size_t num_larger_ = 0;
   float fill_ = 0.0F;  // the first `num_fill_` zeros,
   size_t num_fill_ = 0;
-  float rest_ = 0.0F;  // and the one behind them
+  std::array<float, 2> rest_{};  // and the two behind them
 };
 
 }  // namespace rotor

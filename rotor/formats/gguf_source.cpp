@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -32,6 +33,16 @@ constexpr std::array<std::pair<const char*, const char*>, 11> kLayerNames = {{
     {"mlp.ffn_sub_norm", "ffn_sub_norm"},
     {"mlp.down_proj", "ffn_down"},
 }};
+
+/// The number that someone meant who wrote it as a float32: the shortest decimal that gives it, 1e-5 and not
+/// 9.999999747378752e-06.
+double as_meant(double number) {
+  std::array<char, 32> digits{};
+  const auto end = std::to_chars(digits.begin(), digits.end(), static_cast<float>(number)).ptr;
+  double meant = number;
+  std::from_chars(digits.begin(), end, meant);
+  return meant;
+}
 
 bool is_ternary_type(GgufType type) {
   return type == GgufType::tq1_0 || type == GgufType::tq2_0 || type == GgufType::i2_s;
@@ -97,8 +108,8 @@ ModelConfig GgufSource::read_config() const {
   const int64_t whole_head = t.num_attention_heads > 0 ? t.hidden_size / t.num_attention_heads : 0;
   t.head_dim = integer_or("rope.dimension_count", integer_or("attention.key_length", whole_head));
   t.max_position_embeddings = file_.integer(key("context_length"));
-  t.rms_norm_eps = file_.number(key("attention.layer_norm_rms_epsilon"));
-  t.rope_theta = file_.has(key("rope.freq_base")) ? file_.number(key("rope.freq_base")) : 10000.0;
+  t.rms_norm_eps = as_meant(file_.number(key("attention.layer_norm_rms_epsilon")));
+  t.rope_theta = file_.has(key("rope.freq_base")) ? as_meant(file_.number(key("rope.freq_base"))) : 10000.0;
   // Mainline's graph of "bitnet" has silu; 2B4T, which has squared ReLU, goes by the other names.
   t.hidden_act = is_llama || architecture == "bitnet" ? Activation::silu : Activation::relu2;
   t.tie_word_embeddings = file_.find("output.weight") == nullptr;
