@@ -1,12 +1,15 @@
 // Checks of a model description, and the names of its enums.
 #include "rotor/core/model_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/core/module_pattern.h"
+#include "rotor/core/tensor_table.h"
 
 namespace rotor {
 namespace {
@@ -87,7 +90,39 @@ void require_between(int64_t value, int64_t low, int64_t high, const char* field
   if (value < low || value > high) fail(field, ": expected ", low, " to ", high, ", found ", value);
 }
 
-void validate_transformer(const TransformerConfig& t, Quantization quantization) {
+constexpr size_t kMaxModuleNames = 8192;  // all linear layers of the deepest model have a place
+
+/// The names say which layers are not ternary: one that means nothing is a layer more than was meant.
+void validate_modules_to_not_convert(const ModelConfig& config) {
+  const TransformerConfig& t = config.transformer;
+  const auto& names = *t.modules_to_not_convert;
+  const char* field = "modules_to_not_convert";
+  require(config.quantization == Quantization::ternary, field, "none in a model that is not ternary",
+          cat(names.size(), " names"));
+  require(names.size() <= kMaxModuleNames, field, "at most 8192 names", names.size());
+  // The embedding and norms may be named: they are modules, if no linear ones.
+  std::vector<std::string> modules = {"lm_head"};
+  bool any_ternary = false;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    modules.push_back(spec.name.substr(0, spec.name.rfind('.')));
+    any_ternary = any_ternary || is_ternary(config, spec);
+  }
+  for (const std::string& pattern : names) {
+    const auto is_meant = [&](const std::string& module) { return matches_module(pattern, module); };
+    require(std::ranges::any_of(modules, is_meant), field,
+            "the start of a module's dotted name, up to a dot, or its end",
+            cat('"', pattern, "\", which is none"));
+  }
+  require(any_ternary, field, "at least one linear layer left out", "none in a ternary model");
+  require(t.is_kept_dense("lm_head") != t.ternary_head, field,
+          t.ternary_head
+              ? "no \"lm_head\", which is ternary here"
+              : "\"lm_head\" among the names (transformers makes a head ternary that a list leaves out)",
+          t.ternary_head ? "it" : "none that means it");
+}
+
+void validate_transformer(const ModelConfig& config) {
+  const TransformerConfig& t = config.transformer;
   require_between(t.vocab_size, 1, int64_t{1} << 24, "vocab_size");
   require_between(t.hidden_size, 1, kMaxLayerSize, "hidden_size");
   require_between(t.intermediate_size, 1, kMaxLayerSize, "intermediate_size");
@@ -107,8 +142,13 @@ void validate_transformer(const TransformerConfig& t, Quantization quantization)
   require(t.rope_theta >= 1 && is_float(t.rope_theta), "rope_theta", "a number of at least 1", t.rope_theta);
   require(t.initializer_range > 0 && is_float(t.initializer_range), "initializer_range", "a number above 0",
           t.initializer_range);
-  require(!t.ternary_head || (!t.tie_word_embeddings && quantization == Quantization::ternary), "lm_head",
+  const bool ternary = config.quantization == Quantization::ternary;
+  require(!t.ternary_head || (!t.tie_word_embeddings && ternary), "lm_head",
           "ternary only in a ternary model with tie_word_embeddings: false", "ternary");
+  require(!t.use_rms_norm || ternary, "use_rms_norm", "false in a model that is not ternary", "true");
+  require(is_positive_float(t.linear_norm_eps) && t.linear_norm_eps < 1, "rms_norm_eps of use_rms_norm",
+          "a float32 between 0 and 1", t.linear_norm_eps);
+  if (t.modules_to_not_convert) validate_modules_to_not_convert(config);
   if (t.bos_token_id) require_between(*t.bos_token_id, 0, t.vocab_size - 1, "bos_token_id");
   for (const int64_t id : t.eos_token_ids) require_between(id, 0, t.vocab_size - 1, "eos_token_id");
 }
@@ -148,8 +188,19 @@ ActivationQuantization ModelConfig::activation_quantization() const {
                                                                  : ActivationQuantization::int8_absmax;
 }
 
+bool TransformerConfig::is_kept_dense(const std::string& module) const {
+  return modules_to_not_convert && std::ranges::any_of(*modules_to_not_convert, [&](const auto& pattern) {
+           return matches_module(pattern, module);
+         });
+}
+
+bool ModelConfig::is_ternary(const std::string& module) const {
+  if (quantization == Quantization::none) return false;
+  return module == "lm_head" ? transformer.ternary_head : !transformer.is_kept_dense(module);
+}
+
 void ModelConfig::validate() const {
-  if (is_transformer()) return validate_transformer(transformer, quantization);
+  if (is_transformer()) return validate_transformer(*this);
   require(model_type == "mlp", "model_type", "bitnet, llama or mlp", model_type);
   validate_mlp(mlp);
 }

@@ -65,9 +65,19 @@ struct TransformerConfig {
   double initializer_range = 0.02;  ///< standard deviation of fresh weights
   std::optional<int64_t> bos_token_id;
   std::vector<int64_t> eos_token_ids;  ///< generation stops at any of them
+  /// Each ternary layer norms its input by a weight of its own, `<layer>.rms_norm.weight`, before it
+  /// quantizes it (transformers, integrations/bitnet.py: BitLinear and AutoBitLinear, both by LlamaRMSNorm).
+  bool use_rms_norm = false;
+  double linear_norm_eps = 1e-6;  ///< of those norms
+  /// Linear layers that stay dense in a ternary model (core/module_pattern.h): float32, neither normed nor
+  /// quantized. Absent: lm_head alone. A list takes the place of that default (quantizers/base.py,
+  /// get_modules_to_not_convert), so it names lm_head too, or the head is ternary.
+  std::optional<std::vector<std::string>> modules_to_not_convert;
 
   int64_t query_size() const { return num_attention_heads * head_dim; }
   int64_t key_value_size() const { return num_key_value_heads * head_dim; }
+  /// Whether modules_to_not_convert names that module ("model.layers.0.mlp.up_proj").
+  bool is_kept_dense(const std::string& module) const;
 };
 
 struct ModelConfig {
@@ -79,6 +89,8 @@ struct ModelConfig {
   bool is_transformer() const { return model_type == "bitnet" || model_type == "llama"; }
   bool has_sub_norms() const { return model_type == "bitnet"; }
   ActivationQuantization activation_quantization() const;
+  /// Whether the linear layer of that name ("model.layers.0.mlp.up_proj") is ternary.
+  bool is_ternary(const std::string& module) const;
   /// Throws Error naming the field, what is expected and what was found.
   void validate() const;
 };

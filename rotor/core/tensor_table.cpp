@@ -25,11 +25,14 @@ std::vector<TensorSpec> transformer_table(const ModelConfig& config) {
   const TransformerConfig& t = config.transformer;
   const int64_t hidden = t.hidden_size;
   std::vector<TensorSpec> table;
-  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
-    table.push_back({name + ".weight", {out, in}, TensorRole::linear});
-  };
   const auto norm = [&](const std::string& name, int64_t size) {
     table.push_back({name + ".weight", {size}, TensorRole::vector});
+  };
+  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
+    const bool is_ternary = config.is_ternary(name);
+    if (is_ternary && t.use_rms_norm) norm(name + ".rms_norm", in);
+    const bool kept_dense = config.quantization == Quantization::ternary && !is_ternary;
+    table.push_back({name + ".weight", {out, in}, kept_dense ? TensorRole::dense : TensorRole::linear});
   };
   table.push_back({"model.embed_tokens.weight", {t.vocab_size, hidden}, TensorRole::embedding});
   for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
@@ -47,10 +50,10 @@ std::vector<TensorSpec> transformer_table(const ModelConfig& config) {
     linear(layer + "mlp.down_proj", hidden, t.intermediate_size);
   }
   norm("model.norm", hidden);
-  if (!t.tie_word_embeddings) {
-    table.push_back({"lm_head.weight",
-                     {t.vocab_size, hidden},
-                     t.ternary_head ? TensorRole::linear : TensorRole::embedding});
+  if (t.ternary_head) {
+    linear("lm_head", t.vocab_size, hidden);
+  } else if (!t.tie_word_embeddings) {
+    table.push_back({"lm_head.weight", {t.vocab_size, hidden}, TensorRole::embedding});
   }
   return table;
 }

@@ -193,12 +193,31 @@ Json write_transformer(const TransformerConfig& t) {
   return json;
 }
 
-/// The block by which readers of BitNet checkpoints know that float matrices are ternary masters.
-Json online_quantization() {
-  return {{"quant_method", "bitnet"}, {"linear_class", "autobitlinear"}, {"quantization_mode", "online"}};
+/// The block by which readers of BitNet checkpoints know that float matrices are ternary masters; options
+/// only where they are not transformers' defaults.
+Json online_quantization(const TransformerConfig& t = {}) {
+  Json json = {
+      {"quant_method", "bitnet"}, {"linear_class", "autobitlinear"}, {"quantization_mode", "online"}};
+  if (t.use_rms_norm) {
+    json["use_rms_norm"] = true;
+    json["rms_norm_eps"] = t.linear_norm_eps;
+  }
+  if (t.modules_to_not_convert) json["modules_to_not_convert"] = *t.modules_to_not_convert;
+  return json;
 }
 
-StoredQuantization read_quantization(ObjectReader reader) {
+/// Which layers are ternary, and their norms (transformers, BitNetQuantConfig).
+void read_linear_options(ObjectReader& reader, TransformerConfig& t) {
+  t.use_rms_norm = reader.boolean_or("use_rms_norm", false);
+  const double eps = reader.number_or("rms_norm_eps", t.linear_norm_eps);
+  if (t.use_rms_norm) t.linear_norm_eps = eps;
+  if (!reader.has("modules_to_not_convert")) return;
+  const auto names = reader.texts("modules_to_not_convert");
+  if (names == std::vector<std::string>{"lm_head"}) return;  // the default, spelt out
+  t.modules_to_not_convert = names;
+}
+
+StoredQuantization read_quantization(ObjectReader reader, ModelConfig& config) {
   const auto choose = [&](const std::string& key, const std::string& value, const std::string& first,
                           const std::string& second) {
     if (value != first && value != second) {
@@ -212,8 +231,7 @@ StoredQuantization read_quantization(ObjectReader reader) {
       choose("quantization_mode", reader.text_or("quantization_mode", "offline"), "online", "offline");
   stored.scale_divides =
       choose("linear_class", reader.text_or("linear_class", "bitlinear"), "autobitlinear", "bitlinear");
-  reader.require_absent_or("use_rms_norm", false);
-  for (const char* key : {"rms_norm_eps", "modules_to_not_convert"}) reader.ignore(key);
+  if (config.is_transformer()) read_linear_options(reader, config.transformer);
   reader.refuse_unknown();
   return stored;
 }
@@ -229,7 +247,9 @@ std::string model_config_to_json(const ModelConfig& config, int indent) {
   Json json = config.is_transformer() ? write_transformer(config.transformer) : write_mlp(config.mlp);
   json["model_type"] = config.model_type;
   json["architectures"] = {architecture_name(config)};
-  if (config.quantization == Quantization::ternary) json["quantization_config"] = online_quantization();
+  if (config.quantization == Quantization::ternary) {
+    json["quantization_config"] = online_quantization(config.transformer);
+  }
   return dump_json(json, indent);
 }
 
@@ -244,8 +264,14 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
          quote_json(Json(config.model_type)));
   }
   config.quantization = Quantization::none;
+  if (config.is_transformer()) {
+    config.transformer = read_transformer(reader, config.model_type);
+  } else {
+    reader.ignore("architectures");
+    config.mlp = read_mlp(reader);
+  }
   if (reader.has("quantization_config")) {
-    const StoredQuantization found = read_quantization(reader.object("quantization_config"));
+    const StoredQuantization found = read_quantization(reader.object("quantization_config"), config);
     if ((stored == nullptr || !config.is_transformer()) && (found.packed || found.scale_divides)) {
       fail(source, ": quantization_config: expected ", dump_json(online_quantization()), ", found ",
            quote_json(json["quantization_config"]));
@@ -253,14 +279,12 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
     if (stored != nullptr) *stored = found;
     config.quantization = Quantization::ternary;
   }
-  if (config.is_transformer()) {
-    config.transformer = read_transformer(reader, config.model_type);
-  } else {
-    reader.ignore("architectures");
-    config.mlp = read_mlp(reader);
-    reader.refuse_unknown();
-  }
+  if (!config.is_transformer()) reader.refuse_unknown();
   try {
+    TransformerConfig& t = config.transformer;
+    // transformers leaves the head dense by default, but not where a list says what is left dense.
+    if (t.modules_to_not_convert && !t.tie_word_embeddings && !t.is_kept_dense("lm_head"))
+      t.ternary_head = true;
     config.validate();
   } catch (const Error& e) {
     fail(source, ": ", e.what());

@@ -95,7 +95,7 @@ void write_synthetic_model(const std::string& path, const ModelConfig& config, D
     } else {
       const size_t count = spec.role == TensorRole::vector ? rows : rows * static_cast<size_t>(spec.shape[1]);
       std::vector<float> values(count, 1.0F);
-      if (spec.role == TensorRole::embedding) {
+      if (spec.role != TensorRole::vector) {
         for (float& v : values) v = static_cast<float>(random() >> 40) * 0x1p-24F - 0.5F;
       }
       writer.write_floats(spec.name, values);

@@ -1,7 +1,10 @@
 // Block: norm -> q, k, v -> rotary embedding -> attention -> (sub-norm) -> o, added; norm -> gate, up ->
-// act(gate) * up
-// -> (sub-norm) -> down, added. Reference: transformers, modeling_bitnet.py and modeling_llama.py.
+// act(gate) * up -> (sub-norm) -> down, added. Reference: transformers, modeling_bitnet.py and
+// modeling_llama.py; integrations/bitnet.py for norms of single linear layers and for those that stay dense.
 #include "runtime/model/transformer.h"
+
+#include <algorithm>
+#include <array>
 
 #include "rotor/core/error.h"
 #include "runtime/ops/ops.h"
@@ -64,30 +67,35 @@ Transformer::Transformer(const RotorFile& file, bool float_activations) : config
   if (t.ternary_head) {
     head_ = linear(file, "lm_head", float_activations);
   } else {
-    head_.rows = t.vocab_size;
-    head_.cols = t.hidden_size;
-    head_.dense = file.dense(head_name(t));
+    head_.weights.rows = t.vocab_size;
+    head_.weights.cols = t.hidden_size;
+    head_.weights.dense = file.dense(head_name(t));
     screen_ = file.head_screen();
   }
 }
 
-LinearWeights Transformer::linear(const RotorFile& file, const std::string& name,
-                                  bool float_activations) const {
-  LinearWeights weights;
-  if (config_.quantization == Quantization::ternary) {
+Transformer::Linear Transformer::linear(const RotorFile& file, const std::string& name,
+                                        bool float_activations) const {
+  Linear layer;
+  LinearWeights& weights = layer.weights;
+  if (config_.is_ternary(name)) {
     weights.ternary = file.ternary(name + ".weight");
     weights.rows = weights.ternary.rows;
     weights.cols = weights.ternary.cols;
     weights.activation_quantization =
         float_activations ? ActivationQuantization::none : config_.activation_quantization();
-    return weights;
+    if (config_.transformer.use_rms_norm) {
+      layer.norm = {file.floats(name + ".rms_norm.weight"),
+                    static_cast<float>(config_.transformer.linear_norm_eps)};
+    }
+    return layer;
   }
   const auto floats = file.floats(name + ".weight");
   const auto& shape = file.container().at(name + ".weight").shape;
   weights.rows = shape[0];
   weights.cols = shape[1];
   weights.dense = {shape[0], shape[1], DenseType::f32, reinterpret_cast<const uint8_t*>(floats.data()), {}};
-  return weights;
+  return layer;
 }
 
 Transformer::Workspace Transformer::make_workspace(Backend& backend, int64_t batch, int64_t context) const {
@@ -117,24 +125,41 @@ KvCache Transformer::make_cache(Backend& backend, int64_t context, KvType type) 
 }
 
 void Transformer::project(Backend& backend, const Tensor& x, std::span<const float> gain,
-                          std::initializer_list<Projection> projections) const {
+                          const Tensor& normed, std::initializer_list<Output> outputs) const {
   const InputNorm norm{gain, static_cast<float>(config_.transformer.rms_norm_eps)};
-  ops::linear(backend, x, norm, {projections.begin(), projections.size()});
+  const Linear& first = *outputs.begin()->linear;
+  const bool one_input = std::ranges::all_of(outputs, [&](const Output& output) {
+    return output.linear->norm.gain.empty() &&
+           output.linear->weights.is_ternary() == first.weights.is_ternary();
+  });
+  if (one_input) {
+    std::array<Projection, 3> projections;
+    std::ranges::transform(outputs, projections.begin(), [](const Output& output) {
+      return Projection{&output.linear->weights, output.y, output.add};
+    });
+    return ops::linear(backend, x, norm, {projections.data(), outputs.size()});
+  }
+  if (!gain.empty()) ops::rms_norm(backend, x, gain, norm.eps, normed);
+  for (const Output& output : outputs) {
+    const Projection projection{&output.linear->weights, output.y, output.add};
+    ops::linear(backend, gain.empty() ? x : normed, output.linear->norm, {&projection, 1});
+  }
 }
 
 void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache& cache, int64_t index,
                             int64_t position) const {
   const Layer& layer = layers_[static_cast<size_t>(index)];
-  project(backend, w.hidden, layer.input_norm,
+  const Tensor& normed = w.final_hidden;  // free until the last layer is done
+  project(backend, w.hidden, layer.input_norm, normed,
           {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
   ops::rope(backend, w.query, cache.head_dim, *w.rope, position);
   ops::rope(backend, w.key, cache.head_dim, *w.rope, position);
   ops::attention(backend, w.query, w.key, w.value, cache, index, position, w.context);
-  project(backend, w.context, layer.attention_sub_norm, {{&layer.output, w.hidden, true}});
+  project(backend, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
 
-  project(backend, w.hidden, layer.post_attention_norm, {{&layer.gate, w.gate}, {&layer.up, w.up}});
+  project(backend, w.hidden, layer.post_attention_norm, normed, {{&layer.gate, w.gate}, {&layer.up, w.up}});
   ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
-  project(backend, w.gate, layer.ffn_sub_norm, {{&layer.down, w.hidden, true}});
+  project(backend, w.gate, layer.ffn_sub_norm, w.gate, {{&layer.down, w.hidden, true}});
 }
 
 Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
@@ -153,12 +178,13 @@ Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const 
 }
 
 void Transformer::head(Backend& backend, const Tensor& hidden, const Tensor& logits) const {
-  ops::linear(backend, hidden, head_, logits);
+  const Projection projection{&head_.weights, logits};
+  ops::linear(backend, hidden, head_.norm, {&projection, 1});
 }
 
 int64_t Transformer::screened_head(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
                                    const Tensor& logits) const {
-  return ops::screened_head(backend, hidden, {&head_, screen_}, wanted, logits);
+  return ops::screened_head(backend, hidden, {&head_.weights, screen_}, wanted, logits);
 }
 
 }  // namespace rotor::runtime

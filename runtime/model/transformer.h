@@ -53,16 +53,27 @@ class Transformer {
                         const Tensor& logits) const;
 
  private:
+  /// A linear layer and the norm of its own input (use_rms_norm), or none.
+  struct Linear {
+    LinearWeights weights;
+    InputNorm norm;
+  };
   struct Layer {
     std::span<const float> input_norm, attention_sub_norm, post_attention_norm,
         ffn_sub_norm;  // sub-norms: or empty
-    LinearWeights query, key, value, output, gate, up, down;
+    Linear query, key, value, output, gate, up, down;
+  };
+  struct Output {
+    const Linear* linear;
+    Tensor y;
+    bool add = false;
   };
 
-  LinearWeights linear(const RotorFile& file, const std::string& name, bool float_activations) const;
-  /// Linear layers of norm(x); no norm if `gain` is empty.
-  void project(Backend& backend, const Tensor& x, std::span<const float> gain,
-               std::initializer_list<Projection> projections) const;
+  Linear linear(const RotorFile& file, const std::string& name, bool float_activations) const;
+  /// At most three linear layers of norm(x); no norm if `gain` is empty. norm(x) itself, where it is needed,
+  /// goes to `normed`, [T, D] as x, which it may be.
+  void project(Backend& backend, const Tensor& x, std::span<const float> gain, const Tensor& normed,
+               std::initializer_list<Output> outputs) const;
   void run_layer(Backend& backend, const Workspace& workspace, const KvCache& cache, int64_t index,
                  int64_t position) const;
 
@@ -70,7 +81,7 @@ class Transformer {
   DenseMatrix embedding_;
   std::vector<Layer> layers_;
   std::span<const float> final_norm_;
-  LinearWeights head_;
+  Linear head_;
   HeadScreen screen_;
 };
 

@@ -58,6 +58,100 @@ TEST(ModelConfig, JsonRefusesWhatItDoesNotKnow) {
   expect_error([&] { model_config_from_json(dump_json(missing), "config.json"); }, {"\"norm\" is missing"});
 }
 
+/// The options of ternary layers in a config.json.
+Json quantization_config(const ModelConfig& config) {
+  return parse_json(model_config_to_json(config), "test")["quantization_config"];
+}
+
+TEST(ModelConfig, OptionsOfTernaryLayersRoundTrip) {
+  for (const auto& [name, config] : test::transformer_kinds()) {
+    SCOPED_TRACE(name);
+    const std::string json = model_config_to_json(config);
+    const ModelConfig back = model_config_from_json(json, "test");
+    EXPECT_EQ(model_config_to_json(back), json);
+    EXPECT_EQ(back.transformer.use_rms_norm, config.transformer.use_rms_norm);
+    EXPECT_EQ(back.transformer.linear_norm_eps, config.transformer.linear_norm_eps);
+    EXPECT_EQ(back.transformer.modules_to_not_convert, config.transformer.modules_to_not_convert);
+    EXPECT_EQ(back.transformer.ternary_head, config.transformer.ternary_head);
+  }
+  const std::vector<std::string> plain = {"linear_class", "quant_method", "quantization_mode"};
+  std::vector<std::string> keys;
+  const Json written = quantization_config(test::small_transformer());
+  for (const auto& [key, value] : written.items()) keys.push_back(key);
+  EXPECT_EQ(keys, plain) << "files of models without options stay as they were";
+}
+
+TEST(ModelConfig, ReadsOptionsAsTransformersWritesThem) {
+  const auto read = [](const std::string& model_type, const Json& options) {
+    Json json = parse_json(model_config_to_json(test::small_transformer(model_type)), "test");
+    json["quantization_config"].update(options);
+    return model_config_from_json(dump_json(json), "config.json").transformer;
+  };
+  // What transformers writes for a model without them.
+  const Json defaults = {
+      {"use_rms_norm", false}, {"rms_norm_eps", 1e-06}, {"modules_to_not_convert", Json()}};
+  EXPECT_FALSE(read("bitnet", defaults).use_rms_norm);
+  EXPECT_FALSE(read("bitnet", defaults).modules_to_not_convert.has_value());
+  EXPECT_EQ(read("bitnet", {{"use_rms_norm", true}}).linear_norm_eps, 1e-6);
+  EXPECT_EQ(read("bitnet", {{"use_rms_norm", true}, {"rms_norm_eps", 1e-4}}).linear_norm_eps, 1e-4);
+  EXPECT_EQ(read("bitnet", {{"rms_norm_eps", 1e-4}}).linear_norm_eps, 1e-6) << "no norm has it";
+  // The default spelt out, and lists that leave the head out.
+  const auto list = [](std::vector<std::string> names) { return Json{{"modules_to_not_convert", names}}; };
+  EXPECT_FALSE(read("llama", list({"lm_head"})).modules_to_not_convert.has_value());
+  EXPECT_FALSE(read("llama", list({"lm_head"})).ternary_head);
+  EXPECT_TRUE(read("llama", list({})).ternary_head);
+  EXPECT_TRUE(read("llama", list({"v_proj"})).ternary_head);
+  EXPECT_FALSE(read("llama", list({"v_proj", "lm_head"})).ternary_head);
+  expect_error([&] { read("bitnet", list({"v_proj"})); },
+               {"config.json", "modules_to_not_convert", "\"lm_head\" among the names"});
+  EXPECT_EQ(read("bitnet", list({"model.embed_tokens", "lm_head"})).modules_to_not_convert->size(), 2U);
+}
+
+TEST(ModelConfig, OptionsThatMakeNoSenseAreRefused) {
+  const auto with = [](const auto& change) {
+    ModelConfig config = test::small_transformer();
+    change(config, config.transformer);
+    return [config] { config.validate(); };
+  };
+  using Names = std::vector<std::string>;
+  const auto names = [&](const Names& list) {
+    return with([&](ModelConfig&, TransformerConfig& t) { t.modules_to_not_convert = list; });
+  };
+  EXPECT_NO_THROW(names({"lm_head", "k_proj"})());
+  expect_error(names({"lm_head", "k_porj"}), {"modules_to_not_convert", "\"k_porj\", which is none"});
+  expect_error(names({"lm_head", "self_attn"}), {"modules_to_not_convert", "\"self_attn\", which is none"});
+  expect_error(names({"lm_head", "k_proj$"}), {"modules_to_not_convert", "a module's name", "k_proj$"});
+  expect_error(names({"lm_head", "model.layers"}), {"modules_to_not_convert", "at least one linear layer"});
+  expect_error(names({}), {"modules_to_not_convert", "\"lm_head\" among the names"});
+  expect_error(names(Names(9000, "k_proj")), {"modules_to_not_convert", "8192", "9000"});
+  const auto make_float = [](ModelConfig& config) { config.quantization = Quantization::none; };
+  expect_error(with([&](ModelConfig& config, TransformerConfig& t) {
+                 make_float(config);
+                 t.modules_to_not_convert = Names{"lm_head", "k_proj"};
+               }),
+               {"modules_to_not_convert", "not ternary"});
+  expect_error(with([&](ModelConfig& config, TransformerConfig& t) {
+                 make_float(config);
+                 t.use_rms_norm = true;
+               }),
+               {"use_rms_norm", "not ternary"});
+  expect_error(with([](ModelConfig&, TransformerConfig& t) {
+                 t.use_rms_norm = true;
+                 t.linear_norm_eps = 0.0;
+               }),
+               {"rms_norm_eps of use_rms_norm", "float32"});
+  expect_error(with([](ModelConfig&, TransformerConfig& t) {
+                 t.tie_word_embeddings = false;
+                 t.ternary_head = true;
+                 t.modules_to_not_convert = Names{"lm_head"};
+               }),
+               {"modules_to_not_convert", "no \"lm_head\""});
+  Json mlp = parse_json(model_config_to_json(test::small_mlp()), "test");
+  mlp["quantization_config"]["use_rms_norm"] = true;
+  expect_error([&] { model_config_from_json(dump_json(mlp), "config.json"); },
+               {"quantization_config", "use_rms_norm"});
+}
+
 TEST(ParseJson, RefusesDuplicateKeysAndTails) {
   expect_error([] { parse_json(R"({"a": 1, "a": 2})", "f"); }, {"f", "duplicate key \"a\""});
   expect_error([] { parse_json(R"({"x": {"b": 1, "c": {"b": 1}, "b": 2}})", "f"); }, {"duplicate key \"b\""});
@@ -75,6 +169,30 @@ TEST(TensorTable, ListsEveryTensorOfAnMlp) {
                                              "layers.1.linear.bias", "layers.1.norm.weight",
                                              "layers.2.linear.weight", "layers.2.linear.bias"}));
   EXPECT_EQ(num_parameters(table), 64 * 37 + 37 * 2 + 37 * 18 + 18 * 2 + 18 * 10 + 10);
+}
+
+TEST(TensorTable, OptionsOfTernaryLayersAddNormsAndKeepMatricesDense) {
+  const ModelConfig config = test::transformer_kinds().back().config;  // llama_options
+  std::vector<std::string> normed;
+  std::vector<std::string> dense;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    const std::string norm = ".rms_norm.weight";
+    if (spec.name.ends_with(norm)) {
+      EXPECT_EQ(spec.role, TensorRole::vector);
+      normed.push_back(spec.name.substr(0, spec.name.size() - norm.size()));
+    }
+    if (spec.role == TensorRole::dense) dense.push_back(spec.name);
+    if (is_ternary(config, spec)) {  // each behind its norm, [in]
+      ASSERT_FALSE(normed.empty());
+      EXPECT_EQ(normed.back() + ".weight", spec.name);
+    }
+  }
+  EXPECT_EQ(normed.size(), 3U * 7 - 3 - 3 - 1 + 1) << "all but three v, a whole mlp and a gate; and the head";
+  EXPECT_EQ(dense, (std::vector<std::string>{
+                       "model.layers.0.self_attn.v_proj.weight", "model.layers.1.self_attn.v_proj.weight",
+                       "model.layers.1.mlp.gate_proj.weight", "model.layers.1.mlp.up_proj.weight",
+                       "model.layers.1.mlp.down_proj.weight", "model.layers.2.self_attn.v_proj.weight",
+                       "model.layers.2.mlp.gate_proj.weight"}));
 }
 
 TEST(PixelTable, Normalises) {

@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <functional>
+
 #include "rotor/core/error.h"
+#include "rotor/formats/json.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 
@@ -52,6 +56,40 @@ TEST(Checkpoint, TensorsMustBeThoseOfTheArchitecture) {
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());
   swap_config("e", "c");
   expect_error([&] { Checkpoint{dir.file("c")}; }, {"layers.1.linear.weight", "[19, 37]", "[18, 37]"});
+}
+
+TEST(Checkpoint, OptionsOfTernaryLayersNeedTheirTensors) {
+  const TempDir dir;
+  const auto golden_with = [&](const std::string& name, const std::string& variant,
+                               const std::function<void(Json&)>& change) {
+    test::write_golden_transformer(dir.file(name), variant);
+    const std::string path = dir.file(name + "/config.json");
+    Json json = read_json_file(path);
+    change(json["quantization_config"]);
+    test::write_bytes(path, dump_json(json));
+    return [directory = dir.file(name)] { Checkpoint{directory}; };
+  };
+  for (const std::string variant : {"bitnet-online", "bitnet-packed", "llama-packed"}) {
+    EXPECT_NO_THROW(golden_with("good-" + variant, variant, [](Json&) {})());
+  }
+  // A norm too few and one too many.
+  expect_error(golden_with("a", "packed", [](Json& options) { options["use_rms_norm"] = true; }),
+               {"model.layers.0.self_attn.q_proj.rms_norm.weight", "missing"});
+  expect_error(golden_with("b", "bitnet-packed", [](Json& options) { options["use_rms_norm"] = false; }),
+               {"rms_norm.weight", "not part of this model"});
+  // Codes where the config promises a dense matrix, and the reverse.
+  expect_error(
+      golden_with("c", "packed",
+                  [](Json& options) {
+                    options["modules_to_not_convert"] = {"lm_head", "model.layers.0.self_attn.q_proj"};
+                  }),
+      {"model.layers.0.self_attn.q_proj.weight_scale", "not part of this model"});
+  expect_error(golden_with("d", "bitnet-packed",
+                           [](Json& options) {
+                             options["use_rms_norm"] = false;
+                             options["modules_to_not_convert"] = Json();
+                           }),
+               {"model.layers.0.self_attn.k_proj.weight_scale", "missing"});
 }
 
 }  // namespace

@@ -31,7 +31,13 @@ using test::kGoldenTolerance;
 using test::largest_difference;
 using text::TokenId;
 
-/// A checkpoint of tests/golden/bitnet-tiny as an open .rotor file, for each kernel set.
+/// A text as GoogleTest wants the names of tests.
+std::string test_name(std::string text) {
+  std::ranges::replace(text, '-', '_');
+  return text;
+}
+
+/// A golden checkpoint as an open .rotor file, for each kernel set.
 class GoldenTransformerTest : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
  protected:
   GoldenTransformerTest() {
@@ -48,7 +54,7 @@ class GoldenTransformerTest : public ::testing::TestWithParam<std::tuple<std::st
   std::string variant() const { return std::get<0>(GetParam()); }
   Session session(KvType kv = KvType::f32) const { return {*model_, *backend_, {.kv = kv}}; }
 
-  const SafetensorsFile golden_ = test::open_golden("bitnet-tiny/expected.safetensors");
+  const SafetensorsFile golden_ = test::golden_transformer_outputs(variant());
   test::TempDir dir_;
   std::unique_ptr<Backend> backend_;
   std::optional<RotorFile> file_;
@@ -64,10 +70,10 @@ std::vector<std::string> kernel_names() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, GoldenTransformerTest,
-                         ::testing::Combine(::testing::Values("packed", "online"),
+                         ::testing::Combine(::testing::ValuesIn(test::golden_transformers()),
                                             ::testing::ValuesIn(kernel_names())),
                          [](const auto& param) {
-                           return std::get<0>(param.param) + "_" + std::get<1>(param.param);
+                           return test_name(std::get<0>(param.param) + "_" + std::get<1>(param.param));
                          });
 
 TEST_P(GoldenTransformerTest, LogitsAndHiddenStatesAgree) {
@@ -84,7 +90,7 @@ TEST_P(GoldenTransformerTest, LogitsAndHiddenStatesAgree) {
     EXPECT_LT(largest_difference(logits, expected), kGoldenTolerance) << "prompt " << prompt;
     if (prompt != "1") continue;
     const auto states = golden_.read<float>(variant() + ".f32.hidden.1");
-    ASSERT_EQ(hidden.size(), 6U);
+    ASSERT_EQ(std::ssize(hidden), file_->config().transformer.num_hidden_layers + 2);
     const size_t size = states.size() / hidden.size();
     for (size_t i = 0; i < hidden.size(); ++i) {
       EXPECT_LT(largest_difference(hidden[i], std::span(states).subspan(i * size, size)), kGoldenTolerance)
@@ -102,8 +108,8 @@ TEST_P(GoldenTransformerTest, GreedyContinuationsAreEqual) {
   }
 }
 
-// The README there: flips of int8 codes are unavoidable in 200 tokens, so cosine > 0.998, mean |diff| < 0.25,
-// and the same best token.
+// The READMEs there: flips of int8 codes are unavoidable in 200 tokens, so cosine > 0.998, mean |diff| <
+// 0.25, and the same best token.
 TEST_P(GoldenTransformerTest, LongPromptAgreesUpToRoundingFlips) {
   for (const KvType kv : {KvType::f32, KvType::f16, KvType::q8}) {
     Session s = session(kv);
@@ -131,11 +137,10 @@ TEST_P(GoldenTransformerTest, LongPromptAgreesUpToRoundingFlips) {
   }
 }
 
-class TransformerTest : public ::testing::TestWithParam<std::tuple<std::string, Quantization>> {
+class TransformerTest : public ::testing::TestWithParam<test::TransformerKind> {
  protected:
   std::string write(DenseType head = DenseType::f32) const {
-    const auto& [type, quantization] = GetParam();
-    test::write_random_model(dir_.file("m.rotor"), test::small_transformer(type, quantization), 1, head);
+    test::write_random_model(dir_.file("m.rotor"), GetParam().config, 1, head);
     return dir_.file("m.rotor");
   }
   static std::vector<TokenId> tokens(size_t count) {
@@ -147,12 +152,8 @@ class TransformerTest : public ::testing::TestWithParam<std::tuple<std::string, 
   test::TempDir dir_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Kinds, TransformerTest,
-                         ::testing::Combine(::testing::Values("bitnet", "llama"),
-                                            ::testing::Values(Quantization::ternary, Quantization::none)),
-                         [](const auto& param) {
-                           return std::get<0>(param.param) + "_" + name(std::get<1>(param.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, TransformerTest, ::testing::ValuesIn(test::transformer_kinds()),
+                         [](const auto& param) { return param.param.name; });
 
 TEST_P(TransformerTest, BatchesAndThreadsDoNotMatter) {
   const RotorFile file(write());
@@ -218,7 +219,8 @@ TEST_P(TransformerTest, KernelSetsAgree) {
 }
 
 // Heads in fewer bits: each weight is off by at most 2^-11 of itself (f16), or half a step of its row (q8),
-// so that a logit, a sum of 40 products, is off by a small share of what it is made of.
+// so that a logit, a sum of 40 products, is off by a small share of what it is made of; where the embedding
+// is rounded too, an int8 code of a layer behind it may flip, which moves logits by some tenths.
 TEST_P(TransformerTest, SmallerHeadsStayClose) {
   std::vector<std::vector<float>> results;
   for (const DenseType head : {DenseType::f32, DenseType::f16, DenseType::q8}) {
@@ -230,7 +232,7 @@ TEST_P(TransformerTest, SmallerHeadsStayClose) {
     Session session(model, *backend, {.kv = KvType::f32});
     results.push_back(all_logits(session, {3}));  // one token: attention has no say
   }
-  EXPECT_LT(largest_difference(results[0], results[1]), 0.2);
+  EXPECT_LT(largest_difference(results[0], results[1]), 0.5);
   EXPECT_LT(largest_difference(results[0], results[2]), 1.5);
   EXPECT_NE(results[0], results[1]);
   EXPECT_NE(results[0], results[2]);

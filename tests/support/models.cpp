@@ -5,12 +5,20 @@
 #include <filesystem>
 
 #include "export/convert.h"
+#include "rotor/core/error.h"
 #include "rotor/formats/checkpoint.h"
 #include "tests/support/golden.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::test {
+namespace {
+
+bool is_in_bitnet_tiny(const std::string& variant) {
+  return variant == "packed" || variant == "online";
+}
+
+}  // namespace
 
 ModelConfig small_mlp(Activation activation, Quantization quantization, bool bias) {
   ModelConfig config;
@@ -57,9 +65,46 @@ ModelConfig small_transformer(const std::string& model_type, Quantization quanti
   return config;
 }
 
+std::vector<TransformerKind> transformer_kinds() {
+  std::vector<TransformerKind> kinds;
+  for (const char* type : {"bitnet", "llama"}) {
+    for (const Quantization quantization : {Quantization::ternary, Quantization::none}) {
+      kinds.push_back({cat(type, "_", name(quantization)), small_transformer(type, quantization)});
+    }
+    ModelConfig config = small_transformer(type);
+    TransformerConfig& t = config.transformer;
+    t.use_rms_norm = true;
+    t.linear_norm_eps = 1e-3;
+    t.modules_to_not_convert = {"v_proj", "model.layers.1.mlp", "model.layers.2.*gate_proj"};
+    t.ternary_head = !t.tie_word_embeddings;
+    if (!t.ternary_head) t.modules_to_not_convert->emplace_back("lm_head");
+    kinds.push_back({cat(type, "_options"), config});
+  }
+  return kinds;
+}
+
+std::ostream& operator<<(std::ostream& out, const TransformerKind& kind) {
+  return out << kind.name;
+}
+
+std::vector<std::string> golden_transformers() {
+  return {"packed", "online", "bitnet-online", "bitnet-packed", "llama-packed"};
+}
+
+SafetensorsFile golden_transformer_outputs(const std::string& variant) {
+  return open_golden(
+      cat(is_in_bitnet_tiny(variant) ? "bitnet-tiny" : "bitnet-options", "/expected.safetensors"));
+}
+
 void write_golden_transformer(const std::string& directory, const std::string& variant) {
   namespace fs = std::filesystem;
   fs::create_directories(directory);
+  if (!is_in_bitnet_tiny(variant)) {
+    for (const char* file : {"config.json", "model.safetensors"}) {
+      fs::copy_file(golden_path(cat("bitnet-options/", variant, "/", file)), cat(directory, "/", file));
+    }
+    return;
+  }
   const std::string suffix = variant == "online" ? "-bf16" : "";
   fs::copy_file(golden_path("bitnet-tiny/config" + suffix + ".json"), directory + "/config.json");
   fs::copy_file(golden_path("bitnet-tiny/model" + suffix + ".safetensors"), directory + "/model.safetensors");

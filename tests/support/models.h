@@ -26,8 +26,22 @@ std::string kind_name(const std::pair<Activation, Quantization>& kind);
 ModelConfig small_transformer(const std::string& model_type = "bitnet",
                               Quantization quantization = Quantization::ternary);
 
-/// Makes `directory` a checkpoint of tests/golden/bitnet-tiny: variant "packed" or "online".
+/// A language model for each way in which their numerics differ, with a name that a test may bear:
+/// bitnet and llama, ternary and float, and both with all options of ternary layers.
+struct TransformerKind {
+  std::string name;
+  ModelConfig config;
+};
+std::vector<TransformerKind> transformer_kinds();
+std::ostream& operator<<(std::ostream& out, const TransformerKind& kind);
+
+/// Checkpoints with golden logits: "packed" and "online" of tests/golden/bitnet-tiny, and the directories of
+/// tests/golden/bitnet-options.
+std::vector<std::string> golden_transformers();
+/// Makes `directory` that checkpoint.
 void write_golden_transformer(const std::string& directory, const std::string& variant);
+/// The tensors that belong to it: prompt.*, and `variant`.f32.*.
+SafetensorsFile golden_transformer_outputs(const std::string& variant);
 
 /// Writes a checkpoint with random weights of `config` into `directory`, which is created.
 void write_random_checkpoint(const std::string& directory, const ModelConfig& config, uint64_t seed = 1);

@@ -217,6 +217,32 @@ TEST_F(LanguageModelTest, ATokenizerOfAnyNameIsFoundInTheCheckpoint) {
             test::read_bytes(dir_.file("run/tokenizer.model")));
 }
 
+TEST_F(LanguageModelTest, OptionsOfTernaryLayersAreKeysOfTheModel) {
+  const std::vector<std::string> options = {"model.use_rms_norm=true", "model.linear_norm_eps=1e-4",
+                                            "model.modules_to_not_convert=[lm_head, model.layers.0.*k_proj]"};
+  const TrainConfig read = config("a", options);
+  EXPECT_TRUE(read.model.transformer.use_rms_norm);
+  EXPECT_EQ(read.model.transformer.linear_norm_eps, 1e-4);
+  EXPECT_EQ(read.model.transformer.modules_to_not_convert,
+            (std::vector<std::string>{"lm_head", "model.layers.0.*k_proj"}));
+  test::write_bytes(dir_.file("resolved.yaml"), to_yaml(read));
+  EXPECT_EQ(to_yaml(load_train_config(dir_.file("resolved.yaml"), {})), to_yaml(read));
+  EXPECT_EQ(to_yaml(config("a")).find("rms_norm:"), std::string::npos) << "older runs stay resumable";
+  EXPECT_EQ(to_yaml(config("a", {"model.modules_to_not_convert=[lm_head]"})), to_yaml(config("a")));
+
+  expect_error([&] { config("b", {"model.use_rms_nrom=true"}); }, {"use_rms_nrom", "\"use_rms_norm\""});
+  expect_error([&] { config("b", {"model.linear_norm_eps=1e-4"}); }, {"linear_norm_eps", "use_rms_norm"});
+  expect_error([&] { config("b", {"model.modules_to_not_convert=[k_proj]"}); },
+               {"modules_to_not_convert", "\"lm_head\" among the names"});
+  expect_error([&] { config("b", {"model.modules_to_not_convert=[lm_head, model.layers.2]"}); },
+               {"modules_to_not_convert", "\"model.layers.2\", which is none"});
+  expect_error(
+      [&] {
+        config("b", {"model.use_rms_norm=true", "model.quantization=none"});
+      },
+      {"use_rms_norm", "not ternary"});
+}
+
 TEST_F(LanguageModelTest, BadInputIsAClearError) {
   test::write_bytes(dir_.file("empty.txt"), "");
   expect_error([&] { Trainer(config("a", {"data.path=" + dir_.file("empty.txt")}), StartMode::fresh); },
@@ -244,18 +270,26 @@ TEST_F(LanguageModelTest, DivergenceStopsAndKeepsTheLastCheckpoint) {
 
 // The whole trip: what was trained here, packed, gives the logits that the module gives.
 TEST_F(LanguageModelTest, PackedModelAgreesWithTheModule) {
-  Trainer(config("run"), StartMode::fresh).run();
-  const Checkpoint checkpoint(dir_.file("run/checkpoint"));
-  exporting::export_rotor(checkpoint, dir_.file("m.rotor"), {.head = DenseType::f32}, [](const auto&) {});
-  const auto tokenizer = text::load_tokenizer(dir_.file("m.rotor"));
-  const auto ids = tokenizer->encode(little_text(20), text::SpecialTokens::as_text);
-  for (const char* kernels : {"scalar", ""}) {
-    setenv("ROTOR_KERNELS", kernels, 1);
-    const auto backend = runtime::make_backend();
-    unsetenv("ROTOR_KERNELS");
-    const auto report = test::compare_language_seam(checkpoint, dir_.file("m.rotor"), *backend, ids, 32);
-    EXPECT_TRUE(test::acceptable(report)) << test::describe(report);
-    EXPECT_EQ(report.as_trained.tokens, static_cast<int64_t>(ids.size()) - 1);
+  const std::vector<std::string> options = {
+      "model.use_rms_norm=true", "model.linear_norm_eps=1e-3",
+      "model.modules_to_not_convert=[lm_head, v_proj, model.layers.1.mlp.down_proj]"};
+  for (const auto& overrides : {std::vector<std::string>(), options}) {
+    const std::string run = overrides.empty() ? "plain" : "options";
+    SCOPED_TRACE(run);
+    Trainer(config(run, overrides), StartMode::fresh).run();
+    const Checkpoint checkpoint(dir_.file(run + "/checkpoint"));
+    EXPECT_EQ(checkpoint.config().transformer.use_rms_norm, !overrides.empty());
+    exporting::export_rotor(checkpoint, dir_.file("m.rotor"), {.head = DenseType::f32}, [](const auto&) {});
+    const auto tokenizer = text::load_tokenizer(dir_.file("m.rotor"));
+    const auto ids = tokenizer->encode(little_text(20), text::SpecialTokens::as_text);
+    for (const char* kernels : {"scalar", ""}) {
+      setenv("ROTOR_KERNELS", kernels, 1);
+      const auto backend = runtime::make_backend();
+      unsetenv("ROTOR_KERNELS");
+      const auto report = test::compare_language_seam(checkpoint, dir_.file("m.rotor"), *backend, ids, 32);
+      EXPECT_TRUE(test::acceptable(report)) << test::describe(report);
+      EXPECT_EQ(report.as_trained.tokens, static_cast<int64_t>(ids.size()) - 1);
+    }
   }
 }
 

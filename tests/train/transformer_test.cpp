@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "rotor/core/error.h"
 #include "rotor/core/tensor_table.h"
 #include "tests/support/golden.h"
@@ -49,14 +51,18 @@ class GoldenTransformerModule : public ::testing::TestWithParam<std::string> {
   }
 
   const torch::NoGradGuard no_grad_;
-  const SafetensorsFile golden_ = test::open_golden("bitnet-tiny/expected.safetensors");
+  const SafetensorsFile golden_ = test::golden_transformer_outputs(GetParam());
   test::TempDir dir_;
   Transformer model_ = nullptr;
 };
-INSTANTIATE_TEST_SUITE_P(Variants, GoldenTransformerModule, ::testing::Values("packed", "online"),
-                         [](const auto& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(Variants, GoldenTransformerModule, ::testing::ValuesIn(test::golden_transformers()),
+                         [](const auto& param) {
+                           std::string word = param.param;
+                           std::ranges::replace(word, '-', '_');
+                           return word;
+                         });
 
-// The README there: atol 1e-3; a correct float32 implementation gets about 1e-5.
+// The READMEs there: atol 1e-3; a correct float32 implementation gets about 1e-5.
 TEST_P(GoldenTransformerModule, LogitsAndHiddenStatesAgree) {
   for (const std::string prompt : {"0", "1", "2"}) {
     std::vector<torch::Tensor> hidden;
@@ -79,7 +85,7 @@ TEST_P(GoldenTransformerModule, GreedyContinuationsAreEqual) {
   }
 }
 
-// The README there: flips of int8 codes are unavoidable in 200 tokens.
+// The READMEs there: flips of int8 codes are unavoidable in 200 tokens.
 TEST_P(GoldenTransformerModule, LongPromptAgreesUpToRoundingFlips) {
   const torch::Tensor logits = model_(ids("long"))[0][-1];
   const torch::Tensor reference = expected("logits_last.long");
@@ -88,12 +94,10 @@ TEST_P(GoldenTransformerModule, LongPromptAgreesUpToRoundingFlips) {
   EXPECT_EQ(logits.argmax().item<int64_t>(), reference.argmax().item<int64_t>());
 }
 
-class TransformerModule : public ::testing::TestWithParam<std::tuple<std::string, Quantization>> {
+class TransformerModule : public ::testing::TestWithParam<test::TransformerKind> {
  protected:
   TransformerModule() { torch::manual_seed(1); }
-  static ModelConfig config() {
-    return test::small_transformer(std::get<0>(GetParam()), std::get<1>(GetParam()));
-  }
+  static ModelConfig config() { return GetParam().config; }
   /// A model that computes as `other` does, with other options.
   static Transformer twin(const Transformer& other, const TransformerOptions& options) {
     Transformer model(config(), options);
@@ -110,12 +114,8 @@ class TransformerModule : public ::testing::TestWithParam<std::tuple<std::string
         ids.narrow(1, 1, ids.size(1) - 1).reshape({-1}));
   }
 };
-INSTANTIATE_TEST_SUITE_P(Kinds, TransformerModule,
-                         ::testing::Combine(::testing::Values("bitnet", "llama"),
-                                            ::testing::Values(Quantization::ternary, Quantization::none)),
-                         [](const auto& param) {
-                           return std::get<0>(param.param) + "_" + name(std::get<1>(param.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(Kinds, TransformerModule, ::testing::ValuesIn(test::transformer_kinds()),
+                         [](const auto& param) { return param.param.name; });
 
 TEST_P(TransformerModule, ParametersAreThoseOfTheTensorTable) {
   const Transformer model(config());
@@ -218,6 +218,36 @@ TEST(LinearGroup, SeesChangedWeights) {
   b->weight.mutable_grad().zero_();
   (b(x) * weight.narrow(1, 4, 6)).sum().backward();
   EXPECT_TRUE(torch::allclose(grad_b, b->weight.grad()));
+}
+
+// Layers that norm their input, and dense ones among ternary ones, give in a group what they give alone.
+TEST(LinearGroup, LayersThatShareNoInputRunApart) {
+  torch::manual_seed(4);
+  TernaryLinear normed(TernaryLinearOptions(8, 4).rms_norm_eps(1e-3));
+  TernaryLinear plain(TernaryLinearOptions(8, 6));
+  TernaryLinear dense(TernaryLinearOptions(8, 5).quantization(Quantization::none));
+  {
+    const torch::NoGradGuard no_grad;
+    normed->rms_norm->weight.uniform_(0.3, 2.0);
+  }
+  LinearGroup group({normed, plain, dense});
+  const torch::Tensor x = 0.1 * torch::randn({5, 8});
+  const torch::Tensor scaled =
+      x / (x.square().mean(-1, /*keepdim=*/true) + 1e-3).sqrt() * normed->rms_norm->weight;
+  TernaryLinear inner(TernaryLinearOptions(8, 4));
+  {
+    const torch::NoGradGuard no_grad;
+    inner->weight.copy_(normed->weight);
+  }
+  const torch::Tensor y = group.forward(x);
+  EXPECT_TRUE(torch::allclose(y.narrow(1, 0, 4), inner(scaled), 1e-5, 1e-6));
+  EXPECT_TRUE(torch::equal(y.narrow(1, 4, 6), plain(x)));
+  EXPECT_TRUE(torch::allclose(y.narrow(1, 10, 5), torch::matmul(x, dense->weight.t()), 1e-5, 1e-7));
+  y.sum().backward();
+  for (const torch::Tensor& parameter :
+       {normed->weight, normed->rms_norm->weight, plain->weight, dense->weight}) {
+    EXPECT_GT(parameter.grad().abs().sum().item<double>(), 0.0);
+  }
 }
 
 TEST(Transformer, ErrorsSayWhatIsWrong) {

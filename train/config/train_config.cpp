@@ -77,6 +77,14 @@ void read_transformer(ConfigSection& section, ModelConfig& model, int64_t block_
   t.tie_word_embeddings = section.boolean("tie_word_embeddings", true);
   t.ternary_head = section.choice("lm_head", "none", {"none", "ternary"}) == "ternary";
   t.initializer_range = section.number("initializer_range", 0.02, 1e-9, 1e3);
+  t.use_rms_norm = section.boolean("use_rms_norm", false);
+  t.linear_norm_eps = section.number("linear_norm_eps", t.linear_norm_eps, 1e-30, 0.1);
+  if (section.has("linear_norm_eps") && !t.use_rms_norm) {
+    section.fail_at("linear_norm_eps", "expected none without use_rms_norm: true");
+  }
+  const bool has_names = section.has("modules_to_not_convert");
+  const auto names = section.texts("modules_to_not_convert", std::vector<std::string>());
+  if (has_names && names != std::vector<std::string>{"lm_head"}) t.modules_to_not_convert = names;
   section.done();
   if (t.max_position_embeddings < block_size) {
     section.fail_at("max_position_embeddings", cat("expected at least data.block_size (", block_size,

@@ -95,6 +95,11 @@ void write_transformer(Writer& out, const TransformerConfig& t) {
   out.write("tie_word_embeddings", t.tie_word_embeddings);
   out.word("lm_head", t.ternary_head ? "ternary" : "none");
   out.write("initializer_range", t.initializer_range);
+  if (t.use_rms_norm) {
+    out.write("use_rms_norm", true);
+    out.write("linear_norm_eps", t.linear_norm_eps);
+  }
+  out.write("modules_to_not_convert", t.modules_to_not_convert);
 }
 
 void write_model(Writer& out, const ModelConfig& model) {

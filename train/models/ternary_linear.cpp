@@ -1,6 +1,7 @@
 // Forward and backward of the ternary linear layer.
 #include "train/models/ternary_linear.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "rotor/core/error.h"
@@ -77,13 +78,18 @@ void TernaryLinearImpl::reset() {
   weight = register_parameter("weight", torch::empty({options.out_features(), options.in_features()}));
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (options.bias()) bias = register_parameter("bias", torch::zeros({options.out_features()}));
+  if (options.rms_norm_eps()) {
+    rms_norm = register_module("rms_norm", RmsNorm(options.in_features(), *options.rms_norm_eps()));
+  }
 }
 
 void TernaryLinearImpl::pretty_print(std::ostream& stream) const {
   stream << "rotor::train::TernaryLinear(in_features=" << options.in_features()
          << ", out_features=" << options.out_features() << ", bias=" << std::boolalpha << options.bias()
          << ", quantization=" << rotor::name(options.quantization())
-         << ", activation_quantization=" << rotor::name(options.activation_quantization()) << ")";
+         << ", activation_quantization=" << rotor::name(options.activation_quantization());
+  if (options.rms_norm_eps()) stream << ", rms_norm_eps=" << *options.rms_norm_eps();
+  stream << ")";
 }
 
 torch::Tensor TernaryLinearImpl::forward(const torch::Tensor& input) {
@@ -109,10 +115,25 @@ torch::Tensor TernaryLinearImpl::quantize_to(const torch::Tensor& codes) const {
   return frozen_scale_;
 }
 
-torch::Tensor LinearGroup::forward(const torch::Tensor& input) {
-  const TernaryLinearOptions& options = layers_.front()->options;
-  if (options.quantization() == Quantization::ternary) return forward_ternary(input);
+LinearGroup::LinearGroup(std::vector<TernaryLinear> layers) : layers_(std::move(layers)) {
+  const Quantization kind = layers_.front()->options.quantization();
+  const bool share = std::ranges::all_of(layers_, [&](const TernaryLinear& layer) {
+    return layer->rms_norm.is_empty() && layer->options.quantization() == kind;
+  });
+  if (share || layers_.size() == 1) return;
+  for (const TernaryLinear& layer : layers_) apart_.push_back(LinearGroup({layer}));
+}
+
+torch::Tensor LinearGroup::forward(const torch::Tensor& input_in) {
   std::vector<torch::Tensor> outputs;
+  if (!apart_.empty()) {
+    for (LinearGroup& group : apart_) outputs.push_back(group.forward(input_in));
+    return torch::cat(outputs, -1);
+  }
+  TernaryLinear& first = layers_.front();
+  const torch::Tensor input = first->rms_norm.is_empty() ? input_in : first->rms_norm->forward(input_in);
+  const TernaryLinearOptions& options = first->options;
+  if (options.quantization() == Quantization::ternary) return forward_ternary(input);
   for (const TernaryLinear& layer : layers_) {
     const torch::Tensor w = layer->weight.to(options.compute());
     outputs.push_back(torch::nn::functional::linear(input.to(options.compute()), w).to(torch::kFloat32));

@@ -5,10 +5,12 @@
 
 #include <torch/torch.h>
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "rotor/core/model_config.h"
+#include "train/models/norm.h"
 #include "train/models/quantizers.h"
 
 namespace rotor::train {
@@ -25,17 +27,20 @@ struct TernaryLinearOptions {
   /// What happens to the input of a ternary layer. `ternary_threshold`: it is ternary already (TernarySign
   /// made it); `none`: it stays float.
   TORCH_ARG(ActivationQuantization, activation_quantization) = ActivationQuantization::int8_absmax;
+  /// With a value the layer norms its input before all else, by `rms_norm.weight` and this eps (transformers,
+  /// AutoBitLinear with use_rms_norm).
+  TORCH_ARG(std::optional<double>, rms_norm_eps) = std::nullopt;
   /// What products are computed in: kFloat32, or kBFloat16 (int8 codes and trits are exact in it; sums are
   /// rounded).
   TORCH_ARG(torch::ScalarType, compute) = torch::kFloat32;
 };
 
 /// Input [..., in_features], output [..., out_features].
-/// Forward: y = (codes(x) . codes(W)) / x_scale * weight_scale + bias, where codes and scales are those of
-/// rotor/core/quantize.h. Codes are small whole numbers, so the float32 product is their exact integer sum
-/// (in_features is at most 132104: 127 * in < 2^24), and training, export and runtime agree on it to the bit.
-/// Backward (straight-through, as W + (W' - W).detach()): grad W = grad y^T . x', grad x = grad y . W', with
-/// x' and W' the dequantized values.
+/// Forward, of x or its norm: y = (codes(x) . codes(W)) / x_scale * weight_scale + bias, where codes and
+/// scales are those of rotor/core/quantize.h. Codes are small whole numbers, so the float32 product is their
+/// exact integer sum (in_features is at most 132104: 127 * in < 2^24), and training, export and runtime agree
+/// on it to the bit. Backward (straight-through, as W + (W' - W).detach()): grad W = grad y^T . x', grad x =
+/// grad y . W', with x' and W' the dequantized values.
 class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
  public:
   TernaryLinearImpl(int64_t in_features, int64_t out_features)
@@ -55,8 +60,9 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
   torch::Tensor quantize_to(const torch::Tensor& codes) const;
 
   TernaryLinearOptions options;
-  torch::Tensor weight;  ///< latent, float32 [out, in]
-  torch::Tensor bias;    ///< float32 [out]; undefined without bias
+  torch::Tensor weight;        ///< latent, float32 [out, in]
+  torch::Tensor bias;          ///< float32 [out]; undefined without bias
+  RmsNorm rms_norm = nullptr;  ///< null without rms_norm_eps
 
  private:
   torch::Tensor frozen_scale_;
@@ -64,13 +70,13 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
 TORCH_MODULE(TernaryLinear);
 
 /// Layers without bias that read the same input (q, k and v; gate and up): it is quantized once and
-/// multiplied by all their codes at once. Codes are kept until a weight changes, so that micro-batches of a
-/// step share them.
+/// multiplied by all their codes at once, unless they norm it, each in its own way, or not all are ternary.
+/// Codes are kept until a weight changes, so that micro-batches of a step share them.
 class LinearGroup {
  public:
   LinearGroup() = default;
-  /// Layers of equal options but for out_features; at most three.
-  explicit LinearGroup(std::vector<TernaryLinear> layers) : layers_(std::move(layers)) {}
+  /// At most three layers of equal options but for out_features, quantization and norms.
+  explicit LinearGroup(std::vector<TernaryLinear> layers);
 
   /// Input [..., in] to the outputs of all layers side by side: [..., sum of out_features].
   torch::Tensor forward(const torch::Tensor& input);
@@ -79,6 +85,7 @@ class LinearGroup {
   torch::Tensor forward_ternary(const torch::Tensor& input);
   void refresh_codes();
 
+  std::vector<LinearGroup> apart_;  // a group a layer, if the layers cannot share an input; else empty
   std::vector<TernaryLinear> layers_;
   torch::Tensor codes_;                              // float32 [sum of out_features, in]
   torch::Tensor row_scales_;                         // [sum of out_features]

@@ -18,33 +18,42 @@ struct NamedModule : torch::nn::Module {
   }
 };
 
+/// The linear layer that the model's parameters call `name`.
+TernaryLinear make_linear(const ModelConfig& config, const std::string& name, int64_t in, int64_t out,
+                          const TransformerOptions& options) {
+  const bool ternary = config.is_ternary(name);
+  TernaryLinearOptions layer(in, out);
+  layer.quantization(ternary ? Quantization::ternary : Quantization::none);
+  layer.activation_quantization(options.float_activations ? ActivationQuantization::none
+                                                          : config.activation_quantization());
+  layer.compute(options.compute);
+  if (ternary && config.transformer.use_rms_norm) layer.rms_norm_eps(config.transformer.linear_norm_eps);
+  return TernaryLinear(layer);
+}
+
 }  // namespace
 
 struct TransformerLayerImpl : torch::nn::Module {
-  TransformerLayerImpl(const ModelConfig& config, const TransformerOptions& options_in)
+  TransformerLayerImpl(const ModelConfig& config, int64_t index, const TransformerOptions& options_in)
       : t(config.transformer), options(options_in) {
-    const auto linear = [&](int64_t in, int64_t out) {
-      return TernaryLinear(TernaryLinearOptions(in, out)
-                               .quantization(config.quantization)
-                               .activation_quantization(options.float_activations
-                                                            ? ActivationQuantization::none
-                                                            : config.activation_quantization())
-                               .compute(options.compute));
+    const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
+      return make_linear(config, cat("model.layers.", index, ".", name), in, out, options);
     };
     const double eps = t.rms_norm_eps;
     input_layernorm = register_module("input_layernorm", RmsNorm(t.hidden_size, eps));
     auto attention = register_module("self_attn", std::make_shared<NamedModule>());
-    qkv = LinearGroup({attention->add("q_proj", linear(t.hidden_size, t.query_size())),
-                       attention->add("k_proj", linear(t.hidden_size, t.key_value_size())),
-                       attention->add("v_proj", linear(t.hidden_size, t.key_value_size()))});
+    qkv = LinearGroup(
+        {attention->add("q_proj", linear("self_attn.q_proj", t.hidden_size, t.query_size())),
+         attention->add("k_proj", linear("self_attn.k_proj", t.hidden_size, t.key_value_size())),
+         attention->add("v_proj", linear("self_attn.v_proj", t.hidden_size, t.key_value_size()))});
     if (config.has_sub_norms()) attn_sub_norm = attention->add("attn_sub_norm", RmsNorm(t.query_size(), eps));
-    o = LinearGroup({attention->add("o_proj", linear(t.query_size(), t.hidden_size))});
+    o = LinearGroup({attention->add("o_proj", linear("self_attn.o_proj", t.query_size(), t.hidden_size))});
     post_attention_layernorm = register_module("post_attention_layernorm", RmsNorm(t.hidden_size, eps));
     auto mlp = register_module("mlp", std::make_shared<NamedModule>());
-    gate_up = LinearGroup({mlp->add("gate_proj", linear(t.hidden_size, t.intermediate_size)),
-                           mlp->add("up_proj", linear(t.hidden_size, t.intermediate_size))});
+    gate_up = LinearGroup({mlp->add("gate_proj", linear("mlp.gate_proj", t.hidden_size, t.intermediate_size)),
+                           mlp->add("up_proj", linear("mlp.up_proj", t.hidden_size, t.intermediate_size))});
     if (config.has_sub_norms()) ffn_sub_norm = mlp->add("ffn_sub_norm", RmsNorm(t.intermediate_size, eps));
-    down = LinearGroup({mlp->add("down_proj", linear(t.intermediate_size, t.hidden_size))});
+    down = LinearGroup({mlp->add("down_proj", linear("mlp.down_proj", t.intermediate_size, t.hidden_size))});
   }
 
   torch::Tensor forward(const torch::Tensor& hidden, const AttentionContext& context) {
@@ -125,19 +134,13 @@ TransformerImpl::TransformerImpl(const ModelConfig& config, const TransformerOpt
   embedding_ = model->add("embed_tokens", torch::nn::Embedding(t.vocab_size, t.hidden_size));
   auto layers = model->add("layers", torch::nn::ModuleList());
   for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
-    layers_.push_back(std::make_shared<TransformerLayerImpl>(config_, options_));
+    layers_.push_back(std::make_shared<TransformerLayerImpl>(config_, i, options_));
     layers->push_back(layers_.back());
   }
   norm_ = model->add("norm", RmsNorm(t.hidden_size, t.rms_norm_eps));
   if (!t.tie_word_embeddings) {
-    lm_head_ = register_module(
-        "lm_head",
-        TernaryLinear(TernaryLinearOptions(t.hidden_size, t.vocab_size)
-                          .quantization(t.ternary_head ? Quantization::ternary : Quantization::none)
-                          .activation_quantization(options_.float_activations
-                                                       ? ActivationQuantization::none
-                                                       : ActivationQuantization::int8_absmax)
-                          .compute(options_.compute)));
+    lm_head_ =
+        register_module("lm_head", make_linear(config_, "lm_head", t.hidden_size, t.vocab_size, options_));
   }
   const torch::NoGradGuard no_grad;
   for (const auto& parameter : named_parameters()) {
