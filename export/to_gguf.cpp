@@ -36,6 +36,14 @@ std::string architecture_of(const ModelSource& source) {
     fail(path, ": a float model: Rotor writes ternary models as GGUF (--ternarize absmean makes it ternary)");
   }
   if (t.ternary_head) fail(path, ": a ternary lm_head has no place in GGUF files: choose rotor or hf");
+  if (t.use_rms_norm) fail(path, ": use_rms_norm has no place in GGUF files: choose rotor, hf or hf-packed");
+  if (std::ranges::any_of(tensor_table(config),
+                          [](const TensorSpec& spec) { return spec.role == TensorRole::dense; })) {
+    fail(
+        path,
+        ": a layer that stays dense (modules_to_not_convert) has no place in GGUF files: choose rotor, hf or "
+        "hf-packed");
+  }
   if (config.model_type == "llama" && t.hidden_act == Activation::silu) return "llama";
   if (config.model_type == "bitnet" && t.hidden_act == Activation::relu2) return "bitnet-b1.58";
   if (config.model_type != "bitnet" || t.hidden_act != Activation::silu) {

@@ -260,6 +260,12 @@ TEST(Export, WhatAFormatCannotHoldIsNamed) {
   config.transformer.tie_word_embeddings = false;
   config.transformer.ternary_head = true;
   refused(config, {}, {"ternary lm_head", "hf"});
+  config = wide_config("bitnet", Activation::relu2);
+  config.transformer.use_rms_norm = true;
+  refused(config, {}, {"use_rms_norm", "hf-packed"});
+  config.transformer.use_rms_norm = false;
+  config.transformer.modules_to_not_convert = {"lm_head", "model.layers.0.mlp"};
+  refused(config, {}, {"modules_to_not_convert", "hf-packed"});
   config = wide_config("llama", Activation::silu);
   config.transformer.hidden_size = 256;
   test::write_random_checkpoint(dir.file("l"), config);
