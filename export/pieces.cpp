@@ -15,9 +15,9 @@ namespace {
 constexpr int64_t kPieceValues = int64_t{1} << 21;
 
 void check_finite(std::span<const float> values, int64_t first_value) {
-  const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
-  if (bad == values.end()) return;
-  fail("value ", first_value + (bad - values.begin()), ": expected a finite number, found ", *bad);
+  const size_t bad = find_not_finite(values);
+  if (bad == values.size()) return;
+  fail("value ", static_cast<size_t>(first_value) + bad, ": expected a finite number, found ", values[bad]);
 }
 
 std::vector<float> read_finite(const ModelSource& source, const TensorSpec& spec, int64_t first,
@@ -57,7 +57,15 @@ ExportedTensor exported(const ModelSource& source, const TensorSpec& spec) {
 
 void CountedTrits::read(int64_t first, int64_t rows, std::span<int8_t> trits) {
   source_.read_trits(spec_, first, rows, trits);
-  const TritCounts counts = count_trits(trits);
+  add(count_trits(trits));
+}
+
+void CountedTrits::read_tiles(int64_t first, int64_t rows, std::span<uint8_t> tiles) {
+  source_.read_tiles(spec_, first, rows, tiles);
+  add(count_trits(tiles, static_cast<size_t>(rows), static_cast<size_t>(spec_.shape[1])));
+}
+
+void CountedTrits::add(const TritCounts& counts) {
   const std::lock_guard lock(mutex_);
   tensor_.counts.minus += counts.minus;
   tensor_.counts.zero += counts.zero;

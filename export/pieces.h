@@ -28,8 +28,11 @@ class CountedTrits {
       : source_(source), spec_(spec), tensor_(tensor) {}
 
   void read(int64_t first, int64_t rows, std::span<int8_t> trits);
+  void read_tiles(int64_t first, int64_t rows, std::span<uint8_t> tiles);
 
  private:
+  void add(const TritCounts& counts);
+
   const ModelSource& source_;
   const TensorSpec& spec_;
   ExportedTensor& tensor_;

@@ -40,7 +40,9 @@ void export_rotor(const ModelSource& source, const ModelText& text, const std::s
         CountedTrits trits(source, spec, tensor);
         writer.write_ternary(
             spec.name,
-            [&](int64_t first, int64_t rows, std::span<int8_t> out) { trits.read(first, rows, out); },
+            [&](int64_t first, int64_t rows, std::span<uint8_t> tiles) {
+              trits.read_tiles(first, rows, tiles);
+            },
             tensor.scale);
       } else {
         tensor.type = dense_text(spec.role == TensorRole::embedding ? options.head : DenseType::f32);

@@ -1,9 +1,11 @@
 // Conversions between float32 and the smaller types.
 #include "rotor/core/dense.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
+#include "rotor/core/clones.h"
 #include "rotor/core/error.h"
 #include "rotor/core/quantize.h"
 
@@ -56,6 +58,20 @@ uint16_t float_to_bf16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
   if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<uint16_t>(bits >> 16 | 0x40U);  // NaN
   return static_cast<uint16_t>((bits + 0x7FFFU + (bits >> 16 & 1U)) >> 16);
+}
+
+ROTOR_CLONES size_t find_not_finite(std::span<const float> values) {
+  constexpr uint32_t kExponent = 0x7F800000U;
+  constexpr size_t kBlock = 4096;  // looked at whole: usually there is nothing to find
+  for (size_t first = 0; first < values.size(); first += kBlock) {
+    const auto block = values.subspan(first, std::min(kBlock, values.size() - first));
+    uint32_t bad = 0;
+    for (const float v : block) bad |= (std::bit_cast<uint32_t>(v) & kExponent) == kExponent ? 1U : 0U;
+    if (bad == 0) continue;
+    const auto is_bad = [](float v) { return !std::isfinite(v); };
+    return first + static_cast<size_t>(std::ranges::find_if(block, is_bad) - block.begin());
+  }
+  return values.size();
 }
 
 float quantize_q8(std::span<const float> values, std::span<int8_t> codes) {

@@ -27,6 +27,9 @@ uint16_t float_to_f16(float value);
 /// The same of bfloat16; what its 8 bits of exponent cannot hold after rounding becomes infinite.
 uint16_t float_to_bf16(float value);
 
+/// The position of the first value that is NaN or infinite; values.size() if there is none.
+size_t find_not_finite(std::span<const float> values);
+
 /// int8 codes of a row; returns the scale that gives values back. Values are finite.
 float quantize_q8(std::span<const float> values, std::span<int8_t> codes);
 

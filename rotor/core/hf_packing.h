@@ -28,5 +28,9 @@ void hf_unpack(std::span<const uint8_t> packed, size_t rows, size_t cols, std::s
 /// Rows first .. first + count - 1 alone; `weights`: [count, cols].
 void hf_unpack_rows(std::span<const uint8_t> packed, size_t rows, size_t cols, size_t first, size_t count,
                     std::span<int8_t> weights);
+/// The same rows as tiles (tiles.h), without a detour; `first` is a multiple of kTileRows. `tiles`:
+/// tile_bytes(count, cols) bytes.
+void hf_tile_rows(std::span<const uint8_t> packed, size_t rows, size_t cols, size_t first, size_t count,
+                  std::span<uint8_t> tiles);
 
 }  // namespace rotor

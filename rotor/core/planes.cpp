@@ -3,11 +3,12 @@
 
 #include <algorithm>
 
+#include "rotor/core/clones.h"
 #include "rotor/core/error.h"
 
 namespace rotor {
 
-size_t find_non_ternary(std::span<const int8_t> values) {
+ROTOR_CLONES size_t find_non_ternary(std::span<const int8_t> values) {
   const auto is_bad = [](int8_t v) { return v < -1 || v > 1; };
   constexpr size_t kBlock = 4096;  // looked at whole: usually there is nothing to find
   for (size_t first = 0; first < values.size(); first += kBlock) {

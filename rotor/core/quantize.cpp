@@ -6,6 +6,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "rotor/core/clones.h"
+#include "rotor/core/dense.h"
 #include "rotor/core/error.h"
 
 namespace rotor {
@@ -14,9 +16,9 @@ namespace {
 /// Throws for the first weight that is not finite. Called only when a sum of magnitudes is not: the usual
 /// case is free.
 [[noreturn]] void fail_not_finite(std::span<const float> weights) {
-  const auto it = std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
-  throw NotFiniteError(cat("weight ", it - weights.begin(), " of ", weights.size(),
-                           ": expected a finite number, found ", *it));
+  const size_t at = find_not_finite(weights);
+  throw NotFiniteError(
+      cat("weight ", at, " of ", weights.size(), ": expected a finite number, found ", weights[at]));
 }
 
 }  // namespace
@@ -110,7 +112,7 @@ float default_threshold(std::span<const float> weights) {
   return static_cast<float>(0.7 * mean_abs(weights));
 }
 
-float quantize_int8(std::span<const float> values, std::span<int8_t> codes) {
+ROTOR_CLONES float quantize_int8(std::span<const float> values, std::span<int8_t> codes) {
   assert(codes.size() == values.size());
   constexpr size_t kLanes = 16;  // computed side by side; the largest is the same in any order
   std::array<float, kLanes> lanes;

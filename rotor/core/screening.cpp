@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <vector>
+
+#include "rotor/core/clones.h"
 
 namespace rotor {
 namespace {
@@ -18,18 +21,29 @@ uint64_t random_word(uint64_t index) {
   return z ^ z >> 31;
 }
 
-/// Returns how many words of randomness were used up to now.
-size_t flip_signs(std::span<float> values, size_t first_word) {
-  for (size_t first = 0; first < values.size(); first += 64) {
-    const uint64_t word = random_word(first_word++);
-    const size_t end = std::min(first + 64, values.size());
-    for (size_t i = first; i < end; ++i) values[i] = (word >> (i - first) & 1) != 0 ? -values[i] : values[i];
+/// Factors -1 and +1 for two rotations, the second one's from the next whole word of randomness on; the same
+/// for every row, so they are made once a width.
+const std::vector<float>& random_signs(size_t size, size_t second_size) {
+  thread_local std::vector<float> signs;
+  if (signs.size() == size + second_size) return signs;
+  signs.clear();
+  size_t next_word = 0;
+  for (const size_t count : {size, second_size}) {
+    uint64_t word = 0;
+    for (size_t i = 0; i < count; ++i, word >>= 1) {
+      if (i % 64 == 0) word = random_word(next_word++);
+      signs.push_back((word & 1) != 0 ? -1.0F : 1.0F);
+    }
   }
-  return first_word;
+  return signs;
 }
 
-/// Unscaled Walsh-Hadamard transform of a power of two of values.
-void transform(float* values, size_t size) {
+ROTOR_CLONES void multiply(std::span<float> values, const float* factors) {
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= factors[i];
+}
+
+/// Walsh-Hadamard transform of a power of two of values, times `scale`.
+ROTOR_CLONES void transform(float* values, size_t size, float scale) {
   size_t half = 1;
   for (; half == 1 && size % 4 == 0; half = 4) {  // two steps at once, on neighbours
     for (size_t i = 0; i < size; i += 4) {
@@ -54,6 +68,7 @@ void transform(float* values, size_t size) {
       }
     }
   }
+  for (size_t i = 0; i < size; ++i) values[i] *= scale;
 }
 
 /// Sum of term(v) in interleaved partial sums, so that it can be computed side by side.
@@ -76,18 +91,16 @@ void rotate(std::span<float> values) {
   if (values.empty()) return;
   const size_t size = std::bit_floor(values.size());
   const float scale = 1.0F / std::sqrt(static_cast<float>(size));
-  const auto mix = [&](std::span<float> part) {
-    transform(part.data(), size);
-    for (float& v : part) v *= scale;
-  };
-  const size_t words = flip_signs(values, 0);
-  mix(values.first(size));
-  if (size == values.size()) return;
-  flip_signs(values, words);
-  mix(values.last(size));
+  const size_t second_size = size == values.size() ? 0 : values.size();
+  const std::vector<float>& signs = random_signs(values.size(), second_size);
+  multiply(values, signs.data());
+  transform(values.data(), size, scale);
+  if (second_size == 0) return;
+  multiply(values, signs.data() + values.size());
+  transform(values.data() + values.size() - size, size, scale);
 }
 
-void ScreeningSums::add(std::span<const int8_t> codes, std::span<const float> scales) {
+ROTOR_CLONES void ScreeningSums::add(std::span<const int8_t> codes, std::span<const float> scales) {
   const size_t cols = sums_.size();
   for (size_t r = 0; r < scales.size(); ++r) {
     for (size_t c = 0; c < cols; ++c) {
@@ -120,8 +133,8 @@ ScreeningColumns ScreeningSums::columns() const {
   return columns;
 }
 
-ScreeningRow screen_row(std::span<const int8_t> codes, float scale, const ScreeningColumns& columns,
-                        std::span<int8_t> trits) {
+ROTOR_CLONES ScreeningRow screen_row(std::span<const int8_t> codes, float scale,
+                                     const ScreeningColumns& columns, std::span<int8_t> trits) {
   thread_local std::vector<float> turned;
   turned.resize(codes.size());
   for (size_t c = 0; c < codes.size(); ++c) {

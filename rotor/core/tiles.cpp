@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "rotor/core/clones.h"
 #include "rotor/core/error.h"
 
 namespace rotor {
@@ -28,20 +29,22 @@ size_t word_offset(size_t row, size_t column_tile, size_t column_tile_count, siz
 
 /// The bits of a word that lie inside a matrix with `columns` columns left (1..32 or more).
 uint32_t inside_mask(size_t columns) {
+  if (columns >= kTileColumns) return ~uint32_t{0};
   uint32_t mask = 0;
-  for (size_t c = 0; c < std::min(columns, kTileColumns); ++c) mask |= uint32_t{1} << plane_bit(c);
+  for (size_t c = 0; c < columns; ++c) mask |= uint32_t{1} << plane_bit(c);
   return mask;
 }
 
 }  // namespace
 
-void pack_tiles(std::span<const int8_t> weights, size_t rows, size_t cols, std::span<uint8_t> tiles) {
+ROTOR_CLONES void pack_tiles(std::span<const int8_t> weights, size_t rows, size_t cols,
+                             std::span<uint8_t> tiles) {
   assert(weights.size() == rows * cols && tiles.size() == tile_bytes(rows, cols));
   if (const size_t at = find_non_ternary(weights); at < weights.size()) {
     fail("row ", at / cols, ", column ", at % cols, " of a ternary matrix: expected -1, 0 or 1, found ",
          int{weights[at]});
   }
-  std::fill(tiles.begin(), tiles.end(), uint8_t{0});
+  if (rows % kTileRows != 0) std::fill(tiles.begin(), tiles.end(), uint8_t{0});  // rows that pad
   const size_t column_tile_count = column_tiles(cols);
   for (size_t row = 0; row < rows; ++row) {
     const int8_t* values = weights.data() + row * cols;
@@ -116,7 +119,7 @@ std::optional<PlaneFault> find_plane_fault(std::span<const uint8_t> tiles, size_
   return faults.empty() ? std::nullopt : std::optional(faults.front());
 }
 
-TritCounts count_trits(std::span<const uint8_t> tiles, size_t rows, size_t cols) {
+ROTOR_CLONES TritCounts count_trits(std::span<const uint8_t> tiles, size_t rows, size_t cols) {
   assert(tiles.size() == tile_bytes(rows, cols));
   TritCounts counts;
   for (size_t tile = 0; tile < tiles.size(); tile += kTileBytes) {
@@ -129,18 +132,30 @@ TritCounts count_trits(std::span<const uint8_t> tiles, size_t rows, size_t cols)
   return counts;
 }
 
-TritCounts count_trits(std::span<const int8_t> values) {
-  constexpr size_t kBlock = 4096;  // so that 32-bit sums do, which processors add up side by side
+ROTOR_CLONES TritCounts count_trits(std::span<const int8_t> values) {
+  // In bytes side by side, of which no sum is more than 255.
+  constexpr size_t kLanes = 64;
+  constexpr size_t kBlock = 255 * kLanes;
   TritCounts counts;
   for (size_t first = 0; first < values.size(); first += kBlock) {
-    int32_t plus = 0;
-    int32_t minus = 0;
-    for (const int8_t value : values.subspan(first, std::min(kBlock, values.size() - first))) {
-      plus += value > 0 ? 1 : 0;
-      minus += value < 0 ? 1 : 0;
+    const auto block = values.subspan(first, std::min(kBlock, values.size() - first));
+    uint8_t plus[kLanes] = {};
+    uint8_t minus[kLanes] = {};
+    const size_t whole = block.size() / kLanes * kLanes;
+    for (size_t i = 0; i < whole; i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        plus[lane] = static_cast<uint8_t>(plus[lane] + (block[i + lane] > 0 ? 1 : 0));
+        minus[lane] = static_cast<uint8_t>(minus[lane] + (block[i + lane] < 0 ? 1 : 0));
+      }
     }
-    counts.plus += static_cast<size_t>(plus);
-    counts.minus += static_cast<size_t>(minus);
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      counts.plus += plus[lane];
+      counts.minus += minus[lane];
+    }
+    for (const int8_t value : block.subspan(whole)) {
+      counts.plus += value > 0 ? 1 : 0;
+      counts.minus += value < 0 ? 1 : 0;
+    }
   }
   counts.zero = values.size() - counts.plus - counts.minus;
   return counts;

@@ -35,6 +35,7 @@ class AtomicFile {
   std::string temporary_path_;
   int fd_ = -1;
   size_t size_ = 0;
+  size_t handed_over_ = 0;  // bytes that the system was told to write
 };
 
 /// A directory that is filled under a temporary name.

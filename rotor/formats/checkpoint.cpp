@@ -205,18 +205,34 @@ void Checkpoint::read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
   const auto [file, tensor] = at(spec.name);
   const int64_t cols = spec.shape[1];
   if (packed()) {
-    try {
-      hf_unpack_rows(file->bytes(*tensor), static_cast<size_t>(spec.shape[0]), static_cast<size_t>(cols),
+    return read_codes(spec, [&](std::span<const uint8_t> codes) {
+      hf_unpack_rows(codes, static_cast<size_t>(spec.shape[0]), static_cast<size_t>(cols),
                      static_cast<size_t>(first), static_cast<size_t>(rows), trits);
-    } catch (const Error& e) {
-      fail(file->path(), ": tensor \"", spec.name, "\": ", e.what());
-    }
-    file->check_intact();
-    return;
+    });
   }
   std::vector<float> weights(trits.size());
   file->read_as_float(*tensor, static_cast<size_t>(first * cols), weights);
   round_absmean(weights, master_scale(spec).inverse_scale, trits);
+}
+
+void Checkpoint::read_tiles(const TensorSpec& spec, int64_t first, int64_t rows,
+                            std::span<uint8_t> tiles) const {
+  if (!packed()) return ModelSource::read_tiles(spec, first, rows, tiles);
+  read_codes(spec, [&](std::span<const uint8_t> codes) {
+    hf_tile_rows(codes, static_cast<size_t>(spec.shape[0]), static_cast<size_t>(spec.shape[1]),
+                 static_cast<size_t>(first), static_cast<size_t>(rows), tiles);
+  });
+}
+
+void Checkpoint::read_codes(const TensorSpec& spec,
+                            const std::function<void(std::span<const uint8_t> codes)>& read) const {
+  const auto [file, tensor] = at(spec.name);
+  try {
+    read(file->bytes(*tensor));
+  } catch (const Error& e) {
+    fail(file->path(), ": tensor \"", spec.name, "\": ", e.what());
+  }
+  file->check_intact();
 }
 
 void Checkpoint::read_floats(const TensorSpec& spec, int64_t first, int64_t rows,

@@ -44,6 +44,8 @@ class Checkpoint final : public ModelSource {
   float scale(const TensorSpec& spec) const override;
   void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
                   std::span<int8_t> trits) const override;
+  void read_tiles(const TensorSpec& spec, int64_t first, int64_t rows,
+                  std::span<uint8_t> tiles) const override;
   bool has_masters() const override { return !packed(); }
   void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                    std::span<float> values) const override;
@@ -77,6 +79,9 @@ class Checkpoint final : public ModelSource {
   /// Throws Error if there is none of that name.
   Place at(const std::string& name) const;
   TernaryScale master_scale(const TensorSpec& spec) const;
+  /// Calls `read` with the packed codes of a matrix; its errors are said of file and tensor.
+  void read_codes(const TensorSpec& spec,
+                  const std::function<void(std::span<const uint8_t> codes)>& read) const;
 
   std::string directory_;
   StoredQuantization stored_;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "rotor/core/clones.h"
 #include "rotor/core/dense.h"
 
 namespace rotor {
@@ -35,6 +36,18 @@ const Entry& entry(DType dtype) {
   return kEntries[static_cast<size_t>(dtype)];
 }
 
+uint16_t load16(const uint8_t* bytes) {
+  uint16_t bits;
+  std::memcpy(&bits, bytes, sizeof(bits));
+  return bits;
+}
+
+ROTOR_CLONES void bf16_to_floats(std::span<const uint8_t> bytes, std::span<float> values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = std::bit_cast<float>(uint32_t{load16(bytes.data() + 2 * i)} << 16);
+  }
+}
+
 }  // namespace
 
 size_t dtype_bytes(DType dtype) {
@@ -57,10 +70,8 @@ void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> v
     if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
     return;
   }
-  for (size_t i = 0; i < values.size(); ++i) {
-    const auto bits = static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
-    values[i] = dtype == DType::f16 ? f16_to_float(bits) : std::bit_cast<float>(uint32_t{bits} << 16);
-  }
+  if (dtype == DType::bf16) return bf16_to_floats(bytes, values);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = f16_to_float(load16(bytes.data() + 2 * i));
 }
 
 void floats_to(DType dtype, std::span<const float> values, std::span<uint8_t> bytes) {

@@ -34,6 +34,10 @@ class ModelSource {
   /// column of a weight that is none.
   virtual void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
                           std::span<int8_t> trits) const = 0;
+  /// The same as tiles (core/tiles.h); `first` is a multiple of kTileRows. Packs read_trits() unless a source
+  /// has a shorter way.
+  virtual void read_tiles(const TensorSpec& spec, int64_t first, int64_t rows,
+                          std::span<uint8_t> tiles) const;
   /// Whether ternary matrices are kept as float masters, which read_floats() reads too.
   virtual bool has_masters() const { return false; }
   /// Rows of any other tensor as float32, [rows, columns]; a vector's rows are its values.

@@ -133,11 +133,11 @@ class RotorWriter {
   /// Throws Error naming tensor, row and column of a pair (1,1) or of a set padding bit, or a scale that is
   /// not above 0.
   void write_ternary(const std::string& name, std::span<const uint8_t> tiles, float scale);
-  /// The same, with the matrix read by pieces of rows, which are packed on all cores: `read` fills [rows,
-  /// columns] values of rows first .. first + rows - 1, and may be called from several threads at once, for
-  /// each row once.
-  using ReadTrits = std::function<void(int64_t first, int64_t rows, std::span<int8_t> trits)>;
-  void write_ternary(const std::string& name, const ReadTrits& read, float scale);
+  /// The same, by pieces of rows that are packed on all cores: `read` fills the tiles of rows first .. first
+  /// + rows - 1, where `first` begins a tile, and may be called from several threads at once, for each row
+  /// once.
+  using ReadTiles = std::function<void(int64_t first, int64_t rows, std::span<uint8_t> tiles)>;
+  void write_ternary(const std::string& name, const ReadTiles& read, float scale);
   /// The next tensor, any other one; embeddings and heads are converted.
   void write_floats(const std::string& name, std::span<const float> values);
   /// The same, read by pieces as above, those of a screened head twice; a vector's rows are its values.
@@ -156,6 +156,9 @@ class RotorWriter {
   void write_rows(const std::vector<int64_t>& shape, const MakeRows& make);
   void write_tensor(const std::string& name, std::span<const uint8_t> bytes);
   void check_scale(const std::string& name, float scale) const;
+  /// Throws Error for a fault in the tiles of rows first .. first + rows - 1.
+  void check_planes(const std::string& name, std::span<const uint8_t> tiles, int64_t first, int64_t rows,
+                    int64_t cols) const;
   void write_dense(const TensorSpec& spec, const ReadFloats& read);
   static void quantize_rows(const ReadFloats& read, int64_t first, int64_t count, std::span<int8_t> codes,
                             std::span<float> scales);

@@ -47,6 +47,16 @@ void RotorSource::read_trits(const TensorSpec& spec, int64_t first, int64_t rows
   file_.check_intact();
 }
 
+void RotorSource::read_tiles(const TensorSpec& spec, int64_t first, int64_t rows,
+                             std::span<uint8_t> tiles) const {
+  const TernaryMatrix matrix = file_.ternary(spec.name);
+  const size_t band_bytes = column_tiles(static_cast<size_t>(matrix.cols)) * kTileBytes;
+  const size_t begin = static_cast<size_t>(first) / kTileRows * band_bytes;
+  std::ranges::copy(matrix.tiles.subspan(begin, row_tiles(static_cast<size_t>(rows)) * band_bytes),
+                    tiles.begin());
+  file_.check_intact();
+}
+
 void RotorSource::read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                               std::span<float> values) const {
   const size_t cols = spec.shape.size() == 2 ? static_cast<size_t>(spec.shape[1]) : 1;

@@ -23,6 +23,8 @@ class RotorSource final : public ModelSource {
   float scale(const TensorSpec& spec) const override;
   void read_trits(const TensorSpec& spec, int64_t first, int64_t rows,
                   std::span<int8_t> trits) const override;
+  void read_tiles(const TensorSpec& spec, int64_t first, int64_t rows,
+                  std::span<uint8_t> tiles) const override;
   void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                    std::span<float> values) const override;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+
 #include <utility>
 
 #include "rotor/core/error.h"
@@ -187,6 +188,15 @@ const TensorSpec& RotorWriter::spec(const std::string& name) const {
   return *found;
 }
 
+void RotorWriter::check_planes(const std::string& name, std::span<const uint8_t> tiles, int64_t first,
+                               int64_t rows, int64_t cols) const {
+  const auto fault = find_plane_fault(tiles, static_cast<size_t>(rows), static_cast<size_t>(cols));
+  if (!fault) return;
+  fail(path_, ": tensor \"", name, "\": row ", static_cast<size_t>(first) + fault->row, ", column ",
+       fault->column, ": ",
+       fault->kind == PlaneFault::Kind::both_bits ? "the pair (1,1)" : "a set bit in the padding");
+}
+
 void RotorWriter::check_scale(const std::string& name, float scale) const {
   if (!(scale > 0.0F) || !std::isfinite(scale)) {
     fail(path_, ": tensor \"", scale_name(name), "\": expected a finite number above 0, found ", scale);
@@ -202,26 +212,22 @@ void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t
     fail(path_, ": tensor \"", name, "\": expected ", tile_bytes(rows, cols), " bytes of planes, got ",
          tiles.size());
   }
-  if (const auto fault = find_plane_fault(tiles, rows, cols)) {
-    fail(path_, ": tensor \"", name, "\": row ", fault->row, ", column ", fault->column, ": ",
-         fault->kind == PlaneFault::Kind::both_bits ? "the pair (1,1)" : "a set bit in the padding");
-  }
+  check_planes(name, tiles, 0, entry.shape[0], entry.shape[1]);
   check_scale(name, scale);
   write_tensor(name, tiles);
   write_tensor(scale_name(name), as_bytes({&scale, 1}));
 }
 
-void RotorWriter::write_ternary(const std::string& name, const ReadTrits& read, float scale) {
+void RotorWriter::write_ternary(const std::string& name, const ReadTiles& read, float scale) {
   const TensorSpec& entry = spec(name);
   if (entry.role != TensorRole::linear) fail(path_, ": no linear tensor \"", name, "\"");
   check_scale(name, scale);
   const auto cols = static_cast<size_t>(entry.shape[1]);
   begin_tensor(name);
   write_rows(entry.shape, [&](int64_t first, int64_t rows, std::vector<uint8_t>& tiles) {
-    std::vector<int8_t> trits(static_cast<size_t>(rows) * cols);
-    read(first, rows, trits);
     tiles.resize(tile_bytes(static_cast<size_t>(rows), cols));
-    pack_tiles(trits, static_cast<size_t>(rows), cols, tiles);
+    read(first, rows, tiles);
+    check_planes(name, tiles, first, rows, static_cast<int64_t>(cols));
   });
   end_tensor();
   write_tensor(scale_name(name), as_bytes({&scale, 1}));
@@ -246,11 +252,9 @@ void RotorWriter::write_floats(const std::string& name, const ReadFloats& read) 
   const size_t cols = entry.shape.size() == 2 ? static_cast<size_t>(entry.shape[1]) : 1;
   const ReadFloats read_finite = [&](int64_t first, int64_t rows, std::span<float> values) {
     read(first, rows, values);
-    const auto bad = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
-    if (bad != values.end()) {
-      fail(path_, ": tensor \"", name, "\": value ",
-           first * static_cast<int64_t>(cols) + (bad - values.begin()), ": expected a finite number, found ",
-           *bad);
+    if (const size_t bad = find_not_finite(values); bad != values.size()) {
+      fail(path_, ": tensor \"", name, "\": value ", static_cast<size_t>(first) * cols + bad,
+           ": expected a finite number, found ", values[bad]);
     }
   };
   if (entry.role == TensorRole::embedding && dense_.type != DenseType::f32)

@@ -2,6 +2,7 @@
 // are, and all cores convert.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "rotor/core/error.h"
 #include "rotor/core/parallel.h"
@@ -83,10 +84,11 @@ void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
 void RotorWriter::quantize_rows(const ReadFloats& read, int64_t first, int64_t count, std::span<int8_t> codes,
                                 std::span<float> scales) {
   const size_t cols = codes.size() / static_cast<size_t>(count);
-  std::vector<float> values(codes.size());
+  const auto memory = std::make_unique_for_overwrite<float[]>(codes.size());
+  const std::span values(memory.get(), codes.size());
   read(first, count, values);
   for (size_t r = 0; r < static_cast<size_t>(count); ++r) {
-    scales[r] = quantize_q8(std::span(values).subspan(r * cols, cols), codes.subspan(r * cols, cols));
+    scales[r] = quantize_q8(values.subspan(r * cols, cols), codes.subspan(r * cols, cols));
   }
 }
 

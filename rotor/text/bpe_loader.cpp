@@ -75,6 +75,11 @@ void place(std::vector<std::string>& tokens, int64_t id, int64_t most, std::stri
   tokens[static_cast<size_t>(id)] = std::move(bytes);
 }
 
+int64_t token_id(const Json& json, const std::string& path) {
+  if (!json.is_number_integer()) fail(path, ": token id: expected an integer, found ", quote_json(json));
+  return json.get<int64_t>();
+}
+
 BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   const Json& model = json.at("model");
   if (model.value("type", "") != "BPE") {
@@ -94,7 +99,7 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   std::set<std::string> names;
   for (const Json& added : added_tokens) {
     const auto name = added.at("content").get<std::string>();
-    const auto id = added.at("id").get<int64_t>();
+    const int64_t id = token_id(added.at("id"), path);
     place(definition.tokens, id, most, name, path);
     if (const auto it = vocab.find(name); it != vocab.end() && *it != id) {
       fail(path, ": added token \"", name, "\": expected the id that it has in the vocabulary, ", it->dump(),
@@ -105,7 +110,7 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   }
   for (const auto& [token, id] : vocab.items()) {  // where added tokens stand too, no letters are meant
     if (!names.contains(token))
-      place(definition.tokens, id.get<int64_t>(), most, bytes_of_letters(token, path), path);
+      place(definition.tokens, token_id(id, path), most, bytes_of_letters(token, path), path);
   }
   definition.merges = read_merges(model.at("merges"), vocab, path);
   return definition;

@@ -6,6 +6,7 @@
 #include "rotor/core/error.h"
 #include "rotor/core/tiles.h"
 #include "tests/support/golden.h"
+#include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor {
@@ -47,6 +48,34 @@ TEST(HfPacking, RefusesCodeThreeAndOtherValues) {
   test::expect_error([&] { hf_unpack(packed, 8, 3, values); }, {"row 3, column 1", "found 3"});
   values[4] = 7;
   test::expect_error([&] { hf_pack(values, 8, 3, packed); }, {"row 1, column 1", "found 7"});
+}
+
+// Straight into tiles is the same as by way of values.
+TEST(HfPacking, TilesRowsAtOnce) {
+  test::Random random(3);
+  for (const size_t rows : {1, 3, 16, 17, 64, 70}) {
+    for (const size_t cols : {1, 31, 32, 33, 100}) {
+      const auto values = random.trits(rows * cols);
+      std::vector<uint8_t> packed(hf_packed_rows(rows) * cols);
+      hf_pack(values, rows, cols, packed);
+      for (size_t first = 0; first < rows; first += kTileRows) {
+        for (const size_t count : {size_t{1}, size_t{16}, rows - first}) {
+          if (first + count > rows) continue;
+          SCOPED_TRACE(cat(rows, " x ", cols, ", rows ", first, " to ", first + count));
+          std::vector<uint8_t> expected(tile_bytes(count, cols));
+          pack_tiles(std::span(values).subspan(first * cols, count * cols), count, cols, expected);
+          std::vector<uint8_t> found(expected.size(), 0xFF);
+          hf_tile_rows(packed, rows, cols, first, count, found);
+          ASSERT_EQ(found, expected);
+        }
+      }
+    }
+  }
+  std::vector<uint8_t> packed(16 * 40, 0b01010101);
+  packed[3 * 40 + 37] = 0b01110101;  // byte row 3, column 37, code 2: row 2 * 16 + 3
+  std::vector<uint8_t> tiles(tile_bytes(16, 40));
+  hf_tile_rows(packed, 64, 40, 16, 16, tiles);
+  test::expect_error([&] { hf_tile_rows(packed, 64, 40, 32, 16, tiles); }, {"row 35, column 37", "found 3"});
 }
 
 TEST(HfPacking, CodesPastTheLastRowAreIgnored) {

@@ -174,9 +174,12 @@ void write_rotor(const std::string& name, const ModelConfig& config, DenseFormat
     if (is_ternary(config, spec)) {
       writer.write_ternary(
           spec.name,
-          [&](int64_t first, int64_t, std::span<int8_t> trits) {
+          [&](int64_t first, int64_t rows, std::span<uint8_t> tiles) {
+            const auto cols = static_cast<size_t>(spec.shape[1]);
+            std::vector<int8_t> trits(static_cast<size_t>(rows) * cols);
             for (size_t i = 0; i < trits.size(); ++i)
               trits[i] = static_cast<int8_t>((static_cast<size_t>(first) + i * i) % 3) - 1;
+            pack_tiles(trits, static_cast<size_t>(rows), cols, tiles);
           },
           0.5F);
     } else {

@@ -51,18 +51,25 @@ std::string byte_ranks() {
   return ranks;
 }
 
+/// A tokenizer.json with one token and one special token, of these ids.
+std::string json_with_ids(const std::string& id, const std::string& added) {
+  return R"({"model": {"type": "BPE", "vocab": {"a": )" + id +
+         R"(}, "merges": []}, "added_tokens": [{"content": "<x>", "id": )" + added +
+         R"(}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex":)"
+         R"( "a"}}, {"type": "ByteLevel", "use_regex": false, "add_prefix_space": false}]}})";
+}
+
+TEST_F(HostileTokenizerTest, AnIdIsAnInteger) {
+  expect_refused(json_with_ids("1e300", "1"), {"token id", "an integer", "1e+300"});
+  expect_refused(json_with_ids("0", "2.5e105"), {"token id", "an integer", "2.5e+105"});
+}
+
 TEST_F(HostileTokenizerTest, AFarIdDoesNotMakeATableOfThatSize) {
   EXPECT_EQ(load(byte_ranks() + "cXE= 300\n")->vocab_size(), 301);
   expect_refused(byte_ranks() + "cXE= 16000000\n", {"token id", "found 16000000"});
-  const auto json = [](int64_t id, int64_t added) {
-    return R"({"model": {"type": "BPE", "vocab": {"a": )" + std::to_string(id) +
-           R"(}, "merges": []}, "added_tokens": [{"content": "<x>", "id": )" + std::to_string(added) +
-           R"(}], "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex":)"
-           R"( "a"}}, {"type": "ByteLevel", "use_regex": false, "add_prefix_space": false}]}})";
-  };
-  expect_refused(json(300, 301), {"single byte 0"});
-  expect_refused(json(16'000'000, 0), {"token id", "found 16000000"});
-  expect_refused(json(0, 16'000'000), {"token id", "found 16000000"});
+  expect_refused(json_with_ids("300", "301"), {"single byte 0"});
+  expect_refused(json_with_ids("16000000", "0"), {"token id", "found 16000000"});
+  expect_refused(json_with_ids("0", "16000000"), {"token id", "found 16000000"});
 }
 
 TEST_F(HostileTokenizerTest, ALongTokenDoesNotTakeTheSquareOfItsLength) {
