@@ -77,6 +77,8 @@ class Checkpoint final : public ModelSource {
   /// Throws Error if there is none of that name.
   Place at(const std::string& name) const;
   TernaryScale master_scale(const TensorSpec& spec) const;
+  /// Brings the values of a float tensor to what Rotor means by them.
+  void scale_bias(const std::string& name, std::span<float> values) const;
 
   std::string directory_;
   StoredQuantization stored_;
