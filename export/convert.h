@@ -89,7 +89,7 @@ struct GgufExportOptions {
 };
 
 /// Writes a ternary transformer to `path` as a GGUF file: architecture `bitnet` (SiLU gate) or `bitnet-b1.58`
-/// (squared ReLU), or `llama`. Throws Error naming what the format cannot hold, and the one that can.
+/// (squared ReLU), `llama` or `qwen2`. Throws Error naming what the format cannot hold, and the one that can.
 void export_gguf(const ModelSource& source, const ModelText& text, const std::string& path,
                  const GgufExportOptions& options, const OnTensor& on_tensor);
 std::vector<PlannedTensor> plan_gguf(const ModelSource& source, const GgufExportOptions& options);

@@ -20,10 +20,11 @@ void check_finite(std::span<const float> values, int64_t first_value) {
   fail("value ", static_cast<size_t>(first_value) + bad, ": expected a finite number, found ", values[bad]);
 }
 
-std::vector<float> read_finite(const ModelSource& source, const TensorSpec& spec, int64_t first,
-                               int64_t rows) {
+std::vector<float> read_finite(const ModelSource& source, const TensorSpec& spec, int64_t first, int64_t rows,
+                               float divisor) {
   std::vector<float> values(static_cast<size_t>(rows * columns(spec)));
   source.read_floats(spec, first, rows, values);
+  for (float& value : values) value /= divisor;
   check_finite(values, first * columns(spec));
   return values;
 }
@@ -84,7 +85,8 @@ void write_pieces(int64_t rows, int64_t step,
       take);
 }
 
-void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::vector<DType>& types) {
+void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::vector<DType>& types,
+                      float divisor) {
   const int64_t rows = spec.shape[0];
   const int64_t step = piece_rows(columns(spec));
   std::mutex mutex;
@@ -95,7 +97,7 @@ void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::ve
       lock.unlock();
       if (left.size() == 1) return;  // F32
       const int64_t first = static_cast<int64_t>(piece) * step;
-      const auto values = read_finite(source, spec, first, std::min(step, rows - first));
+      const auto values = read_finite(source, spec, first, std::min(step, rows - first), divisor);
       for (const DType type : left) {
         if (std::ranges::all_of(values, [&](float v) { return holds(type, v); })) continue;
         lock.lock();
@@ -107,8 +109,8 @@ void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::ve
 }
 
 void read_as(const ModelSource& source, const TensorSpec& spec, int64_t first, int64_t rows, DType type,
-             std::vector<uint8_t>& bytes) {
-  const auto values = read_finite(source, spec, first, rows);
+             std::vector<uint8_t>& bytes, float divisor) {
+  const auto values = read_finite(source, spec, first, rows, divisor);
   if (type == DType::f16) {
     const auto large = std::ranges::find_if(values, [](float v) { return std::fabs(v) >= 65520.0F; });
     if (large != values.end()) {

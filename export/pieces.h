@@ -48,12 +48,14 @@ void write_pieces(int64_t rows, int64_t step,
 bool holds(DType type, float value);
 
 /// Removes from `types`, of which F32 is one, those that do not hold every value of a tensor. Reads the
-/// tensor, at most once. Throws Error for a value that is not finite.
-void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::vector<DType>& types);
+/// tensor, at most once. Values count divided by `divisor`. Throws Error for one that is not finite.
+void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::vector<DType>& types,
+                      float divisor = 1.0F);
 
-/// Rows of a float tensor as `type`. Throws Error for a value that is not finite or becomes so.
+/// Rows of a float tensor, divided by `divisor`, as `type`. Throws Error for a value that is not finite or
+/// becomes so.
 void read_as(const ModelSource& source, const TensorSpec& spec, int64_t first, int64_t rows, DType type,
-             std::vector<uint8_t>& bytes);
+             std::vector<uint8_t>& bytes, float divisor = 1.0F);
 
 /// Runs `write`; errors that do not name the source are said of it and of the tensor: what a writer finds
 /// wrong lies in the source, which it does not know.

@@ -1,5 +1,5 @@
-// Models to GGUF files. References: llama.cpp, convert_hf_to_gguf.py (BitnetModel, LlamaModel) and
-// llama-model.cpp (what each architecture's loader asks for); ik_llama.cpp for bitnet-b1.58.
+// Models to GGUF files. References: llama.cpp, convert_hf_to_gguf.py (BitnetModel, LlamaModel, Qwen2Model)
+// and llama-model.cpp (what each architecture's loader asks for); ik_llama.cpp for bitnet-b1.58.
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -44,9 +44,15 @@ std::string architecture_of(const ModelSource& source) {
         ": a layer that stays dense (modules_to_not_convert) has no place in GGUF files: choose rotor, hf or "
         "hf-packed");
   }
-  if (config.model_type == "llama" && t.hidden_act == Activation::silu) return "llama";
+  const bool silu = t.hidden_act == Activation::silu;
+  if (config.model_type == "llama" && silu) return "llama";
+  if (config.model_type == "qwen2" && silu) {
+    if (t.query_size() == t.hidden_size) return "qwen2";
+    fail(path, ": llama.cpp's architecture qwen2 has queries as wide as hidden_size (", t.hidden_size,
+         "), found ", t.query_size(), ": choose rotor, hf or hf-packed");
+  }
   if (config.model_type == "bitnet" && t.hidden_act == Activation::relu2) return "bitnet-b1.58";
-  if (config.model_type != "bitnet" || t.hidden_act != Activation::silu) {
+  if (config.model_type != "bitnet" || !silu) {
     fail(path, ": no program that reads GGUF has a ", config.model_type, " with ", name(t.hidden_act),
          ": choose rotor, hf or hf-packed");
   }

@@ -32,11 +32,20 @@ struct Entry {
   bool packed = false;
   TensorDeclaration weights;
   TensorDeclaration scale;  // if packed
+  float divisor = 1.0F;     // of float values
 };
 
 /// Whether ternary matrices must be made into masters, as the source has none.
 bool makes_masters(const ModelSource& source, const TensorSpec& spec) {
   return is_ternary(source.config(), spec) && !source.has_masters();
+}
+
+/// What the values of a float tensor are divided by. Of packed codes, transformers' AutoBitLinear multiplies
+/// sum and bias by the scale, so that a bias is kept as bias / scale: once read again it is the same but for
+/// the rounding of the quotient, 2^-23 of itself at most in float32.
+float divisor_of(const ModelSource& source, const TensorSpec& spec, const HfOptions& options) {
+  const auto weight = ternary_of_bias(source.config(), spec.name);
+  return options.packed && weight ? source.scale(*weight) : 1.0F;
 }
 
 /// The type of all that is no codes. It is one for the whole model: transformers 5 leaves tensors that it
@@ -46,7 +55,7 @@ DType float_type(const ModelSource& source, const HfOptions& options) {
   std::vector<DType> types = {DType::bf16, DType::f16, DType::f32};
   for (const TensorSpec& spec : tensor_table(source.config())) {
     if (!is_ternary(source.config(), spec) || (!options.packed && source.has_masters())) {
-      keep_exact_types(source, spec, types);
+      keep_exact_types(source, spec, types, divisor_of(source, spec, options));
     } else if (options.packed) {
       std::erase_if(types, [&](DType type) { return !holds(type, source.scale(spec)); });
     } else {
@@ -67,6 +76,7 @@ std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
   std::vector<Entry> entries;
   for (const TensorSpec& spec : tensor_table(config)) {
     Entry entry{spec, options.packed && is_ternary(config, spec), {spec.name, type, spec.shape}, {}};
+    entry.divisor = divisor_of(source, spec, options);
     if (entry.packed) {
       entry.weights.dtype = DType::u8;
       entry.weights.shape[0] = static_cast<int64_t>(hf_packed_rows(static_cast<size_t>(spec.shape[0])));
@@ -137,7 +147,7 @@ void write_floats(const ModelSource& source, const Entry& entry, SafetensorsWrit
   write_pieces(
       entry.spec.shape[0], piece_rows(columns(entry.spec)),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
-        read_as(source, entry.spec, first, count, entry.weights.dtype, bytes);
+        read_as(source, entry.spec, first, count, entry.weights.dtype, bytes, entry.divisor);
       },
       [&](std::span<const uint8_t> bytes) { writer.write(bytes); });
 }

@@ -182,6 +182,10 @@ template Activation from_name<Activation>(const std::string&);
 template Norm from_name<Norm>(const std::string&);
 template ActivationQuantization from_name<ActivationQuantization>(const std::string&);
 
+bool ModelConfig::is_transformer() const {
+  return model_type == "bitnet" || model_type == "llama" || model_type == "qwen2";
+}
+
 ActivationQuantization ModelConfig::activation_quantization() const {
   if (quantization == Quantization::none) return ActivationQuantization::none;
   return !is_transformer() && mlp.activation == Activation::sign ? ActivationQuantization::ternary_threshold
@@ -201,7 +205,7 @@ bool ModelConfig::is_ternary(const std::string& module) const {
 
 void ModelConfig::validate() const {
   if (is_transformer()) return validate_transformer(*this);
-  require(model_type == "mlp", "model_type", "bitnet, llama or mlp", model_type);
+  require(model_type == "mlp", "model_type", "bitnet, llama, qwen2 or mlp", model_type);
   validate_mlp(mlp);
 }
 

@@ -44,10 +44,10 @@ struct MlpConfig {
   int64_t num_classes() const { return layer_sizes.back(); }
 };
 
-/// A decoder-only language model, `bitnet` or `llama`, by the names of Hugging Face's config.json. Both have
-/// the block of transformers' modeling_llama.py: RMSNorm, grouped-query attention with rotary embeddings,
-/// gated feed-forward. `bitnet` norms the input of o_proj and down_proj once more (attn_sub_norm,
-/// ffn_sub_norm; modeling_bitnet.py).
+/// A decoder-only language model, `bitnet`, `llama` or `qwen2`, by the names of Hugging Face's config.json.
+/// All have the block of transformers' modeling_llama.py: RMSNorm, grouped-query attention with rotary
+/// embeddings, gated feed-forward. `bitnet` norms the input of o_proj and down_proj once more (attn_sub_norm,
+/// ffn_sub_norm; modeling_bitnet.py); `qwen2` adds a bias to queries, keys and values (modeling_qwen2.py).
 struct TransformerConfig {
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
@@ -84,10 +84,12 @@ struct ModelConfig {
   std::string model_type = "mlp";
   Quantization quantization = Quantization::ternary;
   MlpConfig mlp;                  ///< if model_type is mlp
-  TransformerConfig transformer;  ///< if it is bitnet or llama
+  TransformerConfig transformer;  ///< if it is bitnet, llama or qwen2
 
-  bool is_transformer() const { return model_type == "bitnet" || model_type == "llama"; }
+  bool is_transformer() const;
   bool has_sub_norms() const { return model_type == "bitnet"; }
+  /// Whether q_proj, k_proj and v_proj have a bias; no other layer of a transformer has one.
+  bool has_qkv_bias() const { return model_type == "qwen2"; }
   ActivationQuantization activation_quantization() const;
   /// Whether the linear layer of that name ("model.layers.0.mlp.up_proj") is ternary.
   bool is_ternary(const std::string& module) const;

@@ -1,6 +1,8 @@
 // One function an architecture; a new one is a new function and a line in tensor_table().
 #include "rotor/core/tensor_table.h"
 
+#include <algorithm>
+
 #include "rotor/core/error.h"
 
 namespace rotor {
@@ -34,13 +36,17 @@ std::vector<TensorSpec> transformer_table(const ModelConfig& config) {
     const bool kept_dense = config.quantization == Quantization::ternary && !is_ternary;
     table.push_back({name + ".weight", {out, in}, kept_dense ? TensorRole::dense : TensorRole::linear});
   };
+  const auto input_projection = [&](const std::string& name, int64_t out) {
+    linear(name, out, hidden);
+    if (config.has_qkv_bias()) table.push_back({name + ".bias", {out}, TensorRole::vector});
+  };
   table.push_back({"model.embed_tokens.weight", {t.vocab_size, hidden}, TensorRole::embedding});
   for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
     const std::string layer = cat("model.layers.", i, ".");
     norm(layer + "input_layernorm", hidden);
-    linear(layer + "self_attn.q_proj", t.query_size(), hidden);
-    linear(layer + "self_attn.k_proj", t.key_value_size(), hidden);
-    linear(layer + "self_attn.v_proj", t.key_value_size(), hidden);
+    input_projection(layer + "self_attn.q_proj", t.query_size());
+    input_projection(layer + "self_attn.k_proj", t.key_value_size());
+    input_projection(layer + "self_attn.v_proj", t.key_value_size());
     if (config.has_sub_norms()) norm(layer + "self_attn.attn_sub_norm", t.query_size());
     linear(layer + "self_attn.o_proj", hidden, t.query_size());
     norm(layer + "post_attention_layernorm", hidden);
@@ -67,7 +73,7 @@ std::string head_name(const TransformerConfig& config) {
 std::vector<TensorSpec> tensor_table(const ModelConfig& config) {
   if (config.is_transformer()) return transformer_table(config);
   if (config.model_type == "mlp") return mlp_table(config.mlp);
-  fail("model_type: expected bitnet, llama or mlp, found ", config.model_type);
+  fail("model_type: expected bitnet, llama, qwen2 or mlp, found ", config.model_type);
 }
 
 int64_t num_parameters(const std::vector<TensorSpec>& table) {
@@ -82,6 +88,15 @@ int64_t num_parameters(const std::vector<TensorSpec>& table) {
 
 bool is_ternary(const ModelConfig& config, const TensorSpec& spec) {
   return config.quantization == Quantization::ternary && spec.role == TensorRole::linear;
+}
+
+std::optional<TensorSpec> ternary_of_bias(const ModelConfig& config, const std::string& name) {
+  if (!name.ends_with(".bias")) return std::nullopt;
+  const std::string weight = name.substr(0, name.rfind('.')) + ".weight";
+  const auto table = tensor_table(config);
+  const auto found = std::ranges::find(table, weight, &TensorSpec::name);
+  if (found == table.end() || !is_ternary(config, *found)) return std::nullopt;
+  return *found;
 }
 
 std::string scale_name(const std::string& weight_name) {

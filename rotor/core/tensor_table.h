@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,10 @@ int64_t num_parameters(const std::vector<TensorSpec>& table);
 
 /// Whether the model holds this tensor as ternary values and a scale.
 bool is_ternary(const ModelConfig& config, const TensorSpec& spec);
+
+/// The ternary matrix of the layer whose bias is called `name`; nothing if that is no bias, or the bias of a
+/// layer that is not ternary.
+std::optional<TensorSpec> ternary_of_bias(const ModelConfig& config, const std::string& name);
 
 /// Name of the scale that belongs to a ternary matrix: "<name>_scale".
 std::string scale_name(const std::string& weight_name);

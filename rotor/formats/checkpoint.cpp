@@ -235,17 +235,31 @@ void Checkpoint::read_codes(const TensorSpec& spec,
   file->check_intact();
 }
 
+void Checkpoint::scale_bias(const std::string& name, std::span<float> values) const {
+  // AutoBitLinear of packed codes multiplies sum and bias by the scale: its files hold bias / scale.
+  // BitLinear adds the bias last, and so does AutoBitLinear with masters (transformers,
+  // integrations/bitnet.py).
+  if (!packed() || stored_.scale_divides) return;
+  const auto weight = ternary_of_bias(config_, name);
+  if (!weight) return;
+  const float factor = scale(*weight);
+  for (float& value : values) value *= factor;
+}
+
 void Checkpoint::read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                              std::span<float> values) const {
   const auto [file, tensor] = at(spec.name);
   const int64_t cols = spec.shape.size() == 2 ? spec.shape[1] : 1;
-  file->read_as_float(*tensor, static_cast<size_t>(first * cols),
-                      values.first(static_cast<size_t>(rows * cols)));
+  values = values.first(static_cast<size_t>(rows * cols));
+  file->read_as_float(*tensor, static_cast<size_t>(first * cols), values);
+  scale_bias(spec.name, values);
 }
 
 std::vector<float> Checkpoint::tensor(const std::string& name) const {
   const auto [file, tensor] = at(name);
-  return file->read_as_float(*tensor);
+  auto values = file->read_as_float(*tensor);
+  scale_bias(name, values);
+  return values;
 }
 
 Checkpoint::Ternary Checkpoint::ternary(const TensorSpec& spec) const {

@@ -82,6 +82,8 @@ class Checkpoint final : public ModelSource {
   /// Calls `read` with the packed codes of a matrix; its errors are said of file and tensor.
   void read_codes(const TensorSpec& spec,
                   const std::function<void(std::span<const uint8_t> codes)>& read) const;
+  /// Brings the values of a float tensor to what Rotor means by them.
+  void scale_bias(const std::string& name, std::span<float> values) const;
 
   std::string directory_;
   StoredQuantization stored_;

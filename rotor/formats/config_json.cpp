@@ -131,8 +131,19 @@ Json write_mlp(const MlpConfig& mlp) {
           {"class_names", mlp.class_names}};
 }
 
+/// Refuses a qwen2 whose layers attend to a window only. Without use_sliding_window, sliding_window and
+/// max_window_layers mean nothing (transformers, configuration_qwen2.py).
+void require_full_attention(ObjectReader& reader) {
+  reader.require_absent_or("use_sliding_window", false);
+  if (!reader.has("layer_types")) return;
+  for (const std::string& type : reader.texts("layer_types")) {
+    if (type != "full_attention") reader.wrong_type("layer_types", "full_attention", Json(type));
+  }
+}
+
 TransformerConfig read_transformer(ObjectReader& reader, const std::string& model_type) {
   const bool bitnet = model_type == "bitnet";
+  const bool qwen2 = model_type == "qwen2";
   TransformerConfig t;
   t.vocab_size = reader.integer("vocab_size");
   t.hidden_size = reader.integer("hidden_size");
@@ -143,7 +154,7 @@ TransformerConfig read_transformer(ObjectReader& reader, const std::string& mode
   t.head_dim = reader.integer_or("head_dim", t.hidden_size / std::max<int64_t>(t.num_attention_heads, 1));
   t.hidden_act = reader.has("hidden_act") ? reader.choice<Activation>("hidden_act")
                                           : (bitnet ? Activation::relu2 : Activation::silu);
-  t.max_position_embeddings = reader.integer_or("max_position_embeddings", 2048);
+  t.max_position_embeddings = reader.integer_or("max_position_embeddings", qwen2 ? 32768 : 2048);
   t.rms_norm_eps = reader.number_or("rms_norm_eps", bitnet ? 1e-5 : 1e-6);
   if (reader.has("rope_parameters")) {  // newer configs
     ObjectReader rope = reader.object("rope_parameters");
@@ -163,11 +174,15 @@ TransformerConfig read_transformer(ObjectReader& reader, const std::string& mode
                           ? reader.integers("eos_token_id")
                           : std::vector<int64_t>{reader.integer("eos_token_id")};
   }
-  reader.require_absent_or("attention_bias", false);
   reader.require_absent_or("mlp_bias", false);
   reader.require_absent_or("rope_scaling", Json());
   reader.require_absent_or("partial_rotary_factor", 1.0);
-  reader.require_absent_or("sliding_window", Json());
+  if (qwen2) {  // its biases are no option
+    require_full_attention(reader);
+  } else {
+    reader.require_absent_or("attention_bias", false);
+    reader.require_absent_or("sliding_window", Json());
+  }
   return t;
 }
 
@@ -238,6 +253,7 @@ StoredQuantization read_quantization(ObjectReader reader, ModelConfig& config) {
 
 std::string architecture_name(const ModelConfig& config) {
   if (config.model_type == "bitnet") return "BitNetForCausalLM";
+  if (config.model_type == "qwen2") return "Qwen2ForCausalLM";
   return config.model_type == "llama" ? "LlamaForCausalLM" : "RotorMlp";
 }
 
@@ -260,7 +276,7 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
   ModelConfig config;
   config.model_type = reader.text("model_type");
   if (config.model_type != "mlp" && !config.is_transformer()) {
-    fail(source, ": model_type: expected \"bitnet\", \"llama\" or \"mlp\", found ",
+    fail(source, ": model_type: expected \"bitnet\", \"llama\", \"qwen2\" or \"mlp\", found ",
          quote_json(Json(config.model_type)));
   }
   config.quantization = Quantization::none;

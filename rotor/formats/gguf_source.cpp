@@ -57,9 +57,11 @@ std::string gguf_tensor_name(const std::string& name) {
   const size_t start = std::strlen(kLayerPrefix);
   const size_t dot = name.find('.', start);
   if (name.starts_with(kLayerPrefix) && dot != std::string::npos) {
-    const std::string part = name.substr(dot + 1, name.rfind('.') - dot - 1);
+    const size_t last_dot = name.rfind('.');
+    const std::string part = name.substr(dot + 1, last_dot - dot - 1);
     for (const auto& [ours, theirs] : kLayerNames) {
-      if (part == ours) return cat("blk.", name.substr(start, dot - start), ".", theirs, ".weight");
+      if (part == ours)
+        return cat("blk.", name.substr(start, dot - start), ".", theirs, name.substr(last_dot));
     }
   }
   fail("tensor \"", name, "\" has no name in GGUF files");
@@ -87,18 +89,19 @@ GgufSource::GgufSource(const std::string& path, const GgufOptions& options)
 
 ModelConfig GgufSource::read_config() const {
   const std::string architecture(file_.text(kArchitectureKey));
-  const bool is_llama = architecture == "llama";
-  if (!is_llama && architecture != "bitnet" && architecture != "bitnet-b1.58" &&
+  // llama.cpp has the names of Hugging Face for these.
+  const bool same_name = architecture == "llama" || architecture == "qwen2";
+  if (!same_name && architecture != "bitnet" && architecture != "bitnet-b1.58" &&
       architecture != "bitnet-25") {
-    fail(path(), ": ", kArchitectureKey, ": expected bitnet, bitnet-b1.58, bitnet-25 or llama, found \"",
-         architecture, "\"");
+    fail(path(), ": ", kArchitectureKey,
+         ": expected bitnet, bitnet-b1.58, bitnet-25, llama or qwen2, found \"", architecture, "\"");
   }
   const auto key = [&](const char* name) { return cat(architecture, ".", name); };
   const auto integer_or = [&](const char* name, int64_t fallback) {
     return file_.has(key(name)) ? file_.integer(key(name)) : fallback;
   };
   ModelConfig config;
-  config.model_type = is_llama ? "llama" : "bitnet";
+  config.model_type = same_name ? architecture : "bitnet";
   TransformerConfig& t = config.transformer;
   t.hidden_size = file_.integer(key("embedding_length"));
   t.intermediate_size = file_.integer(key("feed_forward_length"));
@@ -111,7 +114,7 @@ ModelConfig GgufSource::read_config() const {
   t.rms_norm_eps = as_meant(file_.number(key("attention.layer_norm_rms_epsilon")));
   t.rope_theta = file_.has(key("rope.freq_base")) ? as_meant(file_.number(key("rope.freq_base"))) : 10000.0;
   // Mainline's graph of "bitnet" has silu; 2B4T, which has squared ReLU, goes by the other names.
-  t.hidden_act = is_llama || architecture == "bitnet" ? Activation::silu : Activation::relu2;
+  t.hidden_act = same_name || architecture == "bitnet" ? Activation::silu : Activation::relu2;
   t.tie_word_embeddings = file_.find("output.weight") == nullptr;
   const GgufTensorInfo* embedding = file_.find("token_embd.weight");
   if (embedding == nullptr) fail(path(), ": tensor \"token_embd.weight\" is missing");

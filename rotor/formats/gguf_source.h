@@ -1,5 +1,5 @@
 // A ternary model in a GGUF file: architectures bitnet (mainline llama.cpp, gate silu), bitnet-b1.58 and
-// bitnet-25 (bitnet.cpp, gate relu2) and llama. References: llama.cpp, llama-arch.cpp and
+// bitnet-25 (bitnet.cpp, gate relu2), llama and qwen2. References: llama.cpp, llama-arch.cpp and
 // convert_hf_to_gguf.py; bitnet.cpp, convert-hf-to-gguf-bitnet.py.
 #pragma once
 
@@ -48,7 +48,7 @@ class GgufSource final : public ModelSource {
   ModelConfig config_;
 };
 
-/// GGUF's name of a tensor of tensor_table(), "blk.0.attn_q.weight".
+/// GGUF's name of a tensor of tensor_table(), "blk.0.attn_q.weight", "blk.0.attn_q.bias".
 std::string gguf_tensor_name(const std::string& name);
 
 /// "blk.0.attn_q.scale" for "blk.0.attn_q.weight": a factor of its own that files of architecture bitnet may

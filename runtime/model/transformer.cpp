@@ -1,6 +1,7 @@
 // Block: norm -> q, k, v -> rotary embedding -> attention -> (sub-norm) -> o, added; norm -> gate, up ->
-// act(gate) * up -> (sub-norm) -> down, added. Reference: transformers, modeling_bitnet.py and
-// modeling_llama.py; integrations/bitnet.py for norms of single linear layers and for those that stay dense.
+// act(gate) * up -> (sub-norm) -> down, added. Reference: transformers, modeling_bitnet.py, modeling_llama.py
+// and modeling_qwen2.py; integrations/bitnet.py for norms of single linear layers and for those that stay
+// dense.
 #include "runtime/model/transformer.h"
 
 #include <algorithm>
@@ -37,7 +38,8 @@ Transformer::Workspace first_rows(const Transformer::Workspace& all, int64_t row
 
 Transformer::Transformer(const RotorFile& file, bool float_activations) : config_(file.config()) {
   if (!config_.is_transformer()) {
-    fail(file.path(), ": expected a language model (model_type bitnet or llama), found ", config_.model_type);
+    fail(file.path(), ": expected a language model (model_type bitnet, llama or qwen2), found ",
+         config_.model_type);
   }
   const TransformerConfig& t = config_.transformer;
   embedding_ = file.dense("model.embed_tokens.weight");
@@ -78,6 +80,8 @@ Transformer::Linear Transformer::linear(const RotorFile& file, const std::string
                                         bool float_activations) const {
   Linear layer;
   LinearWeights& weights = layer.weights;
+  const std::string bias = name + ".bias";
+  if (file.container().find(bias) != nullptr) weights.bias = file.floats(bias);
   if (config_.is_ternary(name)) {
     weights.ternary = file.ternary(name + ".weight");
     weights.rows = weights.ternary.rows;

@@ -1,6 +1,6 @@
-// The decoder-only transformer of TransformerConfig (BitNet b1.58 and Llama): its forward pass, written once
-// on ops. The module that trained it is train/models/transformer.h; the seam tests hold one against the
-// other. How a conversation proceeds is engine/session.h.
+// The decoder-only transformer of TransformerConfig (BitNet b1.58, Llama and Qwen2): its forward pass,
+// written once on ops. The module that trained it is train/models/transformer.h; the seam tests hold one
+// against the other. How a conversation proceeds is engine/session.h.
 #pragma once
 
 #include <cstdint>

@@ -137,6 +137,33 @@ TEST(RotorExportCommand, ReadsShards) {
             std::string::npos);
 }
 
+TEST(RotorExportCommand, TernarizesQwen2) {
+  const TempDir dir;
+  test::write_golden_transformer(dir.file("qwen"), "qwen2-float-untied");
+  for (const auto& [target, destination] : {std::pair{"rotor", "q.rotor"}, {"hf", "masters"}}) {
+    const CommandResult result =
+        rotor_export({"--ternarize", "absmean", "--to", target, dir.file("qwen"), dir.file(destination)});
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_NE(result.err.find("qwen2 (Hugging Face, float masters, 2 shards)"), std::string::npos)
+        << result.err;
+    EXPECT_NE(result.err.find("it will speak noise until it is fine-tuned as a ternary model"),
+              std::string::npos)
+        << result.err;
+  }
+  EXPECT_TRUE(RotorFile(dir.file("q.rotor")).verify().empty());
+  const CommandResult info = test::run_command({test::program("rotor"), "info", dir.file("q.rotor")});
+  EXPECT_NE(info.out.find("qwen2"), std::string::npos) << info.out;
+  EXPECT_NE(info.out.find("model.layers.1.self_attn.k_proj.bias"), std::string::npos) << info.out;
+  const CommandResult run = test::run_command(
+      {test::program("rotor"), "run", dir.file("q.rotor"), "--tokens", "5 6 7", "-n", "4", "--temp", "0"});
+  EXPECT_EQ(run.status, 0) << run.err;
+  const CommandResult again =
+      rotor_export({"--ternarize", "absmean", dir.file("masters"), dir.file("x.rotor")});
+  EXPECT_NE(again.err.find("ternary already"), std::string::npos) << again.err;
+  const CommandResult plain = rotor_export({dir.file("qwen"), dir.file("q.gguf")});
+  EXPECT_NE(plain.err.find("--ternarize absmean makes it ternary"), std::string::npos) << plain.err;
+}
+
 TEST(RotorExportCommand, FullDiskLeavesNothingUnderTheName) {
   const TempDir dir;
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());

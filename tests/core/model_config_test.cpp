@@ -107,6 +107,60 @@ TEST(ModelConfig, ReadsOptionsAsTransformersWritesThem) {
   EXPECT_EQ(read("bitnet", list({"model.embed_tokens", "lm_head"})).modules_to_not_convert->size(), 2U);
 }
 
+TEST(ModelConfig, ReadsQwen2AsTransformersDoes) {
+  const Json required = {{"model_type", "qwen2"},   {"vocab_size", 64},       {"hidden_size", 64},
+                         {"intermediate_size", 64}, {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+                         {"num_key_value_heads", 2}};
+  const auto read = [&](const Json& keys) {
+    Json json = required;
+    json.update(keys);
+    return model_config_from_json(dump_json(json), "config.json");
+  };
+  const ModelConfig config = read(Json::object());
+  EXPECT_EQ(config.quantization, Quantization::none);
+  const TransformerConfig& t = config.transformer;
+  EXPECT_EQ(t.head_dim, 16);
+  EXPECT_EQ(t.hidden_act, Activation::silu);
+  EXPECT_EQ(t.max_position_embeddings, 32768);
+  EXPECT_EQ(t.rms_norm_eps, 1e-6);
+  EXPECT_EQ(t.rope_theta, 10000.0);
+  EXPECT_FALSE(t.tie_word_embeddings);
+  EXPECT_EQ(parse_json(model_config_to_json(config), "test")["architectures"], Json({"Qwen2ForCausalLM"}));
+  // As the published files have it: a window that is not used.
+  EXPECT_NO_THROW(
+      read({{"use_sliding_window", false}, {"sliding_window", 131072}, {"max_window_layers", 1}}));
+  EXPECT_NO_THROW(read({{"layer_types", {"full_attention", "full_attention"}}, {"attention_bias", true}}));
+  expect_error([&] { read({{"use_sliding_window", true}}); }, {"config.json", "use_sliding_window", "true"});
+  expect_error(
+      [&] {
+        read({{"layer_types", {"full_attention", "sliding_attention"}}});
+      },
+      {"config.json", "layer_types", "full_attention", "sliding_attention"});
+  expect_error([&] { read({{"rope_scaling", {{"type", "yarn"}}}}); }, {"rope_scaling", "yarn"});
+  for (const char* key : {"attention_bias", "sliding_window"}) {  // of a llama both mean something
+    expect_error([&] { read({{"model_type", "llama"}, {key, true}}); }, {"config.json", key});
+  }
+}
+
+TEST(ModelConfig, BiasesOfQwen2BelongToQueriesKeysAndValues) {
+  const ModelConfig config = test::small_transformer("qwen2");
+  std::vector<std::string> biases;
+  for (const TensorSpec& spec : tensor_table(config)) {
+    if (!spec.name.ends_with(".bias")) continue;
+    biases.push_back(spec.name);
+    EXPECT_EQ(spec.role, TensorRole::vector);
+    const auto weight = ternary_of_bias(config, spec.name);
+    ASSERT_TRUE(weight) << spec.name;
+    EXPECT_EQ(weight->shape[0], spec.shape[0]);
+    EXPECT_FALSE(ternary_of_bias(test::small_transformer("qwen2", Quantization::none), spec.name));
+  }
+  ASSERT_EQ(biases.size(), 9U);
+  EXPECT_EQ(biases[0], "model.layers.0.self_attn.q_proj.bias");
+  EXPECT_EQ(biases[1], "model.layers.0.self_attn.k_proj.bias");
+  EXPECT_EQ(biases[2], "model.layers.0.self_attn.v_proj.bias");
+  EXPECT_FALSE(ternary_of_bias(config, "model.norm.weight"));
+}
+
 TEST(ModelConfig, OptionsThatMakeNoSenseAreRefused) {
   const auto with = [](const auto& change) {
     ModelConfig config = test::small_transformer();

@@ -92,7 +92,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Architecture{"bitnet", "bitnet", Activation::silu, true},
                                          Architecture{"b158", "bitnet", Activation::relu2, true},
                                          Architecture{"b158_untied", "bitnet", Activation::relu2, false},
-                                         Architecture{"llama", "llama", Activation::silu, false}),
+                                         Architecture{"llama", "llama", Activation::silu, false},
+                                         Architecture{"qwen2", "qwen2", Activation::silu, true},
+                                         Architecture{"qwen2_untied", "qwen2", Activation::silu, false}),
                        ::testing::Values(GgufType::tq1_0, GgufType::tq2_0, GgufType::i2_s)),
     [](const auto& param) {
       return std::string(std::get<0>(param.param).name) + "_" + gguf_type_name(std::get<1>(param.param));
@@ -107,9 +109,8 @@ TEST_P(RoundTripTest, PackedToRotorToGgufToRotorToPackedIsTheIdentity) {
   to_rotor(dir.file("first"), dir.file("a.rotor"));
   to_gguf(dir.file("a.rotor"), dir.file("m.gguf"), {.ternary = type});
   const GgufFile gguf(dir.file("m.gguf"));
-  const std::string name = architecture.model_type == std::string("llama") ? "llama"
-                           : architecture.activation == Activation::relu2  ? "bitnet-b1.58"
-                                                                           : "bitnet";
+  const std::string name =
+      architecture.activation == Activation::relu2 ? "bitnet-b1.58" : architecture.model_type;
   EXPECT_EQ(gguf.text("general.architecture"), name);
   to_rotor(dir.file("m.gguf"), dir.file("b.rotor"));
   to_hf(dir.file("b.rotor"), dir.file("last"));
@@ -165,6 +166,34 @@ TEST(RoundTrip, MastersKeepCodesAndScales) {
     EXPECT_EQ(found.codes, expected);
     // These matrices are too small for the last bits of a scale (absmean_masters_test.cpp).
     EXPECT_NEAR(found.scale / before.scale(spec), 1.0F, 1e-5F);
+  }
+}
+
+// transformers' AutoBitLinear multiplies the bias of packed codes by the scale too: files hold the quotient.
+TEST(RoundTrip, BiasesOfPackedLayersAreDividedByTheScale) {
+  ModelConfig config = test::small_transformer("qwen2");
+  config.transformer.modules_to_not_convert = {"lm_head", "v_proj"};
+  const TempDir dir;
+  test::write_random_checkpoint(dir.file("c"), config);
+  to_rotor(dir.file("c"), dir.file("a.rotor"));
+  to_hf(dir.file("a.rotor"), dir.file("packed"));
+  const RotorSource before(dir.file("a.rotor"));
+  const Checkpoint after(dir.file("packed"));
+  ASSERT_TRUE(after.packed());
+  for (const char* layer : {"q_proj", "k_proj", "v_proj"}) {
+    const std::string name = cat("model.layers.1.self_attn.", layer, ".bias");
+    const auto bias = before.tensor({name, {before.file().container().at(name).shape}, TensorRole::vector});
+    const auto stored = after.shards().front().read_as_float(after.shards().front().at(name));
+    const auto read = after.tensor(name);
+    const auto weight = ternary_of_bias(config, name);
+    EXPECT_EQ(weight.has_value(), std::string(layer) != "v_proj");
+    const float scale = weight ? before.scale(*weight) : 1.0F;
+    EXPECT_NE(scale, weight ? 1.0F : 0.0F);
+    for (size_t i = 0; i < bias.size(); ++i) {
+      EXPECT_EQ(stored[i], bias[i] / scale) << name;
+      // A quotient and a product, each rounded by 2^-24 of itself.
+      EXPECT_NEAR(read[i], bias[i], weight ? 0x1.01p-23F * std::fabs(bias[i]) : 0.0F) << name;
+    }
   }
 }
 
@@ -248,6 +277,9 @@ TEST(Export, WhatAFormatCannotHoldIsNamed) {
   refused(config, {}, {"q_proj", "TQ2_0", "float16", "--type i2_s", "--round-scales"});
   config.transformer.hidden_act = Activation::relu2;
   refused(config, {}, {"llama with relu2", "hf"});
+  config = test::small_transformer("qwen2");
+  config.transformer.head_dim = 12;
+  refused(config, {}, {"qwen2", "hidden_size (40)", "48", "hf-packed"});
   config = wide_config("bitnet", Activation::silu);
   config.transformer.tie_word_embeddings = false;
   refused(config, {}, {"bitnet", "lm_head", "hf-packed"});
@@ -293,9 +325,12 @@ TEST(Export, HfDirectoriesAppearWholeOrNotAtAll) {
 }
 
 // --ternarize: a float checkpoint becomes what training as a ternary model would begin with.
-TEST(Export, FloatCheckpointsAreTernarized) {
+class TernarizeTest : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(ModelTypes, TernarizeTest, ::testing::Values("llama", "qwen2"));
+
+TEST_P(TernarizeTest, FloatCheckpointsAreTernarized) {
   const TempDir dir;
-  test::write_random_checkpoint(dir.file("c"), test::small_transformer("llama", Quantization::none));
+  test::write_random_checkpoint(dir.file("c"), test::small_transformer(GetParam(), Quantization::none));
   const OpenedSource source = open_source(dir.file("c"), {.gguf = {}, .ternarize = true});
   export_rotor(*source.model, source.text, dir.file("m.rotor"), {.head = DenseType::f32}, ignore);
   const RotorSource made(dir.file("m.rotor"));

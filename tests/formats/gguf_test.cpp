@@ -143,7 +143,10 @@ void write_model(const std::string& path, const std::string& architecture, GgufT
                                                 {"output_norm.weight", {256}, norms}};
   for (const char* norm : {"attn_norm", "ffn_norm"})
     tensors.push_back({cat("blk.0.", norm, ".weight"), {256}, GgufType::f32});
-  if (architecture != "llama") {
+  if (architecture == "qwen2") {
+    for (const char* part : {"attn_q", "attn_k", "attn_v"})
+      tensors.push_back({cat("blk.0.", part, ".bias"), {256}, GgufType::f32});
+  } else if (architecture != "llama") {
     for (const char* norm : {"attn_sub_norm", "ffn_sub_norm"}) {
       tensors.push_back({cat("blk.0.", norm, ".weight"), {256}, GgufType::f32});
     }
@@ -180,8 +183,8 @@ TEST(GgufSource, ArchitecturesDifferWhereTheirProgramsDo) {
   for (const auto& [architecture, activation, type] :
        {std::tuple{"bitnet", Activation::silu, "bitnet"},
         std::tuple{"bitnet-b1.58", Activation::relu2, "bitnet"},
-        std::tuple{"bitnet-25", Activation::relu2, "bitnet"},
-        std::tuple{"llama", Activation::silu, "llama"}}) {
+        std::tuple{"bitnet-25", Activation::relu2, "bitnet"}, std::tuple{"llama", Activation::silu, "llama"},
+        std::tuple{"qwen2", Activation::silu, "qwen2"}}) {
     SCOPED_TRACE(architecture);
     write_model(dir.file("m.gguf"), architecture);
     const GgufSource source(dir.file("m.gguf"));

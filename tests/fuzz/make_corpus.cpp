@@ -46,7 +46,7 @@ ModelConfig transformer(const std::string& model_type, int64_t hidden_size = 16)
   t.head_dim = 4;
   t.max_position_embeddings = 8;
   t.tie_word_embeddings = model_type == "bitnet";
-  if (model_type == "llama") t.hidden_act = Activation::silu;
+  if (model_type != "bitnet") t.hidden_act = Activation::silu;
   t.bos_token_id = 1;
   t.eos_token_ids = {2, 3};
   return config;
@@ -225,7 +225,10 @@ void write_gguf(const std::string& name, const std::string& architecture, GgufTy
                                                 {"output_norm.weight", {hidden}, GgufType::f32},
                                                 {"blk.0.attn_norm.weight", {hidden}, GgufType::f32},
                                                 {"blk.0.ffn_norm.weight", {hidden}, GgufType::bf16}};
-  if (architecture != "llama") {
+  if (architecture == "qwen2") {
+    for (const char* part : {"attn_q", "attn_k", "attn_v"})
+      tensors.push_back({cat("blk.0.", part, ".bias"), {8}, GgufType::f32});
+  } else if (architecture != "llama") {
     tensors.push_back({"blk.0.attn_sub_norm.weight", {8}, GgufType::f16});
     tensors.push_back({"blk.0.ffn_sub_norm.weight", {8}, GgufType::f32});
   } else {
@@ -273,7 +276,7 @@ std::string idx(std::vector<uint32_t> shape) {
 }
 
 void write_all() {
-  for (const char* type : {"bitnet", "llama"}) {
+  for (const char* type : {"bitnet", "llama", "qwen2"}) {
     ModelConfig config = transformer(type);
     write("config_json", type, model_config_to_json(config));
     config.quantization = Quantization::none;
@@ -301,6 +304,7 @@ void write_all() {
   write_gguf("tq2_0", "bitnet", GgufType::tq2_0, GgufType::q8_0, false);
   write_gguf("i2_s", "bitnet-25", GgufType::i2_s, GgufType::f16, true);
   write_gguf("llama", "llama", GgufType::tq2_0, GgufType::q4_0, true);
+  write_gguf("qwen2", "qwen2", GgufType::tq2_0, GgufType::f16, false);
   write("idx", "two_images", idx({2, 2, 1}) + std::string(8, '\0') + idx({2}));
 }
 

@@ -69,8 +69,9 @@ constexpr Trip kWidth256[] = {
     {"i2s", to_i2s},       {"tq1", to_tq1},    {"tq2", to_tq2}};
 
 /// A .rotor file made of the checkpoint `directory` by way of a trip.
-std::string travelled(const test::TempDir& dir, const std::string& directory, const Trip& trip) {
-  const OpenedSource source = open_source(directory, {});
+std::string travelled(const test::TempDir& dir, const std::string& directory, const Trip& trip,
+                      const exporting::SourceOptions& options = {}) {
+  const OpenedSource source = open_source(directory, options);
   const OpenedSource back = open_source(trip.take(source, dir.file(trip.name)), {});
   const std::string path = dir.file(std::string(trip.name) + ".rotor");
   exporting::export_rotor(*back.model, back.text, path, {.head = DenseType::f32}, ignore);
@@ -114,6 +115,48 @@ TEST(GoldenTrips, Bitnet256) {
   for (const Trip& trip : kWidth256) {
     SCOPED_TRACE(trip.name);
     expect_golden(travelled(dir, test::golden_path("bitnet-256"), trip), golden, "");
+  }
+}
+
+TEST(GoldenTrips, Qwen2) {
+  const Trip float_trips[] = {
+      {"straight", nowhere}, {"hf", to_masters}, {"rotor_hf", through_rotor_to_masters}};
+  const Trip narrow_trips[] = {{"straight", nowhere},
+                               {"hf", to_masters},
+                               {"hf_packed", to_packed},
+                               {"rotor_hf", through_rotor_to_masters}};
+  const Trip wide_trips[] = {{"straight", nowhere},    {"hf", to_masters},
+                             {"hf_packed", to_packed}, {"rotor_hf", through_rotor_to_masters},
+                             {"i2s", to_i2s},          {"tq1", to_tq1},
+                             {"tq2", to_tq2}};
+  // Of scales that divide, the inverse is no float16: none of GGUF's TQ types.
+  const std::pair<std::string, std::span<const Trip>> variants[] = {
+      {"float-tied", float_trips},
+      {"float-untied", float_trips},
+      {"online", narrow_trips},
+      {"packed", wide_trips},
+      {"packed-bitlinear", std::span(wide_trips).first(5)}};
+  for (const auto& [variant, trips] : variants) {
+    for (const Trip& trip : trips) {
+      SCOPED_TRACE(variant + " by way of " + trip.name);
+      const test::TempDir dir;
+      test::write_golden_transformer(dir.file("checkpoint"), "qwen2-" + variant);
+      expect_golden(travelled(dir, dir.file("checkpoint"), trip),
+                    test::golden_transformer_outputs("qwen2-" + variant), "qwen2-" + variant + ".f32.");
+    }
+  }
+}
+
+// The same weights without quantization_config, ternarized here, say what transformers makes of them with it.
+TEST(GoldenTrips, TernarizedQwen2) {
+  const auto golden = test::golden_transformer_outputs("qwen2-online");
+  for (const Trip& trip :
+       {Trip{"hf", to_masters}, Trip{"hf_packed", to_packed}, Trip{"rotor_hf", through_rotor_to_masters}}) {
+    SCOPED_TRACE(trip.name);
+    const test::TempDir dir;
+    test::write_golden_transformer(dir.file("checkpoint"), "qwen2-float-untied");
+    expect_golden(travelled(dir, dir.file("checkpoint"), trip, {.gguf = {}, .ternarize = true}), golden,
+                  "qwen2-online.f32.");
   }
 }
 

@@ -14,8 +14,29 @@
 namespace rotor::test {
 namespace {
 
-bool is_in_bitnet_tiny(const std::string& variant) {
-  return variant == "packed" || variant == "online";
+namespace fs = std::filesystem;
+
+constexpr std::string_view kQwen2 = "qwen2-";
+
+/// The folder of tests/golden that holds a variant.
+std::string golden_folder(const std::string& variant) {
+  if (variant == "packed" || variant == "online") return "bitnet-tiny";
+  return variant.starts_with(kQwen2) ? "qwen2" : "bitnet-options";
+}
+
+/// Variants share files: tests/golden/qwen2/README.md.
+void write_golden_qwen2(const std::string& directory, const std::string& variant) {
+  const auto copy = [&](const std::string& from, const std::string& to) {
+    fs::copy_file(golden_path("qwen2/" + from), directory + "/" + to);
+  };
+  copy(variant + ".json", kConfigFile);
+  if (variant == "float-untied" || variant == "online") {
+    copy("index.json", kIndexFile);
+    copy("layers.safetensors", "layers.safetensors");
+    copy("head.safetensors", "head.safetensors");
+  } else {
+    copy(variant == "float-tied" ? "layers.safetensors" : "packed.safetensors", kWeightsFile);
+  }
 }
 
 }  // namespace
@@ -61,13 +82,15 @@ ModelConfig small_transformer(const std::string& model_type, Quantization quanti
     t.hidden_act = Activation::silu;
     t.tie_word_embeddings = false;
     t.rope_theta = 10000.0;
+  } else if (model_type == "qwen2") {
+    t.hidden_act = Activation::silu;
   }
   return config;
 }
 
 std::vector<TransformerKind> transformer_kinds() {
   std::vector<TransformerKind> kinds;
-  for (const char* type : {"bitnet", "llama"}) {
+  for (const char* type : {"qwen2", "bitnet", "llama"}) {
     for (const Quantization quantization : {Quantization::ternary, Quantization::none}) {
       kinds.push_back({cat(type, "_", name(quantization)), small_transformer(type, quantization)});
     }
@@ -88,18 +111,27 @@ std::ostream& operator<<(std::ostream& out, const TransformerKind& kind) {
 }
 
 std::vector<std::string> golden_transformers() {
-  return {"packed", "online", "bitnet-online", "bitnet-packed", "llama-packed"};
+  return {"packed",
+          "online",
+          "bitnet-online",
+          "bitnet-packed",
+          "llama-packed",
+          "qwen2-float-tied",
+          "qwen2-float-untied",
+          "qwen2-online",
+          "qwen2-packed",
+          "qwen2-packed-bitlinear"};
 }
 
 SafetensorsFile golden_transformer_outputs(const std::string& variant) {
-  return open_golden(
-      cat(is_in_bitnet_tiny(variant) ? "bitnet-tiny" : "bitnet-options", "/expected.safetensors"));
+  return open_golden(golden_folder(variant) + "/expected.safetensors");
 }
 
 void write_golden_transformer(const std::string& directory, const std::string& variant) {
-  namespace fs = std::filesystem;
   fs::create_directories(directory);
-  if (!is_in_bitnet_tiny(variant)) {
+  const std::string folder = golden_folder(variant);
+  if (folder == "qwen2") return write_golden_qwen2(directory, variant.substr(kQwen2.size()));
+  if (folder == "bitnet-options") {
     for (const char* file : {"config.json", "model.safetensors"}) {
       fs::copy_file(golden_path(cat("bitnet-options/", variant, "/", file)), cat(directory, "/", file));
     }

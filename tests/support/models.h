@@ -22,12 +22,12 @@ std::vector<std::pair<Activation, Quantization>> mlp_kinds();
 std::string kind_name(const std::pair<Activation, Quantization>& kind);
 
 /// A ternary language model with odd sizes: 3 layers, width 40, 4 heads over 2, vocabulary of 101.
-/// `model_type`: bitnet or llama (untied head).
+/// `model_type`: bitnet, llama (untied head) or qwen2.
 ModelConfig small_transformer(const std::string& model_type = "bitnet",
                               Quantization quantization = Quantization::ternary);
 
 /// A language model for each way in which their numerics differ, with a name that a test may bear:
-/// bitnet and llama, ternary and float, and both with all options of ternary layers.
+/// bitnet, llama and qwen2, ternary and float, and each with all options of ternary layers.
 struct TransformerKind {
   std::string name;
   ModelConfig config;
@@ -35,8 +35,8 @@ struct TransformerKind {
 std::vector<TransformerKind> transformer_kinds();
 std::ostream& operator<<(std::ostream& out, const TransformerKind& kind);
 
-/// Checkpoints with golden logits: "packed" and "online" of tests/golden/bitnet-tiny, and the directories of
-/// tests/golden/bitnet-options.
+/// Checkpoints with golden logits: "packed" and "online" of tests/golden/bitnet-tiny, the directories of
+/// tests/golden/bitnet-options, and "qwen2-" with the variants of tests/golden/qwen2.
 std::vector<std::string> golden_transformers();
 /// Makes `directory` that checkpoint.
 void write_golden_transformer(const std::string& directory, const std::string& variant);

@@ -273,12 +273,17 @@ TEST_F(LanguageModelTest, PackedModelAgreesWithTheModule) {
   const std::vector<std::string> options = {
       "model.use_rms_norm=true", "model.linear_norm_eps=1e-3",
       "model.modules_to_not_convert=[lm_head, v_proj, model.layers.1.mlp.down_proj]"};
-  for (const auto& overrides : {std::vector<std::string>(), options}) {
-    const std::string run = overrides.empty() ? "plain" : "options";
+  const std::vector<std::string> qwen2 = {"model.type=qwen2"};
+  for (const auto& [run, overrides] :
+       {std::pair{"plain", std::vector<std::string>()}, {"options", options}, {"qwen2", qwen2}}) {
     SCOPED_TRACE(run);
     Trainer(config(run, overrides), StartMode::fresh).run();
-    const Checkpoint checkpoint(dir_.file(run + "/checkpoint"));
-    EXPECT_EQ(checkpoint.config().transformer.use_rms_norm, !overrides.empty());
+    const Checkpoint checkpoint(dir_.file(cat(run, "/checkpoint")));
+    EXPECT_EQ(checkpoint.config().transformer.use_rms_norm, overrides == options);
+    if (overrides == qwen2) {
+      const auto bias = checkpoint.tensor("model.layers.0.self_attn.q_proj.bias");
+      EXPECT_TRUE(std::ranges::any_of(bias, [](float b) { return b != 0.0F; })) << "it has learnt";
+    }
     exporting::export_rotor(checkpoint, dir_.file("m.rotor"), {.head = DenseType::f32}, [](const auto&) {});
     const auto tokenizer = text::load_tokenizer(dir_.file("m.rotor"));
     const auto ids = tokenizer->encode(little_text(20), text::SpecialTokens::as_text);

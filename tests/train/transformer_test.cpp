@@ -250,6 +250,29 @@ TEST(LinearGroup, LayersThatShareNoInputRunApart) {
   }
 }
 
+// Biases are added behind the products, in groups as alone, and learn.
+TEST(LinearGroup, AddsBiases) {
+  torch::manual_seed(5);
+  for (const Quantization quantization : {Quantization::ternary, Quantization::none}) {
+    TernaryLinear a(TernaryLinearOptions(8, 4).bias(true).quantization(quantization));
+    TernaryLinear b(TernaryLinearOptions(8, 6).bias(true).quantization(quantization));
+    LinearGroup group({a, b});
+    const torch::Tensor x = torch::randn({2, 3, 8});
+    const torch::Tensor without = group.forward(x).detach();
+    {
+      const torch::NoGradGuard no_grad;
+      a->bias.normal_();
+      b->bias.normal_();
+    }
+    const torch::Tensor y = group.forward(x);
+    EXPECT_TRUE(torch::equal(y, without + torch::cat({a->bias, b->bias})));
+    EXPECT_TRUE(torch::equal(y, torch::cat({a(x), b(x)}, -1)));
+    y.sum().backward();
+    EXPECT_TRUE(torch::equal(a->bias.grad(), torch::full({4}, 6.0)));
+    EXPECT_TRUE(torch::equal(b->bias.grad(), torch::full({6}, 6.0)));
+  }
+}
+
 TEST(Transformer, ErrorsSayWhatIsWrong) {
   test::expect_error([] { Transformer(test::small_mlp()); }, {"language model", "mlp"});
   Transformer model(test::small_transformer());

@@ -99,7 +99,7 @@ void read_transformer(ConfigSection& section, ModelConfig& model, int64_t block_
 
 ModelConfig read_model(ConfigSection section, int64_t block_size) {
   ModelConfig model;
-  model.model_type = section.choice("type", std::nullopt, {"bitnet", "llama", "mlp"});
+  model.model_type = section.choice("type", std::nullopt, {"bitnet", "llama", "qwen2", "mlp"});
   model.quantization = enum_value(section, "quantization", Quantization::ternary);
   if (model.is_transformer()) {
     read_transformer(section, model, block_size);

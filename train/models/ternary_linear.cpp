@@ -94,8 +94,7 @@ void TernaryLinearImpl::pretty_print(std::ostream& stream) const {
 
 torch::Tensor TernaryLinearImpl::forward(const torch::Tensor& input) {
   LinearGroup group({TernaryLinear(std::dynamic_pointer_cast<TernaryLinearImpl>(shared_from_this()))});
-  const torch::Tensor output = group.forward(input);
-  return bias.defined() ? output + bias : output;
+  return group.forward(input);
 }
 
 void TernaryLinearImpl::freeze(std::span<const int8_t> codes, float scale) {
@@ -124,16 +123,25 @@ LinearGroup::LinearGroup(std::vector<TernaryLinear> layers) : layers_(std::move(
   for (const TernaryLinear& layer : layers_) apart_.push_back(LinearGroup({layer}));
 }
 
-torch::Tensor LinearGroup::forward(const torch::Tensor& input_in) {
-  std::vector<torch::Tensor> outputs;
+torch::Tensor LinearGroup::forward(const torch::Tensor& input) {
   if (!apart_.empty()) {
-    for (LinearGroup& group : apart_) outputs.push_back(group.forward(input_in));
+    std::vector<torch::Tensor> outputs;
+    for (LinearGroup& group : apart_) outputs.push_back(group.forward(input));
     return torch::cat(outputs, -1);
   }
+  const torch::Tensor output = products(input);
+  if (!layers_.front()->options.bias()) return output;
+  std::vector<torch::Tensor> biases;
+  for (const TernaryLinear& layer : layers_) biases.push_back(layer->bias);
+  return output + torch::cat(biases);
+}
+
+torch::Tensor LinearGroup::products(const torch::Tensor& input_in) {
   TernaryLinear& first = layers_.front();
   const torch::Tensor input = first->rms_norm.is_empty() ? input_in : first->rms_norm->forward(input_in);
   const TernaryLinearOptions& options = first->options;
   if (options.quantization() == Quantization::ternary) return forward_ternary(input);
+  std::vector<torch::Tensor> outputs;
   for (const TernaryLinear& layer : layers_) {
     const torch::Tensor w = layer->weight.to(options.compute());
     outputs.push_back(torch::nn::functional::linear(input.to(options.compute()), w).to(torch::kFloat32));

@@ -69,8 +69,8 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
 };
 TORCH_MODULE(TernaryLinear);
 
-/// Layers without bias that read the same input (q, k and v; gate and up): it is quantized once and
-/// multiplied by all their codes at once, unless they norm it, each in its own way, or not all are ternary.
+/// Layers that read the same input (q, k and v; gate and up): it is quantized once and multiplied by all
+/// their codes at once, unless they norm it, each in its own way, or not all are ternary.
 /// Codes are kept until a weight changes, so that micro-batches of a step share them.
 class LinearGroup {
  public:
@@ -82,6 +82,7 @@ class LinearGroup {
   torch::Tensor forward(const torch::Tensor& input);
 
  private:
+  torch::Tensor products(const torch::Tensor& input);
   torch::Tensor forward_ternary(const torch::Tensor& input);
   void refresh_codes();
 

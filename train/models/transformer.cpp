@@ -20,9 +20,10 @@ struct NamedModule : torch::nn::Module {
 
 /// The linear layer that the model's parameters call `name`.
 TernaryLinear make_linear(const ModelConfig& config, const std::string& name, int64_t in, int64_t out,
-                          const TransformerOptions& options) {
+                          const TransformerOptions& options, bool bias = false) {
   const bool ternary = config.is_ternary(name);
   TernaryLinearOptions layer(in, out);
+  layer.bias(bias);
   layer.quantization(ternary ? Quantization::ternary : Quantization::none);
   layer.activation_quantization(options.float_activations ? ActivationQuantization::none
                                                           : config.activation_quantization());
@@ -36,16 +37,17 @@ TernaryLinear make_linear(const ModelConfig& config, const std::string& name, in
 struct TransformerLayerImpl : torch::nn::Module {
   TransformerLayerImpl(const ModelConfig& config, int64_t index, const TransformerOptions& options_in)
       : t(config.transformer), options(options_in) {
-    const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
-      return make_linear(config, cat("model.layers.", index, ".", name), in, out, options);
+    const auto linear = [&](const std::string& name, int64_t in, int64_t out, bool bias = false) {
+      return make_linear(config, cat("model.layers.", index, ".", name), in, out, options, bias);
     };
+    const bool bias = config.has_qkv_bias();
     const double eps = t.rms_norm_eps;
     input_layernorm = register_module("input_layernorm", RmsNorm(t.hidden_size, eps));
     auto attention = register_module("self_attn", std::make_shared<NamedModule>());
     qkv = LinearGroup(
-        {attention->add("q_proj", linear("self_attn.q_proj", t.hidden_size, t.query_size())),
-         attention->add("k_proj", linear("self_attn.k_proj", t.hidden_size, t.key_value_size())),
-         attention->add("v_proj", linear("self_attn.v_proj", t.hidden_size, t.key_value_size()))});
+        {attention->add("q_proj", linear("self_attn.q_proj", t.hidden_size, t.query_size(), bias)),
+         attention->add("k_proj", linear("self_attn.k_proj", t.hidden_size, t.key_value_size(), bias)),
+         attention->add("v_proj", linear("self_attn.v_proj", t.hidden_size, t.key_value_size(), bias))});
     if (config.has_sub_norms()) attn_sub_norm = attention->add("attn_sub_norm", RmsNorm(t.query_size(), eps));
     o = LinearGroup({attention->add("o_proj", linear("self_attn.o_proj", t.query_size(), t.hidden_size))});
     post_attention_layernorm = register_module("post_attention_layernorm", RmsNorm(t.hidden_size, eps));
@@ -121,7 +123,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
 const ModelConfig& checked(const ModelConfig& config) {
   config.validate();
   if (!config.is_transformer())
-    fail("expected a language model (bitnet or llama), found ", config.model_type);
+    fail("expected a language model (bitnet, llama or qwen2), found ", config.model_type);
   return config;
 }
 

@@ -1,6 +1,6 @@
-// The language model of TransformerConfig as a LibTorch module: BitNet b1.58 and Llama. Parameter names are
-// those of core/tensor_table.h. Reference: transformers, modeling_bitnet.py and modeling_llama.py. The packed
-// model that it becomes is runtime/model/transformer.h.
+// The language model of TransformerConfig as a LibTorch module: BitNet b1.58, Llama and Qwen2. Parameter
+// names are those of core/tensor_table.h. Reference: transformers, modeling_bitnet.py, modeling_llama.py and
+// modeling_qwen2.py. The packed model that it becomes is runtime/model/transformer.h.
 #pragma once
 
 #include <torch/torch.h>
