@@ -155,7 +155,13 @@ void write_floats(const ModelSource& source, const Entry& entry, SafetensorsWrit
 std::string config_json(const ModelConfig& config, const HfOptions& options, DType dtype) {
   Json json = parse_json(model_config_to_json(config), "config.json");
   if (options.packed) json["quantization_config"]["quantization_mode"] = "offline";
-  if (config.is_transformer()) json["torch_dtype"] = type_text(dtype);
+  if (config.is_transformer()) {
+    json["torch_dtype"] = type_text(dtype);
+    // Where a key is missing, classes have ids of their own, which may lie outside this vocabulary.
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+      if (!json.contains(key)) json[key] = nullptr;
+    }
+  }
   return dump_json(json, 2) + "\n";
 }
 

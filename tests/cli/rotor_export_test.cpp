@@ -48,7 +48,7 @@ TEST(RotorExportCommand, HeadScreeningIsChosen) {
   EXPECT_FALSE(exported({})) << "a head as small as that is read whole";
   EXPECT_TRUE(exported({"--head-screening", "on"}));
   EXPECT_FALSE(exported({"--head-screening", "off"}));
-  const CommandResult dry = rotor_export({"--dry-run", "--head-screening", "on", dir.file("c"), "x"});
+  const CommandResult dry = rotor_export({"--dry-run", "--head-screening", "on", dir.file("c"), "x.rotor"});
   EXPECT_NE(dry.err.find("model.embed_tokens.weight_screen_error"), std::string::npos) << dry.err;
   for (const char* dry_run : {"--dry-run", "--head-screening"}) {
     std::vector<std::string> options = {"--head", "f16", "--head-screening", "on"};
@@ -58,7 +58,7 @@ TEST(RotorExportCommand, HeadScreeningIsChosen) {
     EXPECT_EQ(bad.status, 1);
     EXPECT_NE(bad.err.find("needs a dense head that is kept as q8"), std::string::npos) << bad.err;
   }
-  EXPECT_EQ(rotor_export({"--head-screening", "maybe", dir.file("c"), "x"}).status, 2);
+  EXPECT_EQ(rotor_export({"--head-screening", "maybe", dir.file("c"), "x.rotor"}).status, 2);
 }
 
 // Files of llama.cpp and bitnet.cpp (tests/golden/gguf), which hold the same ternary matrices, become models
@@ -91,10 +91,72 @@ TEST(RotorExportCommand, ReadsGgufFiles) {
   }
   const std::string source = test::golden_path("gguf/model-tq2_0.gguf");
   test::write_bytes(dir.file("m.gguf"), test::read_bytes(source));
-  EXPECT_NE(rotor_export({dir.file("m.gguf"), dir.file("m.gguf")}).err.find("is the file that is exported"),
+  EXPECT_NE(rotor_export({dir.file("m.gguf"), dir.file("m.gguf")}).err.find("is the model that is exported"),
             std::string::npos);
   EXPECT_EQ(test::read_bytes(dir.file("m.gguf")), test::read_bytes(source));
-  EXPECT_EQ(rotor_export({"--i2s-order", "mips", dir.file("m.gguf"), dir.file("x")}).status, 2);
+  EXPECT_EQ(rotor_export({"--i2s-order", "mips", dir.file("m.gguf"), dir.file("x.rotor")}).status, 2);
+}
+
+// From a checkpoint to each format and back, told by names or --to, with what `rotor info` says of each.
+TEST(RotorExportCommand, ConvertsEveryFormatIntoEveryOther) {
+  const TempDir dir;
+  const std::string source = test::golden_path("bitnet-256");
+  const auto expect_written = [&](std::vector<std::string> arguments) {
+    const CommandResult result = rotor_export(arguments);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_NE(result.err.find("of tensors, from"), std::string::npos) << result.err;
+  };
+  const auto info = [&](const std::string& path) {
+    const CommandResult result = test::run_command({test::program("rotor"), "info", "--json", path});
+    EXPECT_EQ(result.status, 0) << result.err;
+    return parse_json(result.out, path);
+  };
+  expect_written({source, dir.file("m.rotor"), "--head", "f32"});
+  expect_written({dir.file("m.rotor"), dir.file("tq1.gguf"), "--type", "tq1_0"});
+  expect_written({dir.file("tq1.gguf"), dir.file("i2s.gguf")});
+  expect_written({dir.file("i2s.gguf"), dir.file("masters"), "--to", "hf", "--dtype", "f32"});
+  expect_written({dir.file("i2s.gguf"), dir.file("packed"), "--to", "hf-packed"});
+  expect_written({dir.file("packed"), dir.file("again.rotor"), "--head", "f32"});
+  EXPECT_EQ(info(source)["source"], "Hugging Face, packed codes");
+  EXPECT_EQ(info(source)["scale_convention"], "weight = code * weight_scale (linear_class autobitlinear)");
+  EXPECT_EQ(info(source)["tokenizer"], Json());
+  EXPECT_EQ(info(source)["stop_tokens"], Json{299});
+  EXPECT_EQ(info(dir.file("tq1.gguf"))["source"], "GGUF, TQ1_0");
+  EXPECT_EQ(info(dir.file("i2s.gguf"))["source"], "GGUF, I2_S") << "as the type for squared ReLU";
+  EXPECT_EQ(info(dir.file("i2s.gguf"))["bos_token"], 298);
+  EXPECT_EQ(info(dir.file("masters"))["source"], "Hugging Face, float masters");
+  EXPECT_EQ(info(dir.file("m.rotor"))["config"], info(dir.file("again.rotor"))["config"]);
+  const RotorFile first(dir.file("m.rotor"));
+  const RotorFile last(dir.file("again.rotor"));
+  for (const TensorInfo& tensor : first.container().tensors()) {
+    EXPECT_TRUE(std::ranges::equal(first.container().bytes(tensor),
+                                   last.container().bytes(last.container().at(tensor.name))))
+        << tensor.name;
+  }
+}
+
+TEST(RotorExportCommand, OptionsMustSuitTheTarget) {
+  const TempDir dir;
+  const std::string source = test::golden_path("bitnet-256");
+  const auto expect_usage = [&](std::vector<std::string> arguments, const std::string& part) {
+    arguments.insert(arguments.begin(), source);
+    const CommandResult result = rotor_export(arguments);
+    EXPECT_EQ(result.status, 2);
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  };
+  expect_usage({dir.file("m")}, "add --to rotor | gguf");
+  expect_usage({dir.file("m"), "--to", "onnx"}, "gguf | hf | hf-packed | rotor, found \"onnx\"");
+  expect_usage({dir.file("m.rotor"), "--dtype", "f32"}, "--dtype has no meaning");
+  expect_usage({dir.file("m.gguf"), "--dtype", "f32"}, "--dtype has no meaning");
+  expect_usage({dir.file("m"), "--to", "hf", "--head", "q8"}, "--head has no meaning");
+  expect_usage({dir.file("m.rotor"), "--head", "bf16"}, "--head");
+  expect_usage({dir.file("m.gguf"), "--type", "q4_0"}, "--type");
+  expect_usage({dir.file("m.rotor"), "--ternarize", "sign"}, "--ternarize: expected absmean");
+  const CommandResult dry = rotor_export({source, dir.file("m.gguf"), "--type", "tq2_0", "--dry-run"});
+  EXPECT_NE(dry.err.find("blk.1.ffn_down.weight TQ2_0 [256, 512]"), std::string::npos) << dry.err;
+  const CommandResult hf = rotor_export({source, dir.file("m"), "--to", "hf-packed", "--dry-run"});
+  EXPECT_NE(hf.err.find("weight_scale BF16 [1]"), std::string::npos) << hf.err;
+  EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }
 
 // Shards with an index, as large checkpoints are published.
@@ -179,9 +241,13 @@ TEST(RotorExportCommand, DoesNotWriteOverItsSource) {
   const TempDir dir;
   test::write_random_checkpoint(dir.file("c"), test::small_mlp());
   const std::string weights = test::read_bytes(dir.file("c/model.safetensors"));
-  const CommandResult result = rotor_export({dir.file("c"), dir.file("c/../c/model.safetensors")});
-  EXPECT_EQ(result.status, 1);
-  EXPECT_NE(result.err.find("lies in the checkpoint"), std::string::npos) << result.err;
+  for (const char* inside : {"c/../c/model.safetensors", "c/m.rotor", "c"}) {
+    const CommandResult result = rotor_export({"--to", "rotor", dir.file("c"), dir.file(inside)});
+    EXPECT_EQ(result.status, 1);
+    const std::string part =
+        inside == std::string("c") ? "is the model that is exported" : "lies in the checkpoint";
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
   EXPECT_EQ(test::read_bytes(dir.file("c/model.safetensors")), weights);
 }
 
