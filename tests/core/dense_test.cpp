@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "rotor/core/rope.h"
@@ -54,6 +55,31 @@ TEST(Half, RoundsHalfToEven) {
   EXPECT_EQ(float_to_f16(65520.0F), 0x7C00);
   EXPECT_EQ(float_to_f16(1e-30F), 0);
   EXPECT_TRUE(std::isnan(f16_to_float(float_to_f16(NAN))));
+}
+
+TEST(Bfloat16, EveryValueComesBackAndRoundingIsHalfToEven) {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    const float value = bf16_to_float(static_cast<uint16_t>(bits));
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(value))));
+    } else {
+      EXPECT_EQ(float_to_bf16(value), bits);
+    }
+  }
+  EXPECT_EQ(bf16_to_float(float_to_bf16(1.0F + 0x1p-8F)), 1.0F);            // half-way, to the even one
+  EXPECT_EQ(bf16_to_float(float_to_bf16(1.0F + 0x3p-8F)), 1.0F + 0x1p-6F);  // the same, upwards
+  EXPECT_EQ(bf16_to_float(float_to_bf16(1.0F + 0x1.01p-8F)), 1.0F + 0x1p-7F);
+  EXPECT_EQ(float_to_bf16(std::numeric_limits<float>::max()), 0x7F80) << "infinite";
+}
+
+TEST(NotFinite, TheFirstIsFound) {
+  std::vector<float> values(10000, -3.0F);
+  EXPECT_EQ(find_not_finite(values), values.size());
+  for (const size_t at : {size_t{9999}, size_t{4096}, size_t{4095}, size_t{0}}) {
+    values[at] = at % 2 == 0 ? INFINITY : -NAN;
+    EXPECT_EQ(find_not_finite(values), at);
+  }
+  EXPECT_EQ(find_not_finite({}), 0U);
 }
 
 TEST(DenseQ8, ErrorIsAtMostHalfAStep) {
