@@ -9,6 +9,7 @@
 #include <sentencepiece_trainer.h>
 
 #include "rotor/core/error.h"
+#include "rotor/core/tiles.h"
 #include "rotor/formats/bpe_tables.h"
 #include "rotor/formats/config_json.h"
 #include "rotor/formats/gguf.h"
