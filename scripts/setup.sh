@@ -15,9 +15,10 @@ ninja-build|yes|build|ninja|command ninja
 libxxhash-dev|yes|checksums in .rotor files|xxhash-devel or xxhash|header xxhash.h
 zlib1g-dev|yes|compressed data sets|zlib-devel or zlib|header zlib.h
 nlohmann-json3-dev|yes|JSON|json-devel or nlohmann-json|header nlohmann/json.hpp
-pkg-config|yes|build: finds the two libraries below|pkgconf|command pkg-config
+pkg-config|yes|build: finds the three libraries below|pkgconf|command pkg-config
 libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentencepiece|header sentencepiece_processor.h
 libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
+libutf8proc-dev|yes|Unicode normalization of texts for Qwen2's tokenizers|utf8proc-devel or utf8proc|header utf8proc.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
 curl|yes|downloads of models and data sets|curl|command curl
 jq|yes|downloads of models: a hub's list of files is JSON|jq|command jq

@@ -70,7 +70,12 @@ void RotorAttachments::set_stop_tokens(const std::vector<int32_t>& ids) {
 
 bool is_text_metadata(const std::string& key) {
   return key == rotor_key::kTokenizer || key == rotor_key::kSplitPattern || key == rotor_key::kIgnoreMerges ||
-         key == rotor_key::kChatTemplate || key == rotor_key::kStopTokens || key == rotor_key::kBosToken;
+         key == rotor_key::kNormalizer || key == rotor_key::kChatTemplate || key == rotor_key::kStopTokens ||
+         key == rotor_key::kBosToken;
+}
+
+int text_format_version(const Metadata& metadata) {
+  return metadata.contains(rotor_key::kNormalizer) ? 2 : 1;
 }
 
 TextMetadata text_metadata(const std::string& path, const Metadata& metadata) {
@@ -116,7 +121,14 @@ void check_attachments(const std::string& path, const Metadata& metadata,
       fail(path, ": tensor \"", entry.name, "\" of the tokenizer is missing");
     }
   }
-  if (text.tokenizer != rotor_tokenizer::kByteLevelBpe) return;
+  const bool is_bpe = text.tokenizer == rotor_tokenizer::kByteLevelBpe;
+  if (const auto normalizer = metadata.find(rotor_key::kNormalizer);
+      normalizer != metadata.end() && (!is_bpe || normalizer->second != rotor_normalizer::kNfc)) {
+    fail(path, ": ", rotor_key::kNormalizer, ": expected ",
+         is_bpe ? cat('"', rotor_normalizer::kNfc, '"') : "none without byte-level BPE", ", found \"",
+         normalizer->second, '"');
+  }
+  if (!is_bpe) return;
   const auto offsets = std::find_if(tensors.begin(), tensors.end(), [](const TensorDeclaration& tensor) {
     return tensor.name == kBpeTensors[1];
   });

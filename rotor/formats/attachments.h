@@ -15,6 +15,8 @@ namespace rotor {
 namespace rotor_key {
 inline constexpr const char* kTokenizer = "rotor.tokenizer";  // one of rotor_tokenizer
 inline constexpr const char* kSplitPattern = "rotor.tokenizer.split_pattern";
+inline constexpr const char* kNormalizer =
+    "rotor.tokenizer.normalizer";  // one of rotor_normalizer, or absent
 inline constexpr const char* kIgnoreMerges = "rotor.tokenizer.ignore_merges";  // "true" or "false"
 inline constexpr const char* kChatTemplate = "rotor.chat_template";
 inline constexpr const char* kStopTokens = "rotor.stop_tokens";  // JSON array of ids
@@ -26,6 +28,11 @@ namespace rotor_tokenizer {
 inline constexpr const char* kByteLevelBpe = "byte_level_bpe";
 inline constexpr const char* kSentencePiece = "sentencepiece";
 }  // namespace rotor_tokenizer
+
+/// What is done to texts before byte-level BPE cuts them.
+namespace rotor_normalizer {
+inline constexpr const char* kNfc = "NFC";  // Unicode's normalization form C
+}  // namespace rotor_normalizer
 
 /// Tensors whose names start so belong to the tokenizer.
 inline constexpr const char* kTokenizerPrefix = "tokenizer.";
@@ -60,6 +67,10 @@ TextMetadata text_metadata(const std::string& path, const Metadata& metadata);
 
 /// Whether a metadata key is one of those above.
 bool is_text_metadata(const std::string& key);
+
+/// The lowest format version that has these text metadata: 2 with a normalizer, since a reader of version 1
+/// would pass over it and give other ids, else 1.
+int text_format_version(const Metadata& metadata);
 
 /// Checks the text metadata, and that `tensors`, those whose names start with kTokenizerPrefix, are exactly
 /// those of the kind of tokenizer, with their types and shapes. Throws Error naming `path`, tensor, expected

@@ -19,9 +19,10 @@
 
 namespace rotor {
 
-/// Format versions are whole numbers; a reader refuses files of a newer one. A change that an old reader
-/// would misread takes the next number, additions that it may ignore do not.
-inline constexpr int kRotorFormatVersion = 1;
+/// The newest format version. A reader refuses files of a newer one than it knows; a change that an old
+/// reader would misread takes the next number, additions that it may ignore do not. Files are written with
+/// the lowest version that has what they hold (text_format_version()).
+inline constexpr int kRotorFormatVersion = 2;
 inline constexpr size_t kRotorDataMultiple = 4096;
 inline constexpr size_t kRotorTensorAlignment = 256;
 

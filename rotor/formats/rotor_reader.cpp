@@ -64,6 +64,10 @@ void RotorFile::check_version(const SafetensorsFile& file) {
     fail(file.path(), ": format version ", version, " is newer than this program reads (",
          kRotorFormatVersion, "): update rotor");
   }
+  if (const int least = text_format_version(file.metadata()); version < least) {
+    fail(file.path(), ": ", rotor_key::kFormatVersion, ": expected at least ", least, " with metadata \"",
+         rotor_key::kNormalizer, "\", found ", version);
+  }
 }
 
 void RotorFile::check_header_checksum() const {

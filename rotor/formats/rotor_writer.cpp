@@ -59,7 +59,7 @@ TensorDeclaration planes_of(const std::string& name, const std::vector<int64_t>&
 
 Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDeclaration>& layout,
                           const std::string& screened, const RotorAttachments& attachments) {
-  Metadata metadata = {{rotor_key::kFormatVersion, cat(kRotorFormatVersion)},
+  Metadata metadata = {{rotor_key::kFormatVersion, cat(text_format_version(attachments.metadata))},
                        {rotor_key::kConfig, model_config_to_json(config)},
                        {rotor_key::kActivationQuantization, name(config.activation_quantization())},
                        {rotor_key::kScaleMeaning, "multiply"},

@@ -68,6 +68,14 @@ std::string read_split_pattern(const Json& json, const std::string& path) {
        quote_json(pre));
 }
 
+bool read_normalize_nfc(const Json& json, const std::string& path) {
+  const Json normalizer = json.value("normalizer", Json());
+  if (normalizer.is_null()) return false;
+  if (!normalizer.is_object() || normalizer.value("type", Json()) != "NFC")
+    fail(path, ": normalizer: expected null or NFC, found ", quote_json(normalizer));
+  return true;
+}
+
 /// Ids that `count` tokens may have: some may be left out, but a short file does not make a long table.
 int64_t most_ids(size_t count) {
   constexpr size_t kMaxTokens = size_t{1} << 24;
@@ -88,11 +96,8 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   if (model.value("type", "") != "BPE") {
     fail(path, ": model.type: expected BPE, found ", quote_json(model.value("type", Json())));
   }
-  for (const char* key : {"normalizer"}) {
-    if (json.contains(key) && !json[key].is_null())
-      fail(path, ": ", key, ": expected null, found ", quote_json(json[key]));
-  }
   BpeDefinition definition;
+  definition.normalize_nfc = read_normalize_nfc(json, path);
   definition.split_pattern = read_split_pattern(json, path);
   definition.ignore_merges = model.value("ignore_merges", false);
   const Json& vocab = model.at("vocab");
@@ -103,6 +108,10 @@ BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   for (const Json& added : added_tokens) {
     const auto name = added.at("content").get<std::string>();
     const int64_t id = token_id(added.at("id"), path);
+    if (definition.normalize_nfc && added.value("normalized", false)) {
+      // It would be looked for after normalization: another text where a mark follows.
+      fail(path, ": added token \"", name, "\": normalized: expected false with a normalizer, found true");
+    }
     place(definition.tokens, id, most, name, path);
     if (const auto it = vocab.find(name); it != vocab.end() && *it != id) {
       fail(path, ": added token \"", name, "\": expected the id that it has in the vocabulary, ", it->dump(),

@@ -9,6 +9,7 @@
 #include <queue>
 
 #include "rotor/core/error.h"
+#include "rotor/text/nfc.h"
 
 namespace rotor::text {
 namespace {
@@ -127,6 +128,7 @@ struct ByteLevelBpe::Memory {
 ByteLevelBpe::ByteLevelBpe(const BpeDefinition& definition)
     : memory_(std::make_unique<Memory>(definition)),
       tables_(memory_->view()),
+      normalize_nfc_(definition.normalize_nfc),
       split_pattern_(definition.split_pattern),
       ignore_merges_(definition.ignore_merges),
       splitter_(split_pattern_) {
@@ -136,6 +138,7 @@ ByteLevelBpe::ByteLevelBpe(const BpeDefinition& definition)
 ByteLevelBpe::ByteLevelBpe(std::shared_ptr<const RotorFile> file)
     : file_(std::move(file)),
       tables_(bpe_tables(file_->container())),
+      normalize_nfc_(file_->container().metadata().contains(rotor_key::kNormalizer)),
       split_pattern_(metadata_of(*file_, rotor_key::kSplitPattern)),
       ignore_merges_(metadata_of(*file_, rotor_key::kIgnoreMerges) == "true"),
       splitter_(split_pattern_) {
@@ -200,6 +203,8 @@ std::vector<TokenId> ByteLevelBpe::encode(std::string_view text, SpecialTokens s
 }
 
 void ByteLevelBpe::encode_plain(std::string_view text, std::vector<TokenId>& ids) const {
+  std::string normalized;
+  if (normalize_nfc_) text = to_nfc(text, normalized);
   splitter_.split(text, [&](std::string_view piece) { encode_piece(piece, ids); });
 }
 
@@ -324,6 +329,7 @@ RotorAttachments ByteLevelBpe::attachments() const {
   result.metadata = {{rotor_key::kTokenizer, kind()},
                      {rotor_key::kSplitPattern, split_pattern_},
                      {rotor_key::kIgnoreMerges, ignore_merges_ ? "true" : "false"}};
+  if (normalize_nfc_) result.metadata[rotor_key::kNormalizer] = rotor_normalizer::kNfc;
   if (const auto id = bos()) result.set_bos_token(*id);
   if (const auto id = eos()) result.set_stop_tokens({*id});
   check_intact();
@@ -331,7 +337,8 @@ RotorAttachments ByteLevelBpe::attachments() const {
 }
 
 TokenizerDefinition ByteLevelBpe::definition() const {
-  BpeDefinition result{.split_pattern = split_pattern_, .ignore_merges = ignore_merges_};
+  BpeDefinition result{
+      .normalize_nfc = normalize_nfc_, .split_pattern = split_pattern_, .ignore_merges = ignore_merges_};
   result.tokens.reserve(tables_.num_tokens());
   for (uint32_t id = 0; id < tables_.num_tokens(); ++id) result.tokens.emplace_back(tables_.token(id));
   auto merges = listed_merges(tables_);

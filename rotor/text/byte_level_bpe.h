@@ -58,6 +58,7 @@ class ByteLevelBpe final : public Tokenizer {
   std::unique_ptr<const Memory> memory_;   // the tables, or
   std::shared_ptr<const RotorFile> file_;  // where they lie
   BpeTables tables_;
+  bool normalize_nfc_;
   std::string split_pattern_;
   bool ignore_merges_;
   Splitter splitter_;

@@ -14,6 +14,9 @@ using TokenId = int32_t;
 
 /// Byte-level BPE.
 struct BpeDefinition {
+  /// Texts are put into Unicode's normalization form C (nfc.h) once special tokens are cut out, before the
+  /// split pattern sees them.
+  bool normalize_nfc = false;
   std::string split_pattern;
   std::vector<std::string> tokens;  ///< bytes of each id; specials too; an unused id has no bytes
   /// Merges in order of rank: the ids of left, right and result. Empty: every token of two or more bytes is

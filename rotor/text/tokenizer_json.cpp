@@ -138,9 +138,11 @@ Json tokenizer_json(const BpeDefinition& bpe, const TextBegin& begin) {
                       {"pattern", {{"Regex", bpe.split_pattern}}},
                       {"behavior", "Isolated"},
                       {"invert", false}};
-  return whole(
-      std::move(added), {}, sequence("pretokenizers", Json::array({split, byte_level(false, false)})), begin,
-      byte_level(true, true), bpe_model({}, false, bpe.ignore_merges, std::move(vocab), std::move(merges)));
+  const Json normalizer = bpe.normalize_nfc ? Json{{"type", "NFC"}} : Json();
+  return whole(std::move(added), normalizer,
+               sequence("pretokenizers", Json::array({split, byte_level(false, false)})), begin,
+               byte_level(true, true),
+               bpe_model({}, false, bpe.ignore_merges, std::move(vocab), std::move(merges)));
 }
 
 std::optional<Json> tokenizer_json(const SentencePieceModel& model, const TextBegin& begin) {

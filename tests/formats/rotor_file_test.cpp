@@ -119,15 +119,15 @@ TEST_F(RotorFileTest, TruncationIsRefused) {
 }
 
 TEST_F(RotorFileTest, NewerVersionIsRefused) {
-  expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"2\""),
-                 {"format version 2 is newer", "(1)", "update rotor"});
+  expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"3\""),
+                 {"format version 3 is newer", "(2)", "update rotor"});
   expect_refused(replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"x\""),
                  {"whole number", "x"});
   expect_refused(replaced("rotor.format_version", "rotor.format_versiox"), {"not a .rotor file"});
   // A newer format may hold what this reader has no name for: the version is what the user must hear of.
-  std::string newer = replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"2\"");
+  std::string newer = replaced("\"rotor.format_version\":\"1\"", "\"rotor.format_version\":\"3\"");
   newer.replace(newer.find("\"F32\""), 5, "\"Q99\"");
-  expect_refused(newer, {"format version 2 is newer"});
+  expect_refused(newer, {"format version 3 is newer"});
 }
 
 TEST_F(RotorFileTest, ConfigThatDoesNotFitTheTensorsIsRefused) {

@@ -9,6 +9,7 @@
 #include <sentencepiece_trainer.h>
 
 #include "rotor/core/error.h"
+#include "rotor/core/tiles.h"
 #include "rotor/formats/bpe_tables.h"
 #include "rotor/formats/config_json.h"
 #include "rotor/formats/gguf.h"
@@ -85,7 +86,7 @@ std::string letter(int byte) {
   return {static_cast<char>(0xC0 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
 }
 
-void write_tokenizer_json(bool merges_as_pairs) {
+void write_tokenizer_json(const std::string& name, bool merges_as_pairs, bool nfc = false) {
   Json vocab = Json::object();
   for (int byte = 0; byte < 256; ++byte) vocab[letter(byte)] = byte;
   for (const char* token : {"ab", "abc", "aa"}) vocab[token] = vocab.size();
@@ -98,10 +99,10 @@ void write_tokenizer_json(bool merges_as_pairs) {
                       {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}};
   const Json json = {
       {"added_tokens", {{{"id", 259}, {"content", "<|end|>"}, {"special", true}}}},
-      {"normalizer", nullptr},
+      {"normalizer", nfc ? Json{{"type", "NFC"}} : Json()},
       {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}},
       {"model", {{"type", "BPE"}, {"ignore_merges", true}, {"vocab", vocab}, {"merges", merges}}}};
-  write("tokenizer_json", merges_as_pairs ? "pairs" : "texts", dump_json(json));
+  write("tokenizer_json", name, dump_json(json));
 }
 
 std::string base64(const std::string& bytes) {
@@ -290,8 +291,9 @@ void write_all() {
       R"("quantization_mode":"offline","modules_to_not_convert":null},"rope_parameters":{"rope_type":"default",)"
       R"("rope_theta":10000.0},"eos_token_id":[1,2]})");
   write_safetensors();
-  write_tokenizer_json(true);
-  write_tokenizer_json(false);
+  write_tokenizer_json("pairs", true);
+  write_tokenizer_json("texts", false);
+  write_tokenizer_json("nfc", true, true);
   write_tokenizer_models();
   write_rotor("mlp", mlp(Activation::relu));
   write_rotor("bitnet_bpe", transformer("bitnet"), DenseFormat(DenseType::q8, true),

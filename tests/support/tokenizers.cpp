@@ -184,6 +184,21 @@ void expect_llama2(const Tokenizer& tokenizer) {
   }
 }
 
+void expect_nfc(const Tokenizer& tokenizer) {
+  EXPECT_EQ(tokenizer.kind(), "byte_level_bpe");
+  EXPECT_EQ(tokenizer.vocab_size(), 364);
+  const auto lines = golden_lines("nfc.jsonl");
+  ASSERT_EQ(lines.size(), 49U);
+  for (const Json& line : lines) {
+    SCOPED_TRACE(line["id"]);
+    const auto ids = line["ids"].get<std::vector<TokenId>>();
+    const auto decoded = line["decoded"].get<std::string>();
+    EXPECT_EQ(tokenizer.encode(from_hex(line["utf8_hex"]), SpecialTokens::parse), ids);
+    EXPECT_EQ(tokenizer.decode(ids), decoded);
+    EXPECT_EQ(stream(tokenizer, ids), decoded);
+  }
+}
+
 std::string llama3_tokenizer_json(const std::string& directory) {
   const std::string path = shared_path("data/tokenizers/llama3-tokenizer.json.gz");
   if (path.empty()) return "";

@@ -30,8 +30,9 @@ std::string code_point(uint32_t point);
 /// English-like lines, paragraphs and indented ones, of at least `bytes` bytes: the same every time.
 std::string random_prose(size_t bytes);
 
-/// Expects what other implementations gave for 60 hard strings (tests/golden/tokenizers).
+/// Expects what other implementations gave for hard strings (tests/golden/tokenizers).
 void expect_llama3(const text::Tokenizer& tokenizer);
+void expect_nfc(const text::Tokenizer& tokenizer);
 void expect_llama2(const text::Tokenizer& tokenizer);
 
 /// Llama 3's tokenizer.json, unpacked into `directory`; "" without the shared data.
