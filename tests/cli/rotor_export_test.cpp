@@ -153,7 +153,7 @@ TEST(RotorExportCommand, OptionsMustSuitTheTarget) {
   expect_usage({dir.file("m.gguf"), "--type", "q4_0"}, "--type");
   expect_usage({dir.file("m.rotor"), "--ternarize", "sign"}, "--ternarize: expected absmean");
   const CommandResult dry = rotor_export({source, dir.file("m.gguf"), "--type", "tq2_0", "--dry-run"});
-  EXPECT_NE(dry.err.find("blk.1.ffn_down.weight TQ2_0 [256, 512]"), std::string::npos) << dry.err;
+  EXPECT_NE(dry.err.find("blk.1.ffn_down.weight    TQ2_0 [256, 512]"), std::string::npos) << dry.err;
   const CommandResult hf = rotor_export({source, dir.file("m"), "--to", "hf-packed", "--dry-run"});
   EXPECT_NE(hf.err.find("weight_scale BF16 [1]"), std::string::npos) << hf.err;
   EXPECT_TRUE(std::filesystem::is_empty(dir.path()));

@@ -95,8 +95,9 @@ void expect_golden(const std::string& path, const SafetensorsFile& golden, const
   }
 }
 
-TEST(GoldenTrips, ThroughEveryFormat) {
+TEST(GoldenTrips, BitnetAndLlama) {
   for (const std::string& variant : test::golden_transformers()) {
+    if (variant.starts_with("qwen2")) continue;  // which are below
     const auto golden = test::golden_transformer_outputs(variant);
     const test::TempDir dir;
     test::write_golden_transformer(dir.file("checkpoint"), variant);
