@@ -353,6 +353,23 @@ TEST_P(TernarizeTest, FloatCheckpointsAreTernarized) {
   expect_error([&] { open_source(dir.file("hf"), {.gguf = {}, .ternarize = true}); }, {"ternary already"});
 }
 
+// Chat models name their end of turn in generation_config.json alone.
+TEST(OpenSource, StopTokensAreThoseOfBothConfigs) {
+  const TempDir dir;
+  ModelConfig config = test::small_transformer();
+  config.transformer.eos_token_ids = {7};
+  test::write_random_checkpoint(dir.file("c"), config);
+  EXPECT_EQ(open_source(dir.file("c"), {}).text.metadata.stop_tokens, std::vector<int32_t>{7});
+  test::write_bytes(dir.file("c/generation_config.json"), R"({"eos_token_id": [7, 100]})");
+  to_rotor(dir.file("c"), dir.file("m.rotor"));
+  EXPECT_EQ(RotorFile(dir.file("m.rotor")).text().stop_tokens, (std::vector<int32_t>{7, 100}));
+  to_hf(dir.file("m.rotor"), dir.file("hf"));
+  EXPECT_EQ(read_json_file(dir.file("hf/generation_config.json"))["eos_token_id"],
+            (std::vector<int>{7, 100}));
+  test::write_bytes(dir.file("c/generation_config.json"), R"({"eos_token_id": 101})");
+  expect_error([&] { open_source(dir.file("c"), {}); }, {"generation_config.json", "0 to 100", "101"});
+}
+
 TEST(OpenSource, WhatIsNoModelIsNamed) {
   const TempDir dir;
   expect_error([&] { open_source(dir.file("none"), {}); }, {"none", "no such file"});
