@@ -39,10 +39,8 @@ std::string architecture_of(const ModelSource& source) {
   if (t.use_rms_norm) fail(path, ": use_rms_norm has no place in GGUF files: choose rotor, hf or hf-packed");
   if (std::ranges::any_of(tensor_table(config),
                           [](const TensorSpec& spec) { return spec.role == TensorRole::dense; })) {
-    fail(
-        path,
-        ": a layer that stays dense (modules_to_not_convert) has no place in GGUF files: choose rotor, hf or "
-        "hf-packed");
+    fail(path, ": a layer that stays dense (modules_to_not_convert) has no place in GGUF files: choose ",
+         "rotor, hf or hf-packed");
   }
   const bool silu = t.hidden_act == Activation::silu;
   if (config.model_type == "llama" && silu) return "llama";

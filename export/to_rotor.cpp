@@ -1,7 +1,6 @@
 // Models to .rotor files.
 #include "export/convert.h"
 #include "export/pieces.h"
-#include "rotor/core/error.h"
 
 namespace rotor::exporting {
 namespace {

@@ -21,11 +21,8 @@ struct Atom {
 
 std::vector<Atom> parse(const std::string& pattern) {
   const auto refuse = [&] {
-    fail(
-        "modules_to_not_convert: expected a module's name, in which . stands for any character and .* for "
-        "any "
-        "text, found \"",
-        pattern, "\"");
+    fail("modules_to_not_convert: expected a module's name, in which . stands for any character and .* ",
+         "for any text, found \"", pattern, "\"");
   };
   const auto is_plain = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-';

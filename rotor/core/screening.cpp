@@ -22,7 +22,8 @@ uint64_t random_word(uint64_t index) {
 }
 
 /// Factors -1 and +1 for two rotations, the second one's from the next whole word of randomness on; the same
-/// for every row, so they are made once a width.
+/// for every row, so they are made once a width. (Twice a width that is no power of two is none either, so
+/// the number of factors says whose they are.)
 const std::vector<float>& random_signs(size_t size, size_t second_size) {
   thread_local std::vector<float> signs;
   if (signs.size() == size + second_size) return signs;

@@ -84,9 +84,8 @@ void Checkpoint::open_weights() {
   if (!sharded && !fs::exists(single)) {
     for (const auto& entry : fs::directory_iterator(directory_)) {
       if (is_half_download(entry.path().filename())) {
-        fail(entry.path().string(),
-             ": half a download: finish it (scripts/download_bitnet.sh goes on where it "
-             "stopped)");
+        fail(entry.path().string(), ": half a download: finish it (scripts/download_bitnet.sh goes on ",
+             "where it stopped)");
       }
     }
     fail(single, ": No such file: the directory holds ", kConfigFile, " and no weights (", kWeightsFile,

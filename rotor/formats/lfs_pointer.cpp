@@ -1,3 +1,4 @@
+// A pointer is a short text: version, object id and size, a line each.
 #include "rotor/formats/lfs_pointer.h"
 
 #include <filesystem>
