@@ -1,4 +1,4 @@
-// Pieces are large enough to keep cores busy and small enough that some of them fit beside any model.
+// Reading, counting, checking; the writers are to_*.cpp.
 #include "export/pieces.h"
 
 #include <algorithm>
@@ -11,8 +11,6 @@
 
 namespace rotor::exporting {
 namespace {
-
-constexpr int64_t kPieceValues = int64_t{1} << 21;
 
 void check_finite(std::span<const float> values, int64_t first_value) {
   const size_t bad = find_not_finite(values);
@@ -36,10 +34,6 @@ bool holds(DType type, float value) {
   const float back =
       type == DType::f16 ? f16_to_float(float_to_f16(value)) : bf16_to_float(float_to_bf16(value));
   return std::bit_cast<uint32_t>(back) == std::bit_cast<uint32_t>(value);
-}
-
-int64_t piece_rows(int64_t cols, int64_t multiple) {
-  return std::max<int64_t>(1, kPieceValues / cols / multiple) * multiple;
 }
 
 int64_t columns(const TensorSpec& spec) {
@@ -73,31 +67,16 @@ void CountedTrits::add(const TritCounts& counts) {
   tensor_.counts.plus += counts.plus;
 }
 
-void write_pieces(int64_t rows, int64_t step,
-                  const std::function<void(int64_t first, int64_t rows, std::vector<uint8_t>& bytes)>& make,
-                  const std::function<void(std::span<const uint8_t>)>& take) {
-  parallel_in_order(
-      static_cast<size_t>((rows + step - 1) / step),
-      [&](size_t piece, std::vector<uint8_t>& bytes) {
-        const int64_t first = static_cast<int64_t>(piece) * step;
-        make(first, std::min(step, rows - first), bytes);
-      },
-      take);
-}
-
 void keep_exact_types(const ModelSource& source, const TensorSpec& spec, std::vector<DType>& types,
                       float divisor) {
-  const int64_t rows = spec.shape[0];
-  const int64_t step = piece_rows(columns(spec));
   std::mutex mutex;
   naming_source(source, spec.name, [&] {
-    parallel_for(static_cast<size_t>((rows + step - 1) / step), [&](size_t piece) {
+    parallel_rows(spec.shape[0], rows_a_piece(columns(spec)), [&](int64_t first, int64_t rows) {
       std::unique_lock lock(mutex);
       const std::vector<DType> left = types;
       lock.unlock();
       if (left.size() == 1) return;  // F32
-      const int64_t first = static_cast<int64_t>(piece) * step;
-      const auto values = read_finite(source, spec, first, std::min(step, rows - first), divisor);
+      const auto values = read_finite(source, spec, first, rows, divisor);
       for (const DType type : left) {
         if (std::ranges::all_of(values, [&](float v) { return holds(type, v); })) continue;
         lock.lock();

@@ -13,9 +13,6 @@
 
 namespace rotor::exporting {
 
-/// Rows of a piece of a matrix of `cols` columns: about two million values, a multiple of `multiple`.
-int64_t piece_rows(int64_t cols, int64_t multiple = 1);
-
 int64_t columns(const TensorSpec& spec);
 
 /// The tensor before it is written.
@@ -38,11 +35,6 @@ class CountedTrits {
   ExportedTensor& tensor_;
   std::mutex mutex_;
 };
-
-/// Calls make(first, rows, bytes) for pieces of `step` rows on all cores, and take(bytes) in order.
-void write_pieces(int64_t rows, int64_t step,
-                  const std::function<void(int64_t first, int64_t rows, std::vector<uint8_t>& bytes)>& make,
-                  const std::function<void(std::span<const uint8_t>)>& take);
 
 /// Whether `type`, a float type, holds the number bit for bit.
 bool holds(DType type, float value);

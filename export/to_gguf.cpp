@@ -8,6 +8,7 @@
 #include "export/pieces.h"
 #include "rotor/core/error.h"
 #include "rotor/core/gguf_blocks.h"
+#include "rotor/core/parallel.h"
 #include "rotor/formats/gguf_source.h"
 #include "rotor/text/gguf_tokenizer.h"
 
@@ -208,8 +209,8 @@ void write_ternary(const ModelSource& source, const Entry& entry, I2sOrder order
   const uint16_t d = float_to_f16(entry.has_factor ? 1.0F : entry.scale);
   CountedTrits trits(source, entry.spec, tensor);
   const bool permuted = gguf_permutes(source.config(), entry.spec);
-  const int64_t step = piece_rows(cols, permuted ? source.config().transformer.head_dim : 1);
-  write_pieces(
+  const int64_t step = rows_a_piece(cols, permuted ? source.config().transformer.head_dim : 1);
+  parallel_rows_in_order(
       rows, step,
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
         std::vector<int8_t> values(static_cast<size_t>(count * cols));
@@ -239,8 +240,8 @@ void write_ternary(const ModelSource& source, const Entry& entry, I2sOrder order
 }
 
 void write_dense(const ModelSource& source, const Entry& entry, GgufWriter& writer) {
-  write_pieces(
-      entry.spec.shape[0], piece_rows(columns(entry.spec)),
+  parallel_rows_in_order(
+      entry.spec.shape[0], rows_a_piece(columns(entry.spec)),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
         const DType type = entry.type == GgufType::f16    ? DType::f16
                            : entry.type == GgufType::bf16 ? DType::bf16

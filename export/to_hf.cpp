@@ -93,8 +93,8 @@ void write_packed(const ModelSource& source, const Entry& entry, SafetensorsWrit
   const int64_t cols = entry.spec.shape[1];
   const int64_t packed_rows = entry.weights.shape[0];
   CountedTrits trits(source, entry.spec, tensor);
-  write_pieces(
-      packed_rows, piece_rows(4 * cols),
+  parallel_rows_in_order(
+      packed_rows, rows_a_piece(4 * cols),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
         bytes.assign(static_cast<size_t>(count * cols), 0);
         std::vector<int8_t> quarter;
@@ -117,19 +117,19 @@ void write_masters(const ModelSource& source, const Entry& entry, SafetensorsWri
                    ExportedTensor& tensor) {
   const int64_t rows = entry.spec.shape[0];
   const int64_t cols = entry.spec.shape[1];
-  const int64_t step = piece_rows(cols);
+  const int64_t step = rows_a_piece(cols);
   CountedTrits trits(source, entry.spec, tensor);
   std::vector<size_t> nonzero(static_cast<size_t>((rows + step - 1) / step));  // before each piece
-  parallel_for(nonzero.size(), [&](size_t piece) {
-    const int64_t first = static_cast<int64_t>(piece) * step;
-    std::vector<int8_t> codes(static_cast<size_t>(std::min(step, rows - first) * cols));
-    trits.read(first, std::min(step, rows - first), codes);
-    nonzero[piece] = codes.size() - static_cast<size_t>(std::ranges::count(codes, 0));
+  parallel_rows(rows, step, [&](int64_t first, int64_t count) {
+    std::vector<int8_t> codes(static_cast<size_t>(count * cols));
+    trits.read(first, count, codes);
+    nonzero[static_cast<size_t>(first / step)] =
+        codes.size() - static_cast<size_t>(std::ranges::count(codes, 0));
   });
   const size_t all_nonzero = tensor.counts.minus + tensor.counts.plus;
   std::exclusive_scan(nonzero.begin(), nonzero.end(), nonzero.begin(), size_t{0});
   const AbsmeanMasters masters(all_nonzero, static_cast<size_t>(rows * cols), tensor.scale);
-  write_pieces(
+  parallel_rows_in_order(
       rows, step,
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
         std::vector<int8_t> codes(static_cast<size_t>(count * cols));
@@ -144,8 +144,8 @@ void write_masters(const ModelSource& source, const Entry& entry, SafetensorsWri
 }
 
 void write_floats(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer) {
-  write_pieces(
-      entry.spec.shape[0], piece_rows(columns(entry.spec)),
+  parallel_rows_in_order(
+      entry.spec.shape[0], rows_a_piece(columns(entry.spec)),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
         read_as(source, entry.spec, first, count, entry.weights.dtype, bytes, entry.divisor);
       },

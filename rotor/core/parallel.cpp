@@ -39,15 +39,30 @@ void parallel_for(size_t count, const std::function<void(size_t)>& work) {
   if (error != nullptr) std::rethrow_exception(error);
 }
 
-void parallel_in_order(size_t count, const std::function<void(size_t, std::vector<uint8_t>&)>& make,
-                       const std::function<void(std::span<const uint8_t>)>& take) {
+int64_t rows_a_piece(int64_t cols, int64_t multiple) {
+  constexpr int64_t kValues = int64_t{1} << 21;
+  return std::max<int64_t>(1, kValues / std::max<int64_t>(cols, 1) / multiple) * multiple;
+}
+
+void parallel_rows(int64_t rows, int64_t step,
+                   const std::function<void(int64_t first, int64_t count)>& work) {
+  parallel_for(static_cast<size_t>((rows + step - 1) / step), [&](size_t piece) {
+    const int64_t first = static_cast<int64_t>(piece) * step;
+    work(first, std::min(step, rows - first));
+  });
+}
+
+void parallel_rows_in_order(
+    int64_t rows, int64_t step,
+    const std::function<void(int64_t first, int64_t count, std::vector<uint8_t>& bytes)>& make,
+    const std::function<void(std::span<const uint8_t> bytes)>& take) {
   // Each thread makes a piece and then waits for its turn to hand it over: the others go on meanwhile.
   std::mutex mutex;
   std::condition_variable turn;
-  size_t next = 0;
+  int64_t next = 0;
   bool failed = false;
   std::vector<std::vector<uint8_t>> spare;  // memory of pieces that were taken: fresh pages are slow
-  parallel_for(count, [&](size_t i) {
+  parallel_rows(rows, step, [&](int64_t first, int64_t count) {
     try {
       std::vector<uint8_t> bytes;
       {
@@ -57,12 +72,12 @@ void parallel_in_order(size_t count, const std::function<void(size_t, std::vecto
           spare.pop_back();
         }
       }
-      make(i, bytes);
+      make(first, count, bytes);
       std::unique_lock lock(mutex);
-      turn.wait(lock, [&] { return failed || next == i; });
+      turn.wait(lock, [&] { return failed || next == first; });
       if (failed) return;
       take(bytes);
-      ++next;
+      next += count;
       spare.push_back(std::move(bytes));
     } catch (...) {
       const std::lock_guard lock(mutex);

@@ -12,12 +12,9 @@
 namespace rotor {
 namespace {
 
-constexpr int64_t kPieceValues = int64_t{1} << 21;
-
 /// Rows of a piece: whole row tiles.
 int64_t piece_rows(int64_t cols) {
-  const auto tile = static_cast<int64_t>(kTileRows);
-  return std::max<int64_t>(1, kPieceValues / std::max<int64_t>(cols, 1) / tile) * tile;
+  return rows_a_piece(cols, static_cast<int64_t>(kTileRows));
 }
 
 std::span<const uint8_t> as_bytes(std::span<const float> values) {
@@ -27,16 +24,8 @@ std::span<const uint8_t> as_bytes(std::span<const float> values) {
 }  // namespace
 
 void RotorWriter::write_rows(const std::vector<int64_t>& shape, const MakeRows& make) {
-  const int64_t rows = shape[0];
-  const int64_t step = piece_rows(shape.size() == 2 ? shape[1] : 1);
-  const auto pieces = static_cast<size_t>((rows + step - 1) / step);
-  parallel_in_order(
-      pieces,
-      [&](size_t piece, std::vector<uint8_t>& bytes) {
-        const int64_t first = static_cast<int64_t>(piece) * step;
-        make(first, std::min(step, rows - first), bytes);
-      },
-      [&](std::span<const uint8_t> bytes) { append(bytes); });
+  parallel_rows_in_order(shape[0], piece_rows(shape.size() == 2 ? shape[1] : 1), make,
+                         [&](std::span<const uint8_t> bytes) { append(bytes); });
 }
 
 void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
