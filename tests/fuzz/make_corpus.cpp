@@ -17,6 +17,7 @@
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/byte_level_bpe.h"
 #include "rotor/text/sentencepiece.h"
+#include "tests/support/tiktoken.h"
 
 namespace {
 
@@ -105,19 +106,6 @@ void write_tokenizer_json(const std::string& name, bool merges_as_pairs, bool nf
   write("tokenizer_json", name, dump_json(json));
 }
 
-std::string base64(const std::string& bytes) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t bits = 0;
-    for (size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0U);
-    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kAlphabet[bits >> (18 - 6 * k) & 63];
-  }
-  return text;
-}
-
 std::string sentencepiece(const std::string& model_type, bool byte_fallback) {
   text::SentencePieceOptions options;
   options.model_type = model_type;
@@ -158,7 +146,7 @@ void write_tokenizer_models() {
   std::string ranks;
   const text::BpeDefinition definition = byte_level_bpe();
   for (size_t id = 0; id + 1 < definition.tokens.size(); ++id)
-    ranks += cat(base64(definition.tokens[id]), ' ', id, '\n');
+    ranks += cat(test::base64(definition.tokens[id]), ' ', id, '\n');
   write("tokenizer_model", "tiktoken", ranks);
   for (const char* type : {"unigram", "bpe", "char"}) {
     for (const bool fallback : {true, false})

@@ -9,6 +9,7 @@
 #include "rotor/text/splitter.h"
 #include "rotor/text/tokenizer.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tiktoken.h"
 #include "tests/support/tokenizers.h"
 
 namespace rotor::text {
@@ -30,27 +31,6 @@ class HostileTokenizerTest : public ::testing::Test {
   std::string path_ = dir_.file("tokenizer");
 };
 
-std::string base64(std::string_view bytes) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t bits = 0;
-    for (size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (i + k < bytes.size() ? static_cast<uint8_t>(bytes[i + k]) : 0U);
-    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : kAlphabet[bits >> (18 - 6 * k) & 63];
-  }
-  return text;
-}
-
-/// The ranks of the 256 bytes.
-std::string byte_ranks() {
-  std::string ranks;
-  for (int byte = 0; byte < 256; ++byte)
-    ranks += base64(std::string(1, static_cast<char>(byte))) + " " + std::to_string(byte) + "\n";
-  return ranks;
-}
-
 /// A tokenizer.json with one token and one special token, of these ids.
 std::string json_with_ids(const std::string& id, const std::string& added) {
   return R"({"model": {"type": "BPE", "vocab": {"a": )" + id +
@@ -65,8 +45,8 @@ TEST_F(HostileTokenizerTest, AnIdIsAnInteger) {
 }
 
 TEST_F(HostileTokenizerTest, AFarIdDoesNotMakeATableOfThatSize) {
-  EXPECT_EQ(load(byte_ranks() + "cXE= 300\n")->vocab_size(), 301);
-  expect_refused(byte_ranks() + "cXE= 16000000\n", {"token id", "found 16000000"});
+  EXPECT_EQ(load(test::byte_ranks() + "cXE= 300\n")->vocab_size(), 301);
+  expect_refused(test::byte_ranks() + "cXE= 16000000\n", {"token id", "found 16000000"});
   expect_refused(json_with_ids("300", "301"), {"single byte 0"});
   expect_refused(json_with_ids("16000000", "0"), {"token id", "found 16000000"});
   expect_refused(json_with_ids("0", "16000000"), {"token id", "found 16000000"});
@@ -74,14 +54,14 @@ TEST_F(HostileTokenizerTest, AFarIdDoesNotMakeATableOfThatSize) {
 
 TEST_F(HostileTokenizerTest, ALongTokenDoesNotTakeTheSquareOfItsLength) {
   // Trying each of its cuts by the hashes of both parts would take a quarter of an hour.
-  const auto tokenizer = load(byte_ranks() + base64(std::string(4'000'000, 'q')) + " 256\n");
+  const auto tokenizer = load(test::byte_ranks() + test::base64(std::string(4'000'000, 'q')) + " 256\n");
   EXPECT_EQ(tokenizer->encode("qqq", SpecialTokens::as_text), (std::vector<TokenId>{'q', 'q', 'q'}));
 }
 
 TEST_F(HostileTokenizerTest, TokensOfOneLetterDoNotMakeAMergeAByte) {
-  std::string ranks = byte_ranks();
+  std::string ranks = test::byte_ranks();
   for (size_t length = 2; length < 1500; ++length)
-    ranks += base64(std::string(length, 'q')) + " " + std::to_string(254 + length) + "\n";
+    ranks += test::base64(std::string(length, 'q')) + " " + std::to_string(254 + length) + "\n";
   expect_refused(ranks, {path_, "made of one another"});
 }
 
