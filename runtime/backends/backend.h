@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "rotor/core/dense.h"
+#include "rotor/core/error.h"
 #include "rotor/core/model_config.h"
 #include "rotor/core/rope.h"
 #include "rotor/formats/rotor_file.h"
@@ -73,6 +75,18 @@ struct KvCache {
   std::shared_ptr<void> storage;  ///< what it is, only the backend knows
 };
 
+/// Bytes of a model that ops will be given, and where they may be cut: at multiples of `unit` bytes.
+struct WeightBytes {
+  std::span<const uint8_t> bytes;
+  size_t unit = 1;
+};
+
+/// Thrown when a device is gone, by every call from then on: what it held is lost.
+class DeviceLost : public Error {
+ public:
+  using Error::Error;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -88,12 +102,27 @@ class Backend {
   /// threads. Throws Error if there is no room for that.
   virtual double measure_read_bandwidth() = 0;
 
+  /// Bytes of the device's own memory that are free for weights, caches and activations; none if it computes
+  /// in the machine's.
+  virtual std::optional<uint64_t> free_memory() const { return std::nullopt; }
+  /// Keeps weights in the device's memory for as long as the result lives, so that ops need not bring them
+  /// there each time. They may not change or go meanwhile. Throws Error if there is no room for them.
+  virtual std::shared_ptr<void> hold(std::span<const WeightBytes> weights) {
+    (void)weights;
+    return nullptr;
+  }
+
   /// Memory for [rows, cols] floats, unspecified at first; it lives as long as a copy of the Tensor does.
   /// Throws Error or std::bad_alloc if there is none. A Tensor belongs to the backend that made it.
   virtual Tensor allocate(int64_t rows, int64_t cols) = 0;
   /// Copies rows * cols values, row-major, to and from the tensor; both return when the copy is done.
   virtual void upload(std::span<const float> values, const Tensor& tensor) = 0;
   virtual void download(const Tensor& tensor, std::span<float> values) = 0;
+  /// The wanted ones of logits [1, n]: true values there, -inf or true values elsewhere.
+  virtual void download_wanted(const Tensor& logits, const WantedLogits& wanted, std::span<float> values) {
+    (void)wanted;
+    download(logits, values);
+  }
 
   /// y[i] = row ids[i] of `table`; y [ids, D].
   virtual void embed(const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) = 0;
@@ -104,6 +133,12 @@ class Backend {
   /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
   /// weight_scale. No y is x, but for added ones.
   virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
+  /// linear() of kind(gate) * up (see gate()). `gate` is unspecified afterwards.
+  virtual void gated_linear(const Tensor& gate, const Tensor& up, Activation kind, const InputNorm& norm,
+                            std::span<const Projection> projections) {
+    this->gate(gate, up, kind, gate);
+    linear(gate, norm, projections);
+  }
   /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and
   /// -inf or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no
   /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That a given one
@@ -126,9 +161,10 @@ class Backend {
   virtual void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) = 0;
   /// Memory for a KvCache of that shape, which is given without storage.
   virtual KvCache allocate_kv_cache(const KvCache& shape) = 0;
-  /// Keeps k and v [T, heads * head_dim] of `layer` for tokens position, position + 1, ...
-  virtual void append_kv(const KvCache& cache, int64_t layer, int64_t position, const Tensor& k,
-                         const Tensor& v) = 0;
+  /// Rotates q [T, query heads * head_dim] in place and k as rope() does, and keeps k and v [T, heads *
+  /// head_dim] of `layer` for tokens position, position + 1, ... `k` is unspecified afterwards.
+  virtual void append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& rope,
+                         const Tensor& q, const Tensor& k, const Tensor& v) = 0;
   /// Causal attention of q [T, query heads * head_dim], row i at position + i, over the tokens in the cache
   /// up to itself; query head j uses key/value head j / (query heads / cache.heads); scores are scaled by
   /// 1/sqrt(head_dim). y like q.

@@ -62,7 +62,7 @@ std::span<const float> Session::feed(std::span<const text::TokenId> tokens, cons
   }
   head_.compute(backend_, last_hidden_, wanted, logits_);
   values_.resize(static_cast<size_t>(vocab_size()));
-  backend_.download(logits_, values_);
+  backend_.download_wanted(logits_, wanted, values_);
   return values_;
 }
 

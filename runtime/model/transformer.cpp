@@ -156,14 +156,18 @@ void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache&
   const Tensor& normed = w.final_hidden;  // free until the last layer is done
   project(backend, w.hidden, layer.input_norm, normed,
           {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
-  ops::rope(backend, w.query, cache.head_dim, *w.rope, position);
-  ops::rope(backend, w.key, cache.head_dim, *w.rope, position);
-  ops::attention(backend, w.query, w.key, w.value, cache, index, position, w.context);
+  ops::attention(backend, w.query, w.key, w.value, *w.rope, cache, index, position, w.context);
   project(backend, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
 
   project(backend, w.hidden, layer.post_attention_norm, normed, {{&layer.gate, w.gate}, {&layer.up, w.up}});
-  ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
-  project(backend, w.gate, layer.ffn_sub_norm, w.gate, {{&layer.down, w.hidden, true}});
+  if (layer.down.norm.gain.empty()) {
+    const Projection down{&layer.down.weights, w.hidden, true};
+    const InputNorm norm{layer.ffn_sub_norm, static_cast<float>(config_.transformer.rms_norm_eps)};
+    ops::gated_linear(backend, w.gate, w.up, config_.transformer.hidden_act, norm, {&down, 1});
+  } else {
+    ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
+    project(backend, w.gate, layer.ffn_sub_norm, w.gate, {{&layer.down, w.hidden, true}});
+  }
 }
 
 Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const KvCache& cache,

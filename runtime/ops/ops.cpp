@@ -19,10 +19,7 @@ bool same_shape(const Tensor& a, const Tensor& b) {
   return a.rows == b.rows && a.cols == b.cols;
 }
 
-}  // namespace
-
-void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
-            std::span<const Projection> projections) {
+void check_linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) {
   require(!projections.empty(), "linear: at least one layer");
   require(norm.gain.empty() || std::cmp_equal(norm.gain.size(), x.cols), "linear: shape of the norm's gain");
   for (const Projection& projection : projections) {
@@ -36,7 +33,27 @@ void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
                 weights.activation_quantization == first.activation_quantization,
             "linear: layers of one kind");
   }
+}
+
+void check_rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) {
+  require(x.cols % head_dim == 0, "rope: whole heads");
+  require(std::cmp_greater_equal(table.cos.size(), (position + x.rows) * (head_dim / 2)),
+          "rope: table too short");
+}
+
+}  // namespace
+
+void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
+            std::span<const Projection> projections) {
+  check_linear(x, norm, projections);
   backend.linear(x, norm, projections);
+}
+
+void gated_linear(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind,
+                  const InputNorm& norm, std::span<const Projection> projections) {
+  require(same_shape(gate, up), "gated_linear: shapes of gate and up");
+  check_linear(gate, norm, projections);
+  backend.gated_linear(gate, up, kind, norm, projections);
 }
 
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y) {
@@ -84,19 +101,18 @@ void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y
 }
 
 void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) {
-  require(x.cols % head_dim == 0, "rope: whole heads");
-  require(std::cmp_greater_equal(table.cos.size(), (position + x.rows) * (head_dim / 2)),
-          "rope: table too short");
+  check_rope(x, head_dim, table, position);
   backend.rope(x, head_dim, table, position);
 }
 
-void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const KvCache& cache,
-               int64_t layer, int64_t position, const Tensor& y) {
+void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const RopeTable& rope,
+               const KvCache& cache, int64_t layer, int64_t position, const Tensor& y) {
   require(same_shape(k, v) && k.cols == cache.heads * cache.head_dim && k.rows == q.rows,
           "attention: shapes of k, v");
   require(same_shape(q, y) && q.cols % k.cols == 0, "attention: shapes of q and y");
   require(layer < cache.layers && position + q.rows <= cache.capacity, "attention: room in the cache");
-  backend.append_kv(cache, layer, position, k, v);
+  check_rope(q, cache.head_dim, rope, position);
+  backend.append_kv(cache, layer, position, rope, q, k, v);
   backend.attention(q, cache, layer, position, y);
 }
 

@@ -13,6 +13,10 @@ void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
 /// y = linear(x).
 void linear(Backend& backend, const Tensor& x, const LinearWeights& weights, const Tensor& y);
 
+/// Each y = linear(norm(kind(gate) * up)); gate and up [B, weights.cols], gate is unspecified afterwards.
+void gated_linear(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind,
+                  const InputNorm& norm, std::span<const Projection> projections);
+
 /// The wanted logits of a token into y [1, weights.rows]; x [1, weights.cols]. Returns how many rows were
 /// read, 0 if the head is to be read whole (Backend::screened_head).
 int64_t screened_head(Backend& backend, const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
@@ -37,8 +41,9 @@ void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y
 void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position);
 
 /// Attends with q [T, H * head_dim] at `position` over the cache, to which k and v [T, K * head_dim] are
-/// added first. y [T, H * head_dim].
-void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const KvCache& cache,
-               int64_t layer, int64_t position, const Tensor& y);
+/// added first. q and k are rotated before (rope()); what is in them afterwards is unspecified. y [T, H *
+/// head_dim].
+void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const RopeTable& rope,
+               const KvCache& cache, int64_t layer, int64_t position, const Tensor& y);
 
 }  // namespace rotor::runtime::ops

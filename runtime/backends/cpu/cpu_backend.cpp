@@ -151,8 +151,10 @@ class CpuBackend final : public Backend {
   }
 
   KvCache allocate_kv_cache(const KvCache& shape) override { return cpu_allocate_kv_cache(shape); }
-  void append_kv(const KvCache& cache, int64_t layer, int64_t position, const Tensor& k,
-                 const Tensor& v) override {
+  void append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& table,
+                 const Tensor& q, const Tensor& k, const Tensor& v) override {
+    rope(q, cache.head_dim, table, position);
+    rope(k, cache.head_dim, table, position);
     cpu_append_kv(kernels_, pool_, cache, layer, position, k, v);
   }
   void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
