@@ -9,6 +9,14 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
+if(ROTOR_OPENCL)
+  find_path(OPENCL_CLHPP CL/opencl.hpp)
+  if(NOT OPENCL_CLHPP)
+    message(FATAL_ERROR "OpenCL's headers not found: install opencl-clhpp-headers (scripts/setup.sh does), or build "
+                        "without that backend: -DROTOR_OPENCL=OFF")
+  endif()
+endif()
+
 if(ROTOR_TRAIN)
   # Debian's LibTorch 1.13 is found by itself; another one through -DCMAKE_PREFIX_PATH=/path/to/libtorch.
   find_package(Torch QUIET)

@@ -177,8 +177,9 @@ std::vector<std::string> backend_names();
 
 /// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty, or the first that runs here.
 /// `threads`: how many compute an op together, on a backend that has threads; 0: one a core; `pin` binds each
-/// to a core of its own. Throws Error listing the names if there is none of that name, or saying why it
+/// to a core of its own. `device`: number or part of a name, on a backend that has several. Throws Error listing the names if there is none of that name, or saying why it
 /// cannot run.
-std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false);
+std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false,
+                                      const std::string& device = "");
 
 }  // namespace rotor::runtime

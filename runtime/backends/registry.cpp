@@ -5,17 +5,30 @@
 #include "rotor/core/error.h"
 #include "runtime/backends/backend.h"
 #include "runtime/backends/cpu/cpu_backend.h"
+#include "runtime/backends/gpu/choose.h"
 
 namespace rotor::runtime {
 namespace {
 
+struct Options {
+  int64_t threads;
+  bool pin;
+  std::string device;
+};
+
 struct Entry {
   const char* name;
-  std::unique_ptr<Backend> (*make)(int64_t threads, bool pin);
+  std::unique_ptr<Backend> (*make)(const Options& options);
 };
 
 constexpr std::array kBackends = {
-    Entry{"cpu", make_cpu_backend},
+    Entry{"cpu", [](const Options& o) { return make_cpu_backend(o.threads, o.pin); }},
+#ifdef ROTOR_HAS_VULKAN
+    Entry{"vulkan", [](const Options& o) { return gpu::open_gpu_backend("vulkan", o.device); }},
+#endif
+#ifdef ROTOR_HAS_OPENCL
+    Entry{"opencl", [](const Options& o) { return gpu::open_gpu_backend("opencl", o.device); }},
+#endif
 };
 
 }  // namespace
@@ -26,17 +39,19 @@ std::vector<std::string> backend_names() {
   return names;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads, bool pin) {
+std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads, bool pin,
+                                      const std::string& device) {
+  const Options options{threads, pin, device};
   std::string wanted = name;
   std::string source = "--backend";
   if (const char* forced = std::getenv("ROTOR_BACKEND"); wanted.empty() && forced != nullptr) {
     wanted = forced;
     source = "ROTOR_BACKEND";
   }
-  if (wanted.empty()) return kBackends.front().make(threads, pin);
+  if (wanted.empty()) return kBackends.front().make(options);
   std::string names;
   for (const Entry& entry : kBackends) {
-    if (wanted == entry.name) return entry.make(threads, pin);
+    if (wanted == entry.name) return entry.make(options);
     names += cat(names.empty() ? "" : ", ", entry.name);
   }
   fail(source, ": expected one of ", names, ", found \"", wanted, "\"");

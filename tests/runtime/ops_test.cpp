@@ -10,6 +10,7 @@
 #include "rotor/core/quantize.h"
 #include "rotor/core/tiles.h"
 #include "rotor/kernels/kernels.h"
+#include "runtime/backends/backend_check.h"
 #include "tests/support/golden.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
@@ -71,6 +72,13 @@ TEST_P(BackendTest, TernaryLinearAgreesWithGolden) {
             << field << " " << i;
       }
     }
+  }
+}
+
+TEST_P(BackendTest, EveryOpAgreesWithTheCpu) {
+  const auto reference = make_backend("cpu");
+  for (const BackendOpCheck& check : check_backend(*backend_, *reference, CheckDepth::full)) {
+    EXPECT_TRUE(check.passed()) << check.op << ": differs by " << check.difference << ", at most " << check.bound;
   }
 }
 

@@ -21,17 +21,17 @@ struct DeviceInfo {
   std::string name;
   std::string driver;  ///< name and version
   DeviceType type = DeviceType::other;
-  uint64_t memory = 0;           ///< bytes
-  uint64_t largest_buffer = 0;   ///< bytes of one allocation
-  uint64_t largest_binding = 0;  ///< bytes of a buffer that a kernel sees
-  uint64_t offset_alignment = 1;  ///< of bindings, bytes; at most 256
-  uint32_t largest_group = 64;    ///< work items of a group
-  uint32_t local_memory = 0;      ///< bytes a group
-  uint32_t subgroup = 0;          ///< work items that run in lockstep; 0: unknown
-  bool unified_memory = false;    ///< the device reads the machine's memory as fast as its own
-  bool dot_product = false;       ///< four int8 products in one instruction
-  bool subgroup_sums = false;     ///< sums over a subgroup without local memory
-  uint32_t most_rows = 4;         ///< widest vector that kernels may compute with: 4, or 16
+  uint64_t memory = 0;                ///< bytes
+  uint64_t largest_buffer = 0;        ///< bytes of one allocation
+  uint64_t largest_binding = 0;       ///< bytes of a buffer that a kernel sees
+  uint64_t offset_alignment = 1;      ///< of bindings, bytes; at most 256
+  uint32_t largest_group = 64;        ///< work items of a group
+  uint32_t local_memory = 0;          ///< bytes a group
+  uint32_t subgroup = 0;              ///< work items that run in lockstep; 0: unknown
+  bool unified_memory = false;        ///< the device reads the machine's memory as fast as its own
+  bool dot_product = false;           ///< four int8 products in one instruction
+  bool subgroup_sums = false;         ///< sums over a subgroup without local memory
+  uint32_t most_rows = 4;             ///< widest vector that kernels may compute with: 4, or 16
   std::vector<std::string> features;  ///< what was found and is used, for people
 };
 
@@ -100,8 +100,8 @@ class Device {
   /// Memory of the device, zeros at first; `host`: memory of the machine that the device sees, for data that
   /// goes to and fro. Throws Error if there is none, DeviceLost if the device is gone.
   virtual std::shared_ptr<Buffer> allocate(uint64_t size, bool host) = 0;
-  /// The machine's memory as a buffer, which only reads it, without a copy; it must outlive the buffer. Begins
-  /// at a multiple of 4096 bytes and ends with a page. nullptr if this device cannot do that.
+  /// The machine's memory as a buffer, which only reads it, without a copy; it must outlive the buffer.
+  /// Begins at a multiple of 4096 bytes and ends with a page. nullptr if this device cannot do that.
   virtual std::shared_ptr<Buffer> import(std::span<const uint8_t> bytes) = 0;
 
   /// Copies bytes into a buffer and out of one; returns when that is done, and whatever was run before.

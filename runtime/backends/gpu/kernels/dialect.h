@@ -20,7 +20,9 @@ typedef uint4 uvec4;
 typedef int4 ivec4;
 typedef float4 vec4;
 typedef float2 vec2;
+typedef uint2 uvec2;
 #define VEC2(a, b) ((float2)(a, b))
+#define UVEC2(a, b) ((uint2)(a, b))
 #define VEC4(a, b, c, d) ((float4)(a, b, c, d))
 #define UVEC4(a, b, c, d) ((uint4)(a, b, c, d))
 #define TO_FLOATS(v) convert_float4(v)
@@ -48,9 +50,12 @@ typedef float2 vec2;
 #define GROUP_Y ((uint)get_group_id(1))
 #define GROUP_Z ((uint)get_group_id(2))
 #define GROUPS_X ((uint)get_num_groups(0))
+#define GROUPS_Z ((uint)get_num_groups(2))
 #define LANE ((uint)get_local_id(0))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 
+#define WORD_AT(vectors, i) (((__global const uint *)(vectors))[i])
+#define FLOAT_AT(vectors, i) (((__global const float *)(vectors))[i])
 #define AS_UINT(v) as_uint(v)
 #define AS_FLOAT(v) as_float(v)
 #define ROUND_EVEN(v) rint(v)
@@ -77,6 +82,7 @@ typedef float2 vec2;
 #define SUBGROUP_COUNT gl_NumSubgroups
 #endif
 #define VEC2(a, b) vec2(a, b)
+#define UVEC2(a, b) uvec2(a, b)
 #define VEC4(a, b, c, d) vec4(a, b, c, d)
 #define UVEC4(a, b, c, d) uvec4(a, b, c, d)
 #define TO_FLOATS(v) vec4(v)
@@ -108,9 +114,12 @@ layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 #define GROUP_Y gl_WorkGroupID.y
 #define GROUP_Z gl_WorkGroupID.z
 #define GROUPS_X gl_NumWorkGroups.x
+#define GROUPS_Z gl_NumWorkGroups.z
 #define LANE gl_LocalInvocationID.x
 #define BARRIER() barrier()
 
+#define WORD_AT(vectors, i) vectors[(i) / 4u][(i) % 4u]
+#define FLOAT_AT(vectors, i) vectors[(i) / 4u][(i) % 4u]
 #define AS_UINT(v) floatBitsToUint(v)
 #define AS_FLOAT(v) uintBitsToFloat(v)
 #define ROUND_EVEN(v) roundEven(v)

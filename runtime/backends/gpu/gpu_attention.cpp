@@ -1,0 +1,125 @@
+// A buffer a layer (kernels/kv_cache.h tells what is in it). Long stretches of the cache are shared out among
+// work groups when there are few tokens.
+#include "runtime/backends/gpu/gpu_attention.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "rotor/core/error.h"
+
+namespace rotor::runtime::gpu {
+namespace {
+
+constexpr int64_t kSplitTokens = 4;  // of more tokens there are groups enough
+constexpr int64_t kStretch = 256;    // tokens of the cache that are worth a group
+constexpr int64_t kMostStretches = 32;
+
+struct CacheMemory {
+  std::vector<Binding> layers;  // units of keys, then of values
+  std::vector<Binding> scales;  // of int8 codes; else empty
+};
+
+/// Units of four dimensions a head.
+int64_t units_of(const KvCache& cache) {
+  return (cache.head_dim + 3) / 4;
+}
+
+int64_t values_first(const KvCache& cache) {
+  return cache.heads * units_of(cache) * cache.capacity;
+}
+
+const CacheMemory& memory(const KvCache& cache) {
+  return *static_cast<const CacheMemory*>(cache.storage.get());
+}
+
+Binding scales_of(Context& context, const KvCache& cache, int64_t layer) {
+  const auto& scales = memory(cache).scales;
+  return scales.empty() ? context.nothing() : scales[static_cast<size_t>(layer)];
+}
+
+Binding floats(Context& context, const std::vector<float>& values) {
+  return context.weights().find_whole(
+      {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
+}
+
+uint32_t group_of(Context& context, const KvCache& cache) {
+  return std::max<uint32_t>(context.tuning().attention_group,
+                            std::bit_ceil(static_cast<uint32_t>(units_of(cache))));
+}
+
+}  // namespace
+
+KvCache gpu_allocate_kv_cache(Context& context, const KvCache& shape) {
+  KvCache cache = shape;
+  auto memory = std::make_shared<CacheMemory>();
+  const auto bytes = static_cast<uint64_t>(2 * values_first(shape) * 4) * dense_bytes(shape.type);
+  const auto scale_bytes = static_cast<uint64_t>(2 * shape.heads * shape.capacity) * sizeof(float);
+  if (bytes > context.info().largest_binding || bytes > context.info().largest_buffer) {
+    const uint64_t most = std::min(context.info().largest_binding, context.info().largest_buffer);
+    fail(context.info().name, ": the cache of a layer for ", shape.capacity, " tokens takes ", bytes,
+         " bytes, kernels see at most ", most, ": choose a context of at most ",
+         static_cast<uint64_t>(shape.capacity) * most / bytes, " tokens or --kv q8");
+  }
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    memory->layers.push_back({context.device().allocate(bytes, false), 0, bytes});
+    if (shape.type == KvType::q8) {
+      memory->scales.push_back({context.device().allocate(scale_bytes, false), 0, scale_bytes});
+    }
+  }
+  cache.storage = memory;
+  return cache;
+}
+
+void gpu_append_kv(Context& context, const KvCache& cache, int64_t layer, int64_t position,
+                   const RopeTable& rope, const Tensor& q, const Tensor& k, const Tensor& v) {
+  const int64_t query_heads = q.cols / cache.head_dim;
+  const Kernel& kernel = context.kernel(
+      "append_kv", {{"SUBGROUPS", context.info().subgroup_sums}, {"TYPE", static_cast<uint32_t>(cache.type)}},
+      group_of(context, cache), {{"D4", static_cast<uint32_t>(units_of(cache))}});
+  const uint32_t slot = context.put(position);
+  context.run(kernel,
+              {Context::whole(q), Context::whole(k), Context::whole(v), floats(context, rope.cos),
+               floats(context, rope.sin), context.step(), memory(cache).layers[static_cast<size_t>(layer)],
+               scales_of(context, cache, layer)},
+              {slot, query_heads, cache.heads, cache.head_dim, cache.capacity, values_first(cache)},
+              {static_cast<uint64_t>(query_heads + 2 * cache.heads), static_cast<uint64_t>(q.rows), 1});
+}
+
+void gpu_attention(Context& context, const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
+                   const Tensor& y) {
+  const int64_t units = units_of(cache);
+  const int64_t query_heads = q.cols / cache.head_dim;
+  const int64_t end = position + q.rows;
+  // By powers of two, so that the same commands serve for many tokens.
+  int64_t stretches = 1;
+  int64_t stretch = kStretch;
+  if (q.rows <= kSplitTokens) {
+    while (stretches * stretch < end) (stretches < kMostStretches ? stretches : stretch) *= 2;
+  }
+  if (stretches == 1) stretch = cache.capacity;
+  const bool split = stretches > 1;
+  const Binding parts =
+      split ? context.scratch(Scratch::attention,
+                              static_cast<uint64_t>(q.rows * query_heads * stretches * (units + 1)) * 16)
+            : context.nothing();
+  const Kernel& kernel = context.kernel(
+      "attention", {{"SUBGROUPS", context.info().subgroup_sums}, {"TYPE", static_cast<uint32_t>(cache.type)}},
+      group_of(context, cache), {{"D4", static_cast<uint32_t>(units)}, {"SPLIT", split}});
+  const uint32_t slot = context.put(position);
+  const float scale = 1.0F / std::sqrt(static_cast<float>(cache.head_dim));
+  const auto heads = static_cast<uint64_t>(query_heads);
+  const auto tokens = static_cast<uint64_t>(q.rows);
+  context.run(kernel,
+              {Context::whole(q), memory(cache).layers[static_cast<size_t>(layer)],
+               scales_of(context, cache, layer), context.step(), Context::whole(y), parts},
+              {slot, query_heads / cache.heads, cache.heads, cache.head_dim, cache.capacity,
+               values_first(cache), stretch, scale},
+              {heads, tokens, static_cast<uint64_t>(stretches)});
+  if (!split) return;
+  context.run(context.kernel("attention_merge", {}, context.tuning().plain_group,
+                             {{"D4", static_cast<uint32_t>(units)}}),
+              {parts, Context::whole(y)}, {query_heads, cache.head_dim, stretches}, {heads, tokens, 1});
+}
+
+}  // namespace rotor::runtime::gpu
