@@ -1,5 +1,6 @@
 // The registry of backends: one line each.
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 
 #include "rotor/core/error.h"
@@ -21,13 +22,27 @@ struct Entry {
   std::unique_ptr<Backend> (*make)(const Options& options);
 };
 
+std::unique_ptr<Backend> make_cpu(const Options& options) {
+  return make_cpu_backend(options.threads, options.pin);
+}
+
+/// A device that computes wrongly is not used, even if it was asked for.
+std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
+  try {
+    return gpu::open_gpu_backend(gpu::driver(api), options.device);
+  } catch (const gpu::Refused& e) {
+    std::fprintf(stderr, "%s. The CPU takes over.\n", e.what());
+    return make_cpu(options);
+  }
+}
+
 constexpr std::array kBackends = {
-    Entry{"cpu", [](const Options& o) { return make_cpu_backend(o.threads, o.pin); }},
+    Entry{"cpu", make_cpu},
 #ifdef ROTOR_HAS_VULKAN
-    Entry{"vulkan", [](const Options& o) { return gpu::open_gpu_backend("vulkan", o.device); }},
+    Entry{"vulkan", [](const Options& options) { return make_gpu("vulkan", options); }},
 #endif
 #ifdef ROTOR_HAS_OPENCL
-    Entry{"opencl", [](const Options& o) { return gpu::open_gpu_backend("opencl", o.device); }},
+    Entry{"opencl", [](const Options& options) { return make_gpu("opencl", options); }},
 #endif
 };
 
@@ -48,11 +63,14 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int64_t threads, 
     wanted = forced;
     source = "ROTOR_BACKEND";
   }
-  if (wanted.empty()) return kBackends.front().make(options);
-  std::string names;
+  if (wanted.empty() || wanted == "auto") {
+    auto gpu = gpu::open_discrete_gpu();
+    return gpu != nullptr ? std::move(gpu) : make_cpu(options);
+  }
+  std::string names = "auto";
   for (const Entry& entry : kBackends) {
     if (wanted == entry.name) return entry.make(options);
-    names += cat(names.empty() ? "" : ", ", entry.name);
+    names += cat(", ", entry.name);
   }
   fail(source, ": expected one of ", names, ", found \"", wanted, "\"");
 }

@@ -4,8 +4,12 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cstdio>
+#include <filesystem>
 
 #include "rotor/core/error.h"
+#include "runtime/backends/backend_check.h"
+#include "runtime/backends/cpu/cpu_backend.h"
 #include "runtime/backends/gpu/gpu_backend.h"
 
 namespace rotor::runtime::gpu {
@@ -29,6 +33,31 @@ int rank(const DeviceInfo& info) {
       return 2;
   }
   return 2;
+}
+
+/// Whether the kernel shows a graphics device at all.
+bool has_gpu_file() {
+  for (const char* directory : {"/dev/dri", "/dev"}) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, none)) {
+      const std::string name = entry.path().filename();
+      if (name.starts_with("renderD") || name == "nvidia0" || name == "kfd" || name == "dxg") return true;
+    }
+  }
+  return false;
+}
+
+std::unique_ptr<Backend> open_checked(const Driver& driver, size_t index) {
+  auto backend = make_gpu_backend(driver.name, driver.open(index));
+  const auto reference = make_cpu_backend(1, false);
+  for (const BackendOpCheck& check : check_backend(*backend, *reference, CheckDepth::quick)) {
+    if (check.passed()) continue;
+    throw Refused(cat("backend ", driver.name, ": ", backend->kernels(), " is refused: \"", check.op,
+                      "\" differs from the CPU's by ", check.difference,
+                      " of the largest value, expected at most ", check.bound,
+                      "; `rotor doctor` tells more"));
+  }
+  return backend;
 }
 
 }  // namespace
@@ -61,11 +90,22 @@ size_t choose_device(const Driver& driver, const std::string& wanted) {
        wanted, "\"");
 }
 
-std::unique_ptr<Backend> open_gpu_backend(const std::string& api, const std::string& wanted) {
-  const Driver& known = driver(api);
-  auto device = known.open(choose_device(known, wanted));
-  const Tuning tuning = default_tuning(device->info());
-  return make_gpu_backend(api, std::move(device), tuning);
+std::unique_ptr<Backend> open_gpu_backend(const Driver& driver, const std::string& wanted) {
+  return open_checked(driver, choose_device(driver, wanted));
+}
+
+std::unique_ptr<Backend> open_discrete_gpu() {
+  if (!has_gpu_file()) return nullptr;
+  for (const Driver& driver : drivers()) {
+    try {
+      const std::vector<DeviceInfo> infos = driver.list();
+      const auto found = std::ranges::find(infos, DeviceType::discrete, &DeviceInfo::type);
+      if (found != infos.end()) return open_checked(driver, static_cast<size_t>(found - infos.begin()));
+    } catch (const Error& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace rotor::runtime::gpu

@@ -1,14 +1,19 @@
-// Which device a backend runs on: `rotor devices`, --device, and the check that a device computes rightly.
+// Which device a backend runs on: --backend, --device, and the check that a device computes rightly.
 #pragma once
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "runtime/backends/backend.h"
 #include "runtime/backends/gpu/device.h"
 
 namespace rotor::runtime::gpu {
+
+/// Thrown for a device that computes other results than the CPU does.
+class Refused : public Error {
+ public:
+  using Error::Error;
+};
 
 /// The driver of that name. Throws Error if the program was built without it.
 const Driver& driver(const std::string& api);
@@ -17,8 +22,12 @@ const Driver& driver(const std::string& api);
 /// case; empty: the first GPU, else the first. Throws Error that lists what is there.
 size_t choose_device(const Driver& driver, const std::string& wanted);
 
-/// A backend on that device, tuned (tune.h), after it has computed as the CPU does (self_check.h). Throws
-/// Error if there is no such device, or if it computes wrongly.
-std::unique_ptr<Backend> open_gpu_backend(const std::string& api, const std::string& wanted);
+/// A backend on that device, tuned (tune.h), once it has computed as the CPU does (backend_check.h). Throws
+/// Error if there is no such device, and Refused.
+std::unique_ptr<Backend> open_gpu_backend(const Driver& driver, const std::string& wanted);
+
+/// A backend on the first discrete GPU that any driver has, in their order; nullptr if there is none that
+/// runs. Why one was refused is said on stderr. Loads no driver on a machine without a device file of a GPU.
+std::unique_ptr<Backend> open_discrete_gpu();
 
 }  // namespace rotor::runtime::gpu

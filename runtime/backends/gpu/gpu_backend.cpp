@@ -10,6 +10,7 @@
 #include "runtime/backends/gpu/gpu_attention.h"
 #include "runtime/backends/gpu/gpu_linear.h"
 #include "runtime/backends/gpu/read_bandwidth.h"
+#include "runtime/backends/gpu/tune.h"
 
 namespace rotor::runtime::gpu {
 namespace {
@@ -31,8 +32,12 @@ std::span<uint8_t> bytes_of(std::span<float> values) {
 
 class GpuBackend final : public Backend {
  public:
-  GpuBackend(std::string api, std::unique_ptr<Device> device, const Tuning& tuning)
-      : api_(std::move(api)), device_(std::move(device)), context_(*device_, tuning) {}
+  GpuBackend(std::string api, std::unique_ptr<Device> device, std::optional<Tuning> tuning)
+      : api_(std::move(api)),
+        device_(std::move(device)),
+        context_(*device_, default_tuning(device_->info())) {
+    context_.set_tuning(tuning ? *tuning : tuning_for(api_, context_));
+  }
 
   std::string name() const override { return api_; }
   std::string kernels() const override { return device_->info().name; }
@@ -204,7 +209,7 @@ double GpuBackend::measure_read_bandwidth() {
 }  // namespace
 
 std::unique_ptr<Backend> make_gpu_backend(const std::string& api, std::unique_ptr<Device> device,
-                                          const Tuning& tuning) {
+                                          std::optional<Tuning> tuning) {
   return std::make_unique<GpuBackend>(api, std::move(device), tuning);
 }
 
