@@ -95,6 +95,8 @@ class Backend {
   virtual std::string name() const = 0;
   /// Name of the kernels in use, e.g. "avx2".
   virtual std::string kernels() const = 0;
+  /// Name of the device that computes; empty: the machine's processor.
+  virtual std::string device() const { return ""; }
   /// How many threads compute an op together.
   virtual int64_t threads() const { return 1; }
 
@@ -139,6 +141,8 @@ class Backend {
     this->gate(gate, up, kind, gate);
     linear(gate, norm, projections);
   }
+  /// Whether screened_head() may ever read less than the whole head.
+  virtual bool can_screen() const { return false; }
   /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and
   /// -inf or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no
   /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That a given one
@@ -177,8 +181,10 @@ std::vector<std::string> backend_names();
 
 /// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty, or the first that runs here.
 /// `threads`: how many compute an op together, on a backend that has threads; 0: one a core; `pin` binds each
-/// to a core of its own. Throws Error listing the names if there is none of that name, or saying why it
-/// cannot run.
-std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false);
+/// to a core of its own. `device`: number or part of the name of one of the backend's devices, if it has
+/// several; empty: the best one. Throws Error listing the names if there is none of that name, or saying why
+/// it cannot run.
+std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false,
+                                      const std::string& device = "");
 
 }  // namespace rotor::runtime
