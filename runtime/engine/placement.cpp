@@ -18,6 +18,17 @@ std::string mebibytes(uint64_t bytes) {
   return cat((bytes + (1 << 20) - 1) >> 20, " MiB");
 }
 
+/// What `work` gives, which takes memory of the device; if there is not enough, the error says what helps.
+auto taking_memory(const auto& work) {
+  try {
+    return work();
+  } catch (const DeviceLost&) {
+    throw;
+  } catch (const Error& error) {
+    fail(error.what(), "; --gpu-layers and --gpu-memory keep layers on the CPU");
+  }
+}
+
 }  // namespace
 
 MemoryNeed memory_need(const Transformer& model, const Transformer::StageOptions& session) {
@@ -66,13 +77,14 @@ Placement::Placement(const Transformer& model, Backend& backend)
 
 Placement::Placement(const Transformer& model, Backend& device, Backend& cpu, Split split, Warn warn)
     : model_(model), device_(device), cpu_(&cpu), split_(split), warn_(std::move(warn)) {
+  const auto hold = [&](const std::vector<WeightBytes>& weights) {
+    held_.push_back(taking_memory([&] { return device_.hold(weights); }));
+  };
   try {
-    if (split_.layers > 0) held_.push_back(device_.hold(model_.layer_weights({0, split_.layers})));
-    if (split_.head) held_.push_back(device_.hold(model_.head_weights()));
+    if (split_.layers > 0) hold(model_.layer_weights({0, split_.layers}));
+    if (split_.head) hold(model_.head_weights());
   } catch (const DeviceLost& error) {
     lose(error);
-  } catch (const Error& error) {
-    fail(error.what(), "; --gpu-layers and --gpu-memory keep layers on the CPU");
   }
 }
 
@@ -88,7 +100,9 @@ std::vector<Transformer::Stage> Placement::make_stages(const Transformer::StageO
   const int64_t all = model_.config().transformer.num_hidden_layers;
   const int64_t on_device = gpu_layers();
   std::vector<Transformer::Stage> stages;
-  if (on_device > 0) stages.push_back(model_.make_stage(device_, {0, on_device}, options));
+  if (on_device > 0) {
+    stages.push_back(taking_memory([&] { return model_.make_stage(device_, {0, on_device}, options); }));
+  }
   if (on_device == 0 || !split_.head) stages.push_back(model_.make_stage(*cpu_, {on_device, all}, options));
   return stages;
 }
