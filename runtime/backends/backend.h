@@ -95,6 +95,8 @@ class Backend {
   virtual std::string name() const = 0;
   /// Name of the kernels in use, e.g. "avx2".
   virtual std::string kernels() const = 0;
+  /// Name of the device that computes; empty: the machine's processor.
+  virtual std::string device() const { return ""; }
   /// How many threads compute an op together.
   virtual int64_t threads() const { return 1; }
 
@@ -139,6 +141,8 @@ class Backend {
     this->gate(gate, up, kind, gate);
     linear(gate, norm, projections);
   }
+  /// Whether screened_head() may ever read less than the whole head.
+  virtual bool can_screen() const { return false; }
   /// Logits of one token, x [1, cols], y [1, rows]: those that are wanted, as linear() computes them, and
   /// -inf or the true logit elsewhere. Returns how many rows were read; 0 if reading the whole head is no
   /// slower or this backend cannot do it: y is unspecified then. `wanted.count` is above 0. That a given one
@@ -175,10 +179,12 @@ class Backend {
 /// The names of all registered backends, in order of preference.
 std::vector<std::string> backend_names();
 
-/// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty, or the first that runs here.
-/// `threads`: how many compute an op together, on a backend that has threads; 0: one a core; `pin` binds each
-/// to a core of its own. `device`: number or part of a name, on a backend that has several. Throws Error listing the names if there is none of that name, or saying why it
-/// cannot run.
+/// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty; empty or "auto": a discrete GPU, if one
+/// computes rightly here, else the CPU. `threads`: how many compute an op together, on a backend that has
+/// threads; 0: one a core; `pin` binds each to a core of its own. `device`: number or part of the name of one
+/// of the backend's devices, if it has several; empty: the best one. A device that computes wrongly is left
+/// for the CPU, which is said on stderr. Throws Error listing the names if there is none of that name, or
+/// saying why it cannot run.
 std::unique_ptr<Backend> make_backend(const std::string& name = "", int64_t threads = 1, bool pin = false,
                                       const std::string& device = "");
 

@@ -76,30 +76,29 @@ Json median_json(const Sample& sample) {
 
 Json to_json(const LanguageModel& model, const BenchmarkOptions& options, const BenchmarkResult& result) {
   const Sample share = result.bandwidth_share();
-  return {{"prompt_tokens", options.prompt_tokens},
-          {"prompt_tokens_per_second", median_json(result.prompt_tokens_per_second)},
-          {"prompt_spread", spread_json(result.prompt_tokens_per_second)},
-          {"first_token_milliseconds", result.first_token_seconds.values.empty()
-                                           ? Json(nullptr)
-                                           : Json(1e3 * result.first_token_seconds.median())},
-          {"decode_tokens", options.decode_tokens},
-          {"depth", options.depth},
-          {"decode_tokens_per_second", median_json(result.decode_tokens_per_second)},
-          {"decode_spread", spread_json(result.decode_tokens_per_second)},
-          {"bytes_per_token", result.bytes_per_token},
-          {"head_screening", name(options.session.head_screening)},
-          {"head_share_read", result.head_share},
-          {"top_k", options.top_k},
-          {"read_bandwidth_bytes_per_second", median_json(result.read_bandwidth)},
-          {"read_bandwidth_spread", spread_json(result.read_bandwidth)},
-          {"bandwidth_share", median_json(share)},
-          {"joule_per_token", result.joule_per_token ? Json(*result.joule_per_token) : Json(nullptr)},
-          {"repetitions", options.repetitions},
-          {"backend", model.backend().name()},
-          {"kernels", model.backend().kernels()},
-          {"threads", model.backend().threads()},
-          {"kv", name(options.session.kv)},
-          {"head", model.config().ternary_head ? "ternary" : name(model.file().dense_format().type)}};
+  Json json = {{"prompt_tokens", options.prompt_tokens},
+               {"prompt_tokens_per_second", median_json(result.prompt_tokens_per_second)},
+               {"prompt_spread", spread_json(result.prompt_tokens_per_second)},
+               {"first_token_milliseconds", result.first_token_seconds.values.empty()
+                                                ? Json(nullptr)
+                                                : Json(1e3 * result.first_token_seconds.median())},
+               {"decode_tokens", options.decode_tokens},
+               {"depth", options.depth},
+               {"decode_tokens_per_second", median_json(result.decode_tokens_per_second)},
+               {"decode_spread", spread_json(result.decode_tokens_per_second)},
+               {"bytes_per_token", result.bytes_per_token},
+               {"head_screening", name(options.session.head_screening)},
+               {"head_share_read", result.head_share},
+               {"top_k", options.top_k},
+               {"read_bandwidth_bytes_per_second", median_json(result.read_bandwidth)},
+               {"read_bandwidth_spread", spread_json(result.read_bandwidth)},
+               {"bandwidth_share", median_json(share)},
+               {"joule_per_token", result.joule_per_token ? Json(*result.joule_per_token) : Json(nullptr)},
+               {"repetitions", options.repetitions},
+               {"kv", name(options.session.kv)},
+               {"head", model.config().ternary_head ? "ternary" : name(model.file().dense_format().type)}};
+  json.update(backend_json(model));
+  return json;
 }
 
 void print_row(const std::string& what, const Sample& sample, const std::string& value) {
@@ -161,7 +160,7 @@ int bench(int argc, char** argv) {
       cxxopts::value<int64_t>()->default_value("40"))("r,repetitions", "repetitions",
                                                       cxxopts::value<int64_t>()->default_value("5"))(
       "no-bandwidth", "do not measure memory bandwidth (needs 1 GiB)")("json", "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
+  const auto parsed = parse_model_options(options, argc, argv, {}, kExamples, {"model"});
   if (!parsed) return 0;
   if (parsed->count("model") + parsed->count("shape") != 1) {
     throw tool::UsageError("expected MODEL or --shape NAME; see rotor bench --help");
@@ -185,6 +184,7 @@ int bench(int argc, char** argv) {
   }
   const LanguageModel model(model_options.path, model_options.model);
   bench_options.session = model_options.session;
+  model.place(session_options(bench_options));
   say_backend(model);
   std::optional<tool::Progress> progress;
   progress.emplace("measuring", bench_options.repetitions + 1);

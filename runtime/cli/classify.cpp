@@ -51,7 +51,9 @@ int classify(int argc, char** argv) {
       "batch", "images a batch", cxxopts::value<int64_t>()->default_value("32"))(
       "t,threads", "threads (default: all cores)", cxxopts::value<int64_t>())(
       "backend", "backend to run on (default: the first that runs here)", cxxopts::value<std::string>())(
-      "check", "verify the whole file first")("json", "print JSON");
+      "device", "the backend's device: its number, or part of its name (default: the best one)",
+      cxxopts::value<std::string>()->default_value(""))("check", "verify the whole file first")("json",
+                                                                                                "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   if (parsed->count("data") == 0) throw tool::UsageError("expected --data DIR; see rotor classify --help");
@@ -77,7 +79,8 @@ int classify(int argc, char** argv) {
   }
 
   const auto backend =
-      make_backend(parsed->count("backend") != 0 ? (*parsed)["backend"].as<std::string>() : "");
+      make_backend(parsed->count("backend") != 0 ? (*parsed)["backend"].as<std::string>() : "", 1, false,
+                   (*parsed)["device"].as<std::string>());
   std::fprintf(stderr, "backend %s, kernels %s, %s\n", backend->name().c_str(), backend->kernels().c_str(),
                tool::count_text(run.threads, "thread").c_str());
   tool::catch_interrupts();

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
@@ -112,17 +113,42 @@ bool continues_as_golden(const Transformer& model, Backend& backend) {
 }
 
 struct Finding {
-  std::string what;   ///< "kernels avx2", "model on cpu, kernels avx2"
-  std::string state;  ///< "equal", "differs", "cannot run here"
+  std::string what;   ///< "kernels avx2", "model on cpu, kernels avx2", "model on vulkan"
+  std::string state;  ///< "equal", "agrees", "differs", "failed", "cannot run here", "not here"
   std::vector<std::string> differing;
+  std::string reason;  ///< of "failed" and "not here"
 
-  bool bad() const { return state == "differs"; }
+  bool bad() const { return state == "differs" || state == "failed"; }
 };
+
+/// Whether logits [rows, vocab_size] of another processor are those of the CPU: integer sums are equal
+/// everywhere, but floats are summed in another order, and where that turns an int8 code of an activation
+/// over, what follows differs a little. The golden models' rule for that is a cosine above 0.998
+/// (tests/golden/bitnet-tiny): as vectors of one length, less than 6.3 % apart. What was not wanted may be
+/// -inf.
+bool agree(std::span<const float> found, std::span<const float> expected, size_t vocab_size) {
+  constexpr double kMostApart = 0.063;
+  for (size_t first = 0; first < expected.size(); first += vocab_size) {
+    const auto row = expected.subspan(first, vocab_size);
+    const auto best = std::max_element(row.begin(), row.end()) - row.begin();
+    double apart = 0.0;
+    double length = 0.0;
+    for (size_t i = 0; i < vocab_size; ++i) {
+      const auto a = static_cast<double>(found[first + i]);
+      const auto b = static_cast<double>(row[i]);
+      if (std::isinf(b) || (std::isinf(a) && std::cmp_not_equal(i, best))) continue;
+      apart += (a - b) * (a - b);
+      length += b * b;
+    }
+    if (!(apart <= kMostApart * kMostApart * length)) return false;  // nor NaN
+  }
+  return true;
+}
 
 std::vector<Finding> check_kernels() {
   std::vector<Finding> findings;
   for (const kernels::RegisteredSet& entry : kernels::registered_sets()) {
-    Finding finding{cat("kernels ", entry.set->name), "cannot run here", {}};
+    Finding finding{cat("kernels ", entry.set->name), "cannot run here", {}, {}};
     if (entry.set->supported()) {
       for (const kernels::OpCheck& check : kernels::check_against_scalar(*entry.set)) {
         if (!check.equal) finding.differing.push_back(check.op);
@@ -134,23 +160,53 @@ std::vector<Finding> check_kernels() {
   return findings;
 }
 
-/// `is_golden`: the model is the one inside the program.
+/// A small model, and what the reference makes of it.
+struct Reference {
+  const Transformer& model;
+  std::vector<float> logits;
+  bool is_golden;  ///< the model is the one inside the program
+};
+
+/// `exactly`: with kernels of ours, which give the reference's bits.
+void check_backend(const Reference& reference, Backend& backend, bool exactly, Finding& finding) {
+  const std::vector<float> found = logits_of(reference.model, backend);
+  const auto vocab_size = static_cast<size_t>(reference.model.config().transformer.vocab_size);
+  const bool same = exactly ? found == reference.logits : agree(found, reference.logits, vocab_size);
+  if (!same) finding.differing.emplace_back("logits");
+  if (reference.is_golden && !continues_as_golden(reference.model, backend)) {
+    finding.differing.emplace_back("text of the reference implementation");
+  }
+  finding.state = !finding.differing.empty() ? "differs" : exactly ? "equal" : "agrees";
+}
+
+/// A backend that has no kernel sets; one that cannot run here is no fault.
+Finding check_device(const std::string& what, const std::string& name, const Reference& reference) {
+  Finding finding{cat(what, " on ", name), "not here", {}, {}};
+  try {
+    const auto backend = make_backend(name, 0);
+    if (!backend->device().empty()) finding.what += cat(" (", tool::printable(backend->device()), ")");
+    finding.state = "failed";
+    check_backend(reference, *backend, false, finding);
+  } catch (const Error& e) {
+    finding.reason = e.what();
+  }
+  return finding;
+}
+
 std::vector<Finding> check_model(const std::string& what, const std::string& path, bool is_golden) {
   const RotorFile file(path);
   const Transformer model(file);
-  const std::vector<float> expected = logits_of(model, *backend_with("cpu", "scalar"));
+  const Reference reference{model, logits_of(model, *backend_with("cpu", "scalar")), is_golden};
   std::vector<Finding> findings;
   for (const std::string& name : backend_names()) {
+    if (name != "cpu") {
+      findings.push_back(check_device(what, name, reference));
+      continue;
+    }
     for (const kernels::RegisteredSet& entry : kernels::registered_sets()) {
       if (!entry.set->supported()) continue;
-      const auto backend = backend_with(name, entry.set->name);
-      Finding finding{cat(what, " on ", name, ", kernels ", entry.set->name), "equal", {}};
-      if (logits_of(model, *backend) != expected) finding.differing.emplace_back("logits");
-      if (is_golden && !continues_as_golden(model, *backend)) {
-        finding.differing.emplace_back("text of the reference implementation");
-      }
-      if (!finding.differing.empty()) finding.state = "differs";
-      findings.push_back(finding);
+      findings.push_back({cat(what, " on ", name, ", kernels ", entry.set->name), "", {}, {}});
+      check_backend(reference, *backend_with(name, entry.set->name), true, findings.back());
     }
   }
   file.check_intact();
@@ -161,13 +217,14 @@ Json to_json(const std::vector<Finding>& findings) {
   Json json = Json::array();
   for (const Finding& finding : findings) {
     json.push_back({{"what", finding.what}, {"state", finding.state}, {"differing", finding.differing}});
+    if (!finding.reason.empty()) json.back()["reason"] = finding.reason;
   }
   return json;
 }
 
 void print(const std::vector<Finding>& findings) {
   for (const Finding& finding : findings) {
-    std::string names;
+    std::string names = finding.reason.empty() ? "" : ": " + finding.reason;
     for (const std::string& name : finding.differing) names += cat(names.empty() ? ": " : ", ", name);
     std::printf("  %-40s %s%s\n", finding.what.c_str(), finding.state.c_str(), names.c_str());
   }
@@ -180,7 +237,8 @@ int doctor(int argc, char** argv) {
       "rotor doctor",
       "Holds every kernel set and backend of this machine against the scalar reference: op\n"
       "by op, then the logits of models: one inside the program, which must also go on as Hugging\n"
-      "Face transformers does, and one of odd widths; or of yours. Exit status 1 if anything differs.");
+      "Face transformers does, and one of odd widths; or of yours. Kernels must give equal bits, other\n"
+      "devices agree up to the order of their sums. Exit status 1 if anything differs.");
   options.add_options()("model", ".rotor file to check with (default: two small ones)",
                         cxxopts::value<std::string>()->default_value(""))("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
@@ -202,9 +260,12 @@ int doctor(int argc, char** argv) {
   } else {
     print(findings);
   }
-  std::fprintf(stderr, bad == 0
-                           ? "sound: everything that runs here equals the scalar reference\n"
-                           : "NOT SOUND: choose other kernels with ROTOR_KERNELS, and please report this\n");
+  std::fprintf(
+      stderr,
+      bad == 0
+          ? "sound: everything that runs here computes what the scalar reference does\n"
+          : "NOT SOUND: choose other kernels with ROTOR_KERNELS, or another --backend, and please report "
+            "this\n");
   return bad == 0 ? 0 : 1;
 }
 

@@ -30,7 +30,7 @@ int logits(int argc, char** argv) {
   add_model_options(options, "f32");
   options.add_options()("tokens", "token ids: \"1 2 3\"", cxxopts::value<std::string>())(
       "out", "file to write", cxxopts::value<std::string>())("hidden", "write hidden states too");
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   for (const char* flag : {"tokens", "out"}) {
     if (parsed->count(flag) == 0)
@@ -59,11 +59,9 @@ int logits(int argc, char** argv) {
     for (size_t i = 0; i < hidden.size(); ++i) {
       tensors.push_back({cat("hidden.", i), DType::f32, {num_tokens, config.hidden_size}});
     }
-    session.observe([&](int64_t layer, const Tensor& states) {
+    session.observe([&](int64_t layer, std::span<const float> states) {
       std::vector<float>& of_layer = hidden[static_cast<size_t>(layer)];
-      const size_t before = of_layer.size();
-      of_layer.resize(before + static_cast<size_t>(states.rows * states.cols));
-      model.backend().download(states, std::span(of_layer).subspan(before));
+      of_layer.insert(of_layer.end(), states.begin(), states.end());
     });
   }
   SafetensorsWriter writer(out, {}, tensors);

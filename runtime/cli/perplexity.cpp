@@ -55,7 +55,7 @@ int perplexity(int argc, char** argv) {
       "check-screening",
       "also hold the head's screening against the whole head for every scored token: greedy and --top-k")(
       "top-k", "of --check-screening", cxxopts::value<int64_t>()->default_value("40"))("json", "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   if (parsed->count("file") == 0) throw tool::UsageError("expected --file; see rotor perplexity --help");
   ModelOptions model_options = read_model_options(*parsed);
@@ -105,15 +105,10 @@ int perplexity(int argc, char** argv) {
 
   const int64_t vocab_size = model.config().vocab_size;
   if (parsed->count("json") != 0) {
-    Json json = {{"perplexity", result.perplexity()},
-                 {"std_error", result.std_error()},
-                 {"nll", result.nll()},
-                 {"tokens", result.tokens},
-                 {"chunks", result.chunks},
-                 {"context", run.context},
-                 {"backend", model.backend().name()},
-                 {"kernels", model.backend().kernels()},
-                 {"threads", model.backend().threads()}};
+    Json json = {
+        {"perplexity", result.perplexity()}, {"std_error", result.std_error()}, {"nll", result.nll()},
+        {"tokens", result.tokens},           {"chunks", result.chunks},         {"context", run.context}};
+    json.update(backend_json(model));
     for (const ScreeningCheck& check : checks) json["screening"].push_back(to_json(check, vocab_size));
     std::printf("%s\n", dump_json(json, 2).c_str());
   } else {

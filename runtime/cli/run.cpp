@@ -52,10 +52,8 @@ void print_json(const LanguageModel& model, const GenerateResult& result, uint64
                {"generated_tokens", result.ids.size()},
                {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
                {"decode_tokens_per_second", result.decode_tokens_per_second()},
-               {"seed", seed},
-               {"backend", model.backend().name()},
-               {"kernels", model.backend().kernels()},
-               {"threads", model.backend().threads()}};
+               {"seed", seed}};
+  json.update(backend_json(model));
   if (model.tokenizer() != nullptr) json["text"] = result.text;
   std::printf("%s\n", dump_json(json, 2).c_str());
 }
@@ -85,7 +83,7 @@ int run(int argc, char** argv) {
       "json", "print JSON");
   add_prompt_options(options);
   add_sampling_options(options);
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
   const ModelOptions model_options = read_model_options(*parsed);

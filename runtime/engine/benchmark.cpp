@@ -5,6 +5,8 @@
 #include <chrono>
 #include <fstream>
 
+#include "rotor/core/error.h"
+
 namespace rotor::runtime {
 namespace {
 
@@ -89,12 +91,15 @@ int64_t weight_bytes_per_token(const RotorFile& file) {
   return bytes;
 }
 
+SessionOptions session_options(const BenchmarkOptions& options) {
+  SessionOptions session = options.session;
+  session.context = std::max({options.prompt_tokens, options.depth + options.decode_tokens, int64_t{1}});
+  return session;
+}
+
 BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions& options) {
-  const int64_t longest =
-      std::max({options.prompt_tokens, options.depth + options.decode_tokens, int64_t{1}});
-  SessionOptions session_options = options.session;
-  session_options.context = longest;
-  Session session = model.make_session(session_options);
+  const int64_t longest = session_options(options).context;
+  Session session = model.make_session(session_options(options));
   const auto prompt = some_tokens(std::max<int64_t>(options.prompt_tokens, 1), model.config().vocab_size);
   const auto ids = some_tokens(longest, model.config().vocab_size);
 
@@ -139,6 +144,7 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
       if (energy_known && repetition > 0) joules += *after - *before;
     }
   }
+  if (model.placement()->lost()) fail(model.device().name(), ": the device was lost: nothing was measured");
   const auto decoded = static_cast<double>(result.decode_tokens_per_second.values.size()) *
                        static_cast<double>(options.decode_tokens);
   if (energy_known && decoded > 0) result.joule_per_token = joules / decoded;

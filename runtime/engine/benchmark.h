@@ -44,8 +44,11 @@ struct BenchmarkResult {
   Sample bandwidth_share() const;
 };
 
+/// Those of the session that is measured: with the context that it needs.
+SessionOptions session_options(const BenchmarkOptions& options);
+
 /// Random tokens, since what they are does not matter; every repetition measures a bandwidth, a prompt and a
-/// decode, one after the other, behind a warm-up.
+/// decode, one after the other, behind a warm-up. Throws Error if the device was lost meanwhile.
 BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions& options);
 
 /// Bytes of weights that a token of decoding reads: every tensor but an untied embedding, attachments, and

@@ -52,12 +52,17 @@ bool HeadScreening::choose() const {
   return choices_ % kTokensPerTrial == 0 ? !faster : faster;
 }
 
+void HeadScreening::measure_anew() {
+  screened_ = {};
+  whole_ = {};
+}
+
 void HeadScreening::compute(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
                             const Tensor& logits) {
   const int64_t all = model_.config().transformer.vocab_size;
-  ++statistics_.tokens;
-  if (mode_ == HeadScreeningMode::off || wanted.count == 0) {
+  if (mode_ == HeadScreeningMode::off || wanted.count == 0 || !backend.can_screen()) {
     model_.head(backend, hidden, logits);
+    ++statistics_.tokens;
     statistics_.rows += all;
     return;
   }
@@ -68,6 +73,7 @@ void HeadScreening::compute(Backend& backend, const Tensor& hidden, const Wanted
   if (rows == 0) model_.head(backend, hidden, logits);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   (screen ? screened_ : whole_).add(seconds);
+  ++statistics_.tokens;
   statistics_.attempts += screen ? 1 : 0;
   statistics_.rows += rows > 0 ? rows : all;
 }

@@ -29,6 +29,9 @@ class HeadScreening {
   /// The wanted logits [1, vocab_size], or all of them, of hidden states [1, hidden_size].
   void compute(Backend& backend, const Tensor& hidden, const WantedLogits& wanted, const Tensor& logits);
 
+  /// Times both ways again: another backend computes from now on.
+  void measure_anew();
+
   /// What compute() did so far.
   struct Statistics {
     int64_t tokens = 0;

@@ -2,6 +2,7 @@
 #include "runtime/engine/language_model.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "rotor/core/error.h"
 
@@ -14,11 +15,30 @@ RotorFile open_file(const std::string& path, const LanguageModelOptions& options
   return file;
 }
 
+/// The CPU is there from the start, so that going on without a device cannot fail for want of threads.
+Backends make_backends(const LanguageModelOptions& options) {
+  Backends backends;
+  backends.device = make_backend(options.backend, options.threads, options.pin, options.device);
+  if (backends.device->name() != "cpu") {
+    backends.cpu = make_backend("cpu", options.threads, options.pin);
+  }
+  return backends;
+}
+
+void warn_on_stderr(const std::string& message) {
+  std::fprintf(stderr, "warning: %s\n", message.c_str());
+}
+
 }  // namespace
 
 LanguageModel::LanguageModel(const std::string& path, const LanguageModelOptions& options)
+    : LanguageModel(path, Backends{}, options) {}
+
+LanguageModel::LanguageModel(const std::string& path, Backends backends, const LanguageModelOptions& options)
     : file_(open_file(path, options)),
-      backend_(make_backend(options.backend, options.threads, options.pin)),
+      backends_(backends.device == nullptr ? make_backends(options) : std::move(backends)),
+      placement_options_(options.placement),
+      warn_(options.warn ? options.warn : warn_on_stderr),
       transformer_(file_, options.float_activations),
       tokenizer_(text::tokenizer_of(file_)) {
   const int64_t vocab_size = config().vocab_size;
@@ -44,8 +64,38 @@ int64_t LanguageModel::vocab_size() const {
   return tokenizer_ != nullptr ? tokenizer_->vocab_size() : config().vocab_size;
 }
 
+std::shared_ptr<Placement> LanguageModel::decide(const SessionOptions& options) const {
+  Backend& device = *backends_.device;
+  const auto [gpu_layers, gpu_memory] = placement_options_;
+  if (backends_.cpu == nullptr) {
+    if (gpu_layers > 0) warn_(cat("--gpu-layers: no layers go to a device: the backend is ", device.name()));
+    return std::make_shared<Placement>(transformer_, device);
+  }
+  std::optional<uint64_t> room = gpu_memory;
+  if (const auto free = device.free_memory(); free && !room) room = *free - *free / 10;
+  const MemoryNeed need = memory_need(transformer_, stage_options(transformer_, options));
+  return std::make_shared<Placement>(transformer_, device, *backends_.cpu,
+                                     choose_split(need, gpu_layers, room), warn_);
+}
+
+std::shared_ptr<Placement> LanguageModel::place(const SessionOptions& options) const {
+  const std::lock_guard lock(mutex_);
+  if (placement_ == nullptr) placement_ = decide(options);
+  return placement_;
+}
+
+std::shared_ptr<const Placement> LanguageModel::placement() const {
+  const std::lock_guard lock(mutex_);
+  return placement_;
+}
+
+Backend& LanguageModel::backend() const {
+  const auto placed = placement();
+  return placed == nullptr ? *backends_.device : placed->backend();
+}
+
 Session LanguageModel::make_session(const SessionOptions& options) const {
-  return {transformer_, *backend_, options};
+  return {transformer_, place(options), options};
 }
 
 TokenFeed feed_of(Session& session) {

@@ -1,10 +1,11 @@
-// A language model ready to run: the file, the backend, the network, and the tokenizer that the file holds.
-// Immutable once made: any number of sessions share it.
+// A language model ready to run: the file, the backends, the network, and the tokenizer that the file holds.
+// Any number of sessions share it.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "runtime/backends/backend.h"
 #include "runtime/engine/generate.h"
 #include "runtime/engine/perplexity.h"
+#include "runtime/engine/placement.h"
 #include "runtime/engine/session.h"
 #include "runtime/model/transformer.h"
 
@@ -23,9 +25,19 @@ struct LanguageModelOptions {
   std::string backend;  ///< empty: the first that runs here
   int64_t threads = 0;  ///< 0: one a core
   bool pin = false;     ///< each thread to a core of its own
+  std::string device;   ///< number or part of the name of the backend's device; empty: the best one
+  PlacementOptions placement;
+  /// Called with what a user should know, from any thread; empty: it goes to stderr.
+  std::function<void(const std::string& message)> warn;
   bool float_activations = false;
   bool check = false;  ///< verify the whole file first
   FileMemory memory;   ///< of the model file
+};
+
+/// What computes a language model: a device, and the CPU beside it, which is nullptr if it is the device.
+struct Backends {
+  std::unique_ptr<Backend> device;
+  std::unique_ptr<Backend> cpu;
 };
 
 class LanguageModel {
@@ -33,13 +45,17 @@ class LanguageModel {
   /// Throws Error naming the file if it holds no language model, or a tokenizer with more tokens than the
   /// model has.
   explicit LanguageModel(const std::string& path, const LanguageModelOptions& options = {});
+  /// With backends that the caller made; those that the options name if there are none.
+  LanguageModel(const std::string& path, Backends backends, const LanguageModelOptions& options = {});
   LanguageModel(const LanguageModel&) = delete;  // its parts view one another
   LanguageModel& operator=(const LanguageModel&) = delete;
 
   const RotorFile& file() const { return file_; }
   const Transformer& transformer() const { return transformer_; }
   const TransformerConfig& config() const { return transformer_.config().transformer; }
-  Backend& backend() const { return *backend_; }
+  /// What computes the first layer: the device, or the CPU if the device has no layers or is lost.
+  Backend& backend() const;
+  const Backend& device() const { return *backends_.device; }
   /// nullptr if the file holds none.
   const text::Tokenizer* tokenizer() const { return tokenizer_.get(); }
 
@@ -51,16 +67,28 @@ class LanguageModel {
   /// The tokens that end a text.
   const std::vector<text::TokenId>& stop_tokens() const { return stop_tokens_; }
 
+  /// Where the model runs. The first call of this or of make_session() decides it, so that a session with
+  /// these options has room, and brings the weights to the device, where they stay. Throws Error if
+  /// --gpu-layers cannot be obeyed.
+  std::shared_ptr<Placement> place(const SessionOptions& options) const;
+  /// nullptr before that.
+  std::shared_ptr<const Placement> placement() const;
   /// This object must outlive the session.
   Session make_session(const SessionOptions& options) const;
 
  private:
+  std::shared_ptr<Placement> decide(const SessionOptions& options) const;
+
   RotorFile file_;
-  std::unique_ptr<Backend> backend_;
+  Backends backends_;
+  PlacementOptions placement_options_;
+  Placement::Warn warn_;
   Transformer transformer_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::optional<text::TokenId> bos_;
   std::vector<text::TokenId> stop_tokens_;
+  mutable std::mutex mutex_;
+  mutable std::shared_ptr<Placement> placement_;
 };
 
 /// `session` as generate() wants it, with the room that is left in it now; `session` must outlive the result.

@@ -8,8 +8,6 @@
 namespace rotor::runtime {
 namespace {
 
-constexpr int64_t kHeadRows = 16;  // tokens whose logits are computed at once
-
 int64_t checked_context(const Transformer& model, int64_t wanted) {
   const int64_t longest = model.config().transformer.max_position_embeddings;
   if (wanted < 0 || wanted > longest) {
@@ -21,16 +19,55 @@ int64_t checked_context(const Transformer& model, int64_t wanted) {
 
 }  // namespace
 
-Session::Session(const Transformer& model, Backend& backend, const SessionOptions& options)
+Transformer::StageOptions stage_options(const Transformer& model, const SessionOptions& options) {
+  const int64_t context = checked_context(model, options.context);
+  return {.batch = std::clamp<int64_t>(options.batch, 1, context), .context = context, .kv = options.kv};
+}
+
+Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
+                 const SessionOptions& options)
     : model_(model),
-      backend_(backend),
+      placement_(std::move(placement)),
       head_(model, options.head_screening),
-      context_(checked_context(model, options.context)) {
-  const int64_t batch = std::clamp<int64_t>(options.batch, 1, context_);
-  workspace_ = model.make_workspace(backend, batch, context_);
-  cache_ = model.make_cache(backend, context_, options.kv);
-  last_hidden_ = backend.allocate(1, model.config().transformer.hidden_size);
-  logits_ = backend.allocate(1, vocab_size());
+      options_(stage_options(model, options)) {
+  ids_.reserve(static_cast<size_t>(options_.context));
+  survive([&] { memory_ = make_memory(); });
+}
+
+Session::Session(const Transformer& model, Backend& backend, const SessionOptions& options)
+    : Session(model, std::make_shared<Placement>(model, backend), options) {}
+
+Session::Memory Session::make_memory() const {
+  Memory memory{
+      .stages = placement_->make_stages(options_), .last_hidden = {}, .logits = {}, .batch_logits = {}};
+  Backend& backend = *memory.stages.back().backend;
+  memory.last_hidden = backend.allocate(1, model_.config().transformer.hidden_size);
+  memory.logits = backend.allocate(1, vocab_size());
+  return memory;
+}
+
+void Session::survive(const auto& work) {
+  try {
+    return work();
+  } catch (const DeviceLost& error) {
+    if (on_cpu_ || !placement_->lose(error)) throw;
+  }
+  move_to_cpu();
+  work();
+}
+
+void Session::move_to_cpu() {
+  Memory fresh = make_memory();
+  Tensor hidden;
+  for (size_t first = 0; first < ids_.size();) {
+    const auto ids = batch_of(ids_, first);
+    hidden = model_.forward(fresh.stages, ids, static_cast<int64_t>(first));
+    first += ids.size();
+  }
+  if (hidden.rows > 0) fresh.stages.back().backend->copy_rows(hidden, hidden.rows - 1, fresh.last_hidden);
+  memory_ = std::move(fresh);
+  on_cpu_ = true;
+  head_.measure_anew();
 }
 
 void Session::check_tokens(std::span<const text::TokenId> tokens) const {
@@ -41,87 +78,110 @@ void Session::check_tokens(std::span<const text::TokenId> tokens) const {
     }
   }
   const auto count = static_cast<int64_t>(tokens.size());
-  if (position_ + count > context_) {
-    fail("the context holds ", context_, " tokens: ", position_, " are in it, ", count, " more do not fit");
+  if (position() + count > context()) {
+    fail("the context holds ", context(), " tokens: ", position(), " are in it, ", count, " more do not fit");
   }
 }
 
+std::span<const text::TokenId> Session::batch_of(std::span<const text::TokenId> tokens, size_t first) const {
+  return tokens.subspan(first, std::min(static_cast<size_t>(options_.batch), tokens.size() - first));
+}
+
 Tensor Session::advance(std::span<const text::TokenId> ids) {
-  Tensor hidden = model_.forward(backend_, workspace_, cache_, ids, position_, observer_);
-  position_ += static_cast<int64_t>(ids.size());
+  Transformer::Observer observer;
+  if (observer_) {
+    observer = [this](int64_t layer, std::span<const float> hidden) {
+      if (layer < shown_) return;  // before the device was lost
+      observer_(layer, hidden);
+      shown_ = layer + 1;
+    };
+  }
+  const Tensor hidden = model_.forward(memory_.stages, ids, position(), observer);
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
   return hidden;
 }
 
 std::span<const float> Session::feed(std::span<const text::TokenId> tokens, const WantedLogits& wanted) {
   check_tokens(tokens);
-  const auto batch = static_cast<size_t>(workspace_.batch);
-  for (size_t first = 0; first < tokens.size(); first += batch) {
-    const auto ids = tokens.subspan(first, std::min(batch, tokens.size() - first));
-    const Tensor hidden = advance(ids);
-    if (first + ids.size() == tokens.size()) backend_.copy_rows(hidden, hidden.rows - 1, last_hidden_);
-  }
-  head_.compute(backend_, last_hidden_, wanted, logits_);
   values_.resize(static_cast<size_t>(vocab_size()));
-  backend_.download_wanted(logits_, wanted, values_);
+  size_t taken = 0;
+  shown_ = 0;
+  survive([&] {
+    while (taken < tokens.size()) {
+      const auto ids = batch_of(tokens, taken);
+      const Tensor hidden = advance(ids);
+      shown_ = 0;
+      taken += ids.size();
+      if (taken < tokens.size()) continue;
+      head_backend().copy_rows(hidden, hidden.rows - 1, memory_.last_hidden);
+    }
+    head_.compute(head_backend(), memory_.last_hidden, wanted, memory_.logits);
+    head_backend().download_wanted(memory_.logits, wanted, values_);
+  });
   return values_;
 }
 
 void Session::for_logits(std::span<const text::TokenId> tokens, const auto& work) {
   check_tokens(tokens);
   const TransformerConfig& t = model_.config().transformer;
-  if (batch_logits_.rows == 0) batch_logits_ = backend_.allocate(kHeadRows, t.vocab_size);
-  const auto batch = static_cast<size_t>(workspace_.batch);
-  int64_t index = 0;
-  for (size_t first = 0; first < tokens.size(); first += batch) {
-    const Tensor hidden = advance(tokens.subspan(first, std::min(batch, tokens.size() - first)));
-    for (int64_t row = 0; row < hidden.rows; row += kHeadRows) {
-      Tensor part = backend_.allocate(std::min(kHeadRows, hidden.rows - row), t.hidden_size);
-      Tensor logits = batch_logits_;
-      logits.rows = part.rows;
-      backend_.copy_rows(hidden, row, part);
-      model_.head(backend_, part, logits);
-      values_.resize(static_cast<size_t>(part.rows * t.vocab_size));
-      backend_.download(logits, values_);
-      work(part, index);
-      index += part.rows;
-    }
+  const auto size = static_cast<size_t>(t.vocab_size);
+  for (size_t first = 0; first < tokens.size(); first += static_cast<size_t>(options_.batch)) {
+    const auto ids = batch_of(tokens, first);
+    const size_t before = ids_.size();
+    int64_t row = 0;  // of the first whose logits are still to come
+    shown_ = 0;
+    survive([&] {
+      if (memory_.batch_logits.rows == 0) {
+        memory_.batch_logits = head_backend().allocate(kHeadRows, t.vocab_size);
+      }
+      ids_.resize(before);
+      const Tensor hidden = advance(ids);
+      while (row < hidden.rows) {
+        const Tensor part = head_backend().allocate(std::min(kHeadRows, hidden.rows - row), t.hidden_size);
+        Tensor logits = memory_.batch_logits;
+        logits.rows = part.rows;
+        head_backend().copy_rows(hidden, row, part);
+        model_.head(head_backend(), part, logits);
+        values_.resize(static_cast<size_t>(part.rows) * size);
+        head_backend().download(logits, values_);
+        for (int64_t i = 0; i < part.rows; ++i, ++row) {
+          work(part, i, static_cast<int64_t>(first) + row,
+               std::span<const float>(values_).subspan(static_cast<size_t>(i) * size, size));
+        }
+      }
+    });
   }
 }
 
 void Session::feed_all(std::span<const text::TokenId> tokens, const OnLogits& on_logits) {
-  const auto size = static_cast<size_t>(vocab_size());
-  for_logits(tokens, [&](const Tensor& hidden, int64_t first) {
-    for (int64_t i = 0; i < hidden.rows; ++i) {
-      on_logits(first + i, std::span(values_).subspan(static_cast<size_t>(i) * size, size));
-    }
+  for_logits(tokens, [&](const Tensor&, int64_t, int64_t index, std::span<const float> logits) {
+    on_logits(index, logits);
   });
 }
 
 void Session::check_screening(std::span<const text::TokenId> tokens, std::span<ScreeningCheck> checks,
                               const OnLogits& on_logits) {
   const HeadScreening required(model_, HeadScreeningMode::on);  // or an error
-  const auto size = static_cast<size_t>(vocab_size());
-  std::vector<float> screened(size);
-  for_logits(tokens, [&](const Tensor& hidden, int64_t first) {
-    for (int64_t i = 0; i < hidden.rows; ++i) {
-      const auto all = std::span(values_).subspan(static_cast<size_t>(i) * size, size);
-      backend_.copy_rows(hidden, i, last_hidden_);
-      for (ScreeningCheck& check : checks) {
-        const WantedLogits wanted{check.count, {}, vocab_size()};
-        const int64_t rows = model_.screened_head(backend_, last_hidden_, wanted, logits_);
-        if (rows > 0) backend_.download(logits_, screened);
-        check.add(all, screened, rows);
-      }
-      on_logits(first + i, all);
+  std::vector<float> screened(static_cast<size_t>(vocab_size()));
+  for_logits(tokens, [&](const Tensor& hidden, int64_t row, int64_t index, std::span<const float> all) {
+    head_backend().copy_rows(hidden, row, memory_.last_hidden);
+    std::vector<ScreeningCheck> updated(checks.begin(), checks.end());  // kept if no device is lost meanwhile
+    for (ScreeningCheck& check : updated) {
+      const WantedLogits wanted{check.count, {}, vocab_size()};
+      const int64_t rows = model_.screened_head(head_backend(), memory_.last_hidden, wanted, memory_.logits);
+      if (rows > 0) head_backend().download(memory_.logits, screened);
+      check.add(all, screened, rows);
     }
+    std::ranges::copy(updated, checks.begin());
+    on_logits(index, all);
   });
 }
 
 void Session::rewind(int64_t position) {
-  if (position < 0 || position > position_) {
-    fail("rewind: expected a position from 0 to ", position_, ", found ", position);
+  if (position < 0 || position > this->position()) {
+    fail("rewind: expected a position from 0 to ", this->position(), ", found ", position);
   }
-  position_ = position;
+  ids_.resize(static_cast<size_t>(position));
 }
 
 }  // namespace rotor::runtime

@@ -1,9 +1,11 @@
 // One conversation with a language model: its KV cache and how far it has got. The model itself is immutable
-// and shared; a session is used by one thread at a time.
+// and shared; a session is used by one thread at a time. It remembers its tokens, so that the CPU can go on
+// when a device is lost.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "rotor/text/tokenizer.h"
 #include "runtime/backends/backend.h"
 #include "runtime/engine/head_screening.h"
+#include "runtime/engine/placement.h"
 #include "runtime/engine/screening_check.h"
 #include "runtime/model/transformer.h"
 
@@ -23,16 +26,22 @@ struct SessionOptions {
   HeadScreeningMode head_screening = HeadScreeningMode::automatic;
 };
 
+/// What a session with these options asks of the model's stages. Throws Error if the context is longer than
+/// the model's.
+Transformer::StageOptions stage_options(const Transformer& model, const SessionOptions& options);
+
 class Session {
  public:
-  /// `model` and `backend` must outlive the session. Throws Error if the context is longer than the model's,
-  /// or for head screening by a copy that the model does not hold.
+  /// `model` and what `placement` refers to must outlive the session. Throws Error if the context is longer
+  /// than the model's, or for head screening by a copy that the model does not hold.
+  Session(const Transformer& model, std::shared_ptr<Placement> placement, const SessionOptions& options);
+  /// With the whole model on `backend`; if that is lost, calls throw DeviceLost.
   Session(const Transformer& model, Backend& backend, const SessionOptions& options);
 
   int64_t vocab_size() const { return model_.config().transformer.vocab_size; }
   /// Tokens in the cache, and how many fit.
-  int64_t position() const { return position_; }
-  int64_t context() const { return context_; }
+  int64_t position() const { return static_cast<int64_t>(ids_.size()); }
+  int64_t context() const { return options_.context; }
 
   /// Feeds tokens, at least one, behind those in the cache. Returns the logits [vocab_size] behind the last
   /// of them, valid until the next call; those that are not wanted may be -inf. Throws Error, and takes none
@@ -58,23 +67,37 @@ class Session {
   void rewind(int64_t position);
 
  private:
-  const Transformer& model_;
-  Backend& backend_;
+  /// What is lost with a device.
+  struct Memory {
+    std::vector<Transformer::Stage> stages;
+    Tensor last_hidden;   // [1, hidden_size]
+    Tensor logits;        // [1, vocab_size]
+    Tensor batch_logits;  // [kHeadRows, vocab_size], made by feed_all()
+  };
+
+  Backend& head_backend() const { return *memory_.stages.back().backend; }
+  Memory make_memory() const;
+  /// Does `work`, and if the device is lost meanwhile, once more on the CPU: behind the tokens that are in
+  /// the cache then, with the last one's hidden state in memory_.last_hidden.
+  void survive(const auto& work);
+  void move_to_cpu();
   void check_tokens(std::span<const text::TokenId> tokens) const;
+  /// At most a batch of `tokens`, from the one at `first` on.
+  std::span<const text::TokenId> batch_of(std::span<const text::TokenId> tokens, size_t first) const;
   /// Hidden states behind the final norm of the next `ids`, at most a batch of them.
   Tensor advance(std::span<const text::TokenId> ids);
-  /// Calls work(hidden states, logits, index of the first token) for all tokens, kHeadRows at a time.
+  /// Calls work(hidden states, row among them, index in `tokens`, logits) for each token, in order.
   void for_logits(std::span<const text::TokenId> tokens, const auto& work);
 
+  const Transformer& model_;
+  std::shared_ptr<Placement> placement_;
   HeadScreening head_;
-  int64_t context_;
-  int64_t position_ = 0;
-  Transformer::Workspace workspace_;
-  KvCache cache_;
+  Transformer::StageOptions options_;
+  std::vector<text::TokenId> ids_;  // in the cache
+  Memory memory_;
+  bool on_cpu_ = false;  // since the device was lost
   Transformer::Observer observer_;
-  Tensor last_hidden_;   // [1, hidden_size]
-  Tensor logits_;        // [1, vocab_size]
-  Tensor batch_logits_;  // [rows, vocab_size], made by feed_all()
+  int64_t shown_ = 0;  // hidden states of this batch that observer_ has seen
   std::vector<float> values_;
 };
 

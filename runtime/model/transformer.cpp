@@ -13,25 +13,25 @@
 namespace rotor::runtime {
 namespace {
 
-/// The first rows of a tensor of the workspace.
-Tensor first_rows(Tensor tensor, int64_t rows) {
-  tensor.rows = rows;
-  return tensor;
+constexpr std::array kTensors = {&Transformer::Workspace::hidden,  &Transformer::Workspace::query,
+                                 &Transformer::Workspace::key,     &Transformer::Workspace::value,
+                                 &Transformer::Workspace::context, &Transformer::Workspace::gate,
+                                 &Transformer::Workspace::up,      &Transformer::Workspace::final_hidden};
+
+/// The stage for that many tokens, in the same memory.
+Transformer::Stage first_rows(const Transformer::Stage& stage, int64_t rows) {
+  Transformer::Stage part = stage;
+  for (const auto tensor : kTensors) (part.workspace.*tensor).rows = rows;
+  return part;
 }
 
-Transformer::Workspace first_rows(const Transformer::Workspace& all, int64_t rows) {
-  Transformer::Workspace part;
-  part.batch = rows;
-  part.rope = all.rope;
-  part.hidden = first_rows(all.hidden, rows);
-  part.query = first_rows(all.query, rows);
-  part.key = first_rows(all.key, rows);
-  part.value = first_rows(all.value, rows);
-  part.context = first_rows(all.context, rows);
-  part.gate = first_rows(all.gate, rows);
-  part.up = first_rows(all.up, rows);
-  part.final_hidden = first_rows(all.final_hidden, rows);
-  return part;
+/// Copies as many hidden states as `to` has from one backend's memory into another's.
+void carry(const Transformer::Stage& from, const Transformer::Stage& to) {
+  Tensor hidden = from.workspace.hidden;
+  hidden.rows = to.workspace.hidden.rows;
+  std::vector<float> values(static_cast<size_t>(hidden.rows * hidden.cols));
+  from.backend->download(hidden, values);
+  to.backend->upload(values, to.workspace.hidden);
 }
 
 }  // namespace
@@ -102,32 +102,6 @@ Transformer::Linear Transformer::linear(const RotorFile& file, const std::string
   return layer;
 }
 
-Transformer::Workspace Transformer::make_workspace(Backend& backend, int64_t batch, int64_t context) const {
-  const TransformerConfig& t = config_.transformer;
-  Workspace workspace;
-  workspace.batch = batch;
-  workspace.rope = std::make_shared<RopeTable>(rope_table(t.head_dim, t.rope_theta, context));
-  workspace.hidden = backend.allocate(batch, t.hidden_size);
-  workspace.query = backend.allocate(batch, t.query_size());
-  workspace.key = backend.allocate(batch, t.key_value_size());
-  workspace.value = backend.allocate(batch, t.key_value_size());
-  workspace.context = backend.allocate(batch, t.query_size());
-  workspace.gate = backend.allocate(batch, t.intermediate_size);
-  workspace.up = backend.allocate(batch, t.intermediate_size);
-  workspace.final_hidden = backend.allocate(batch, t.hidden_size);
-  return workspace;
-}
-
-KvCache Transformer::make_cache(Backend& backend, int64_t context, KvType type) const {
-  const TransformerConfig& t = config_.transformer;
-  return backend.allocate_kv_cache({.layers = t.num_hidden_layers,
-                                    .heads = t.num_key_value_heads,
-                                    .capacity = context,
-                                    .head_dim = t.head_dim,
-                                    .type = type,
-                                    .storage = nullptr});
-}
-
 void Transformer::project(Backend& backend, const Tensor& x, std::span<const float> gain,
                           const Tensor& normed, std::initializer_list<Output> outputs) const {
   const InputNorm norm{gain, static_cast<float>(config_.transformer.rms_norm_eps)};
@@ -150,13 +124,15 @@ void Transformer::project(Backend& backend, const Tensor& x, std::span<const flo
   }
 }
 
-void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache& cache, int64_t index,
-                            int64_t position) const {
+void Transformer::run_layer(const Stage& stage, int64_t index, int64_t position) const {
+  Backend& backend = *stage.backend;
+  const Workspace& w = stage.workspace;
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const Tensor& normed = w.final_hidden;  // free until the last layer is done
   project(backend, w.hidden, layer.input_norm, normed,
           {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
-  ops::attention(backend, w.query, w.key, w.value, *w.rope, cache, index, position, w.context);
+  ops::attention(backend, w.query, w.key, w.value, *w.rope, stage.cache, index - stage.layers.first, position,
+                 w.context);
   project(backend, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
 
   project(backend, w.hidden, layer.post_attention_norm, normed, {{&layer.gate, w.gate}, {&layer.up, w.up}});
@@ -170,19 +146,39 @@ void Transformer::run_layer(Backend& backend, const Workspace& w, const KvCache&
   }
 }
 
-Tensor Transformer::forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
-                            std::span<const int32_t> ids, int64_t position, const Observer& observer) const {
-  const Workspace part = first_rows(workspace, static_cast<int64_t>(ids.size()));
-  ops::embed(backend, embedding_, ids, part.hidden);
-  if (observer) observer(0, part.hidden);
-  for (int64_t i = 0; i < config_.transformer.num_hidden_layers; ++i) {
-    run_layer(backend, part, cache, i, position);
-    if (observer) observer(i + 1, part.hidden);
+Tensor Transformer::forward(std::span<const Stage> stages, std::span<const int32_t> ids, int64_t position,
+                            const Observer& observer) const {
+  std::vector<float> seen;
+  const auto show = [&](int64_t layer, const Stage& stage, const Tensor& hidden) {
+    if (!observer) return;
+    seen.resize(static_cast<size_t>(hidden.rows * hidden.cols));
+    stage.backend->download(hidden, seen);
+    observer(layer, seen);
+  };
+  const auto run_layers = [&](const Stage& stage) {
+    for (int64_t i = stage.layers.first; i < stage.layers.end; ++i) {
+      run_layer(stage, i, position);
+      show(i + 1, stage, stage.workspace.hidden);
+    }
+  };
+  const auto rows = static_cast<int64_t>(ids.size());
+  const Stage last = first_rows(stages.back(), rows);
+  ops::embed(*last.backend, embedding_, ids, last.workspace.hidden);
+  show(0, last, last.workspace.hidden);
+  const Stage* before = &stages.back();
+  for (const Stage& whole : stages.first(stages.size() - 1)) {
+    const Stage stage = first_rows(whole, rows);
+    carry(*before, stage);
+    run_layers(stage);
+    before = &whole;
   }
-  ops::rms_norm(backend, part.hidden, final_norm_, static_cast<float>(config_.transformer.rms_norm_eps),
-                part.final_hidden);
-  if (observer) observer(config_.transformer.num_hidden_layers + 1, part.final_hidden);
-  return part.final_hidden;
+  if (stages.size() > 1) carry(*before, last);
+  run_layers(last);
+  const Tensor& final_hidden = last.workspace.final_hidden;
+  ops::rms_norm(*last.backend, last.workspace.hidden, final_norm_,
+                static_cast<float>(config_.transformer.rms_norm_eps), final_hidden);
+  show(config_.transformer.num_hidden_layers + 1, last, final_hidden);
+  return final_hidden;
 }
 
 void Transformer::head(Backend& backend, const Tensor& hidden, const Tensor& logits) const {

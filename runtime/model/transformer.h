@@ -3,6 +3,7 @@
 // against the other. How a conversation proceeds is engine/session.h.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -16,15 +17,36 @@ namespace rotor::runtime {
 
 class Transformer {
  public:
-  /// Called with hidden states [T, hidden_size]: 0 the embedding's output, i the output of layer i (from 1),
-  /// and num_hidden_layers + 1 behind the final norm.
-  using Observer = std::function<void(int64_t layer, const Tensor& hidden)>;
+  /// Called with hidden states, row-major [T, hidden_size]: 0 the embedding's output, i the output of layer i
+  /// (from 1), and num_hidden_layers + 1 behind the final norm.
+  using Observer = std::function<void(int64_t layer, std::span<const float> hidden)>;
 
-  /// Memory for the activations of up to `batch` tokens; one a session.
+  /// Layers first .. end - 1.
+  struct LayerRange {
+    int64_t first = 0;
+    int64_t end = 0;
+
+    int64_t size() const { return end - first; }
+  };
+
+  /// Memory for the activations of so many tokens at once.
   struct Workspace {
-    int64_t batch = 0;
     std::shared_ptr<const RopeTable> rope;
+    std::shared_ptr<void> held_rope;  ///< in the backend's memory
     Tensor hidden, query, key, value, context, gate, up, final_hidden;
+  };
+
+  /// The part of a forward pass that one backend computes; one a session.
+  struct Stage {
+    Backend* backend = nullptr;
+    LayerRange layers;
+    Workspace workspace;
+    KvCache cache;  ///< of these layers
+  };
+  struct StageOptions {
+    int64_t batch = 1;    ///< tokens at once, at most
+    int64_t context = 1;  ///< positions are below this
+    KvType kv = KvType::f16;
   };
 
   /// Views `file`, which must outlive this object. Throws Error if it holds no transformer.
@@ -33,15 +55,16 @@ class Transformer {
 
   const ModelConfig& config() const { return config_; }
 
-  /// For positions below `context`.
-  Workspace make_workspace(Backend& backend, int64_t batch, int64_t context) const;
-  KvCache make_cache(Backend& backend, int64_t context, KvType type) const;
+  /// `backend` must outlive the stage.
+  Stage make_stage(Backend& backend, LayerRange layers, const StageOptions& options) const;
 
-  /// Runs `ids`, at most workspace.batch of them, at position, position + 1, ... behind what is in the cache,
-  /// and adds them to it. Returns the hidden states behind the final norm, [T, hidden_size], which lie in the
-  /// workspace. What is computed for a token does not depend on how tokens are grouped into calls.
-  Tensor forward(Backend& backend, const Workspace& workspace, const KvCache& cache,
-                 std::span<const int32_t> ids, int64_t position, const Observer& observer = {}) const;
+  /// Runs `ids`, at most as many as a stage takes at once, at position, position + 1, ... behind what is in
+  /// the caches, and adds them there. `stages` have all layers in order; the last one, which may have none of
+  /// them, computes the embedding and the final norm as well: a tied head is the embedding. Returns the
+  /// hidden states behind the final norm, [T, hidden_size], which lie in the last stage. What is computed for
+  /// a token does not depend on how tokens are grouped into calls.
+  Tensor forward(std::span<const Stage> stages, std::span<const int32_t> ids, int64_t position,
+                 const Observer& observer = {}) const;
 
   /// logits [T, vocab_size] of hidden states [T, hidden_size] that forward() gave.
   void head(Backend& backend, const Tensor& hidden, const Tensor& logits) const;
@@ -51,6 +74,15 @@ class Transformer {
   /// head() is to be called. Only if can_screen().
   int64_t screened_head(Backend& backend, const Tensor& hidden, const WantedLogits& wanted,
                         const Tensor& logits) const;
+
+  /// What ops are given of the layers.
+  std::vector<WeightBytes> layer_weights(LayerRange layers) const;
+  /// Of embedding, final norm and head, but not the copy that screens it: no device with a memory of its own
+  /// reads that.
+  std::vector<WeightBytes> head_weights() const;
+  /// Bytes that make_stage() takes: for each layer, and for all of them together if there are any.
+  uint64_t cache_bytes_per_layer(const StageOptions& options) const;
+  uint64_t workspace_bytes(const StageOptions& options) const;
 
  private:
   /// A linear layer and the norm of its own input (use_rms_norm), or none.
@@ -74,8 +106,14 @@ class Transformer {
   /// goes to `normed`, [T, D] as x, which it may be.
   void project(Backend& backend, const Tensor& x, std::span<const float> gain, const Tensor& normed,
                std::initializer_list<Output> outputs) const;
-  void run_layer(Backend& backend, const Workspace& workspace, const KvCache& cache, int64_t index,
-                 int64_t position) const;
+  /// The workspace's tensors beside hidden and final_hidden, and their columns.
+  struct Width {
+    Tensor Workspace::*tensor;
+    int64_t cols;
+  };
+  std::array<Width, 6> layer_widths() const;
+  /// `stage` with tensors of as many rows. `index` counts the model's layers.
+  void run_layer(const Stage& stage, int64_t index, int64_t position) const;
 
   ModelConfig config_;
   DenseMatrix embedding_;

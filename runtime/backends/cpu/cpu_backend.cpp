@@ -86,6 +86,7 @@ class CpuBackend final : public Backend {
     cpu_linear(kernels_, pool_, x, norm, projections);
   }
 
+  bool can_screen() const override { return true; }
   int64_t screened_head(const Tensor& x, const ScreenedHead& head, const WantedLogits& wanted,
                         const Tensor& y) override {
     return cpu_screened_head(kernels_, pool_, x, head, wanted, y);
