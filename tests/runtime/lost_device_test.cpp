@@ -61,6 +61,8 @@ class LostDeviceTest : public ::testing::TestWithParam<int64_t> {
   void expect_warnings(const Placed& placed, bool lost) const {
     EXPECT_EQ(placed.model->placement()->lost(), lost);
     EXPECT_EQ(placed.model->backend().name(), lost ? "cpu" : "pretend");
+    const bool head_on_device = !lost && GetParam() == PlacementOptions::kAll;
+    EXPECT_EQ(placed.model->placement()->head_backend().name(), head_on_device ? "pretend" : "cpu");
     ASSERT_EQ(warnings_.size(), lost ? 1U : 0U);
     if (lost) {
       EXPECT_NE(warnings_[0].find("pretend: the device is lost (pretended)"), std::string::npos)
