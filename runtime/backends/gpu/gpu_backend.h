@@ -12,7 +12,8 @@
 
 namespace rotor::runtime::gpu {
 
-/// `api` is what name() says: "opencl". `tuning`: none: what suits the device (tune.h). Its ops may be called from several threads at once; they take turns.
+/// `api` is what name() says: "opencl". `tuning`: none: what suits the device (tune.h). Its ops may be called
+/// from several threads at once; they take turns.
 std::unique_ptr<Backend> make_gpu_backend(const std::string& api, std::unique_ptr<Device> device,
                                           std::optional<Tuning> tuning = std::nullopt);
 

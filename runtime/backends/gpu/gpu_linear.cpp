@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "rotor/core/tiles.h"
 
 namespace rotor::runtime::gpu {
 namespace {
 
-constexpr int64_t kMatvecTokens = 2;  // more of them are worth a tiled product
+constexpr uint64_t kMatvecTokens = 2;  // more of them are worth a tiled product
 constexpr uint64_t kMostGroups = 32768;
 constexpr uint32_t kDenseTokens = 4;  // that share what is read of a dense matrix
 
@@ -85,9 +86,11 @@ void run_matvec(Context& context, const Codes& codes, const Binding& tiles,
                 std::span<const WeightStore::Piece> pieces, std::span<const Projection> projections) {
   const Tuning& tuning = context.tuning();
   const bool dot = context.info().dot_product;
+  const auto tokens = static_cast<uint64_t>(projections.front().y.rows);
+  const uint32_t block = tokens > kMatvecTokens ? tuning.matmul_tokens : 1;
   const Kernel& kernel = context.kernel(
       "matvec_int8", {{"ROWS", dot ? std::min(tuning.matvec_rows, 4U) : tuning.matvec_rows}, {"DOT", dot}},
-      tuning.matvec_group);
+      tuning.matvec_group, {{"TOKENS", block}});
   std::array<Param, 3> first{0U, 0U, 0U}, end{0U, 0U, 0U}, rows{0U, 0U, 0U}, scale{0.0F, 0.0F, 0.0F};
   std::array<Binding, 3> y;
   uint64_t groups = 0;
@@ -108,8 +111,8 @@ void run_matvec(Context& context, const Codes& codes, const Binding& tiles,
   const uint64_t col_tiles = col_tiles_of(*projections.front().weights);
   context.run(kernel, {tiles, codes.codes, codes.scales, codes.sums, y[0], y[1], y[2]},
               {col_tiles, first[0], first[1], first[2], end[0], end[1], rows[0], rows[1], rows[2], scale[0],
-               scale[1], scale[2], add},
-              {groups, static_cast<uint64_t>(projections.front().y.rows), 1});
+               scale[1], scale[2], add, tokens},
+              {groups, ceil_div(tokens, block), 1});
 }
 
 /// One matrix by bands, for many tokens.
@@ -130,7 +133,7 @@ void run_matmul(Context& context, const Codes& codes, const Projection& projecti
 
 void linear_int8(Context& context, const LinearInput& input, std::span<const Projection> projections) {
   const Codes codes = quantize(context, input);
-  if (input.x.rows > kMatvecTokens) {
+  if (std::cmp_greater(input.x.rows, kMatvecTokens) && context.tuning().matmul_tokens == 1) {
     for (const Projection& projection : projections) run_matmul(context, codes, projection);
     return;
   }

@@ -41,8 +41,8 @@ class Measurement {
     Tuning best = default_tuning(context_.info());
     choose(best, matvecs(best), [&](const Tuning& t) { run_matvec(t); });
     choose(best, denses(best), [&](const Tuning& t) { run_dense(t); });
-    choose(best, groups(best, &Tuning::matmul_group, 64, 256), [&](const Tuning& t) { run_matmul(t); });
-    choose(best, groups(best, &Tuning::row_group, 1, 1024), [&](const Tuning& t) { run_rows(t); });
+    choose(best, matmuls(best), [&](const Tuning& t) { run_matmul(t); });
+    choose(best, groups(best, &Tuning::row_group, 32, 1024), [&](const Tuning& t) { run_rows(t); });
     return best;
   }
 
@@ -83,8 +83,8 @@ class Measurement {
     std::vector<Tuning> all;
     for (uint32_t rows : {1U, 4U, 16U}) {
       if (rows > context_.info().most_rows || (rows > 4 && context_.info().dot_product)) continue;
-      for (uint32_t group = 16 / rows; group <= std::min(256U, context_.info().largest_group); group *= 2) {
-        if (rows == 16 && group > 4) break;
+      const uint32_t most = context_.info().type == DeviceType::cpu ? 32 / rows : 256;
+      for (uint32_t group = 16 / rows; group <= std::min(most, context_.info().largest_group); group *= 2) {
         all.push_back(from);
         all.back().matvec_rows = rows;
         all.back().matvec_group = group;
@@ -96,9 +96,9 @@ class Measurement {
   std::vector<Tuning> denses(const Tuning& from) const {
     const bool cpu = context_.info().type == DeviceType::cpu;
     std::vector<Tuning> all;
-    for (uint32_t lanes : cpu ? std::vector<uint32_t>{1, 4, 8} : std::vector<uint32_t>{8, 16, 32, 64}) {
-      for (uint32_t group : cpu ? std::vector<uint32_t>{lanes, 16} : std::vector<uint32_t>{64, 128, 256}) {
-        for (uint32_t block : {1U, 2U, 4U}) {
+    for (uint32_t lanes : cpu ? std::vector<uint32_t>{1, 4} : std::vector<uint32_t>{8, 16, 32, 64}) {
+      for (uint32_t group : cpu ? std::vector<uint32_t>{lanes} : std::vector<uint32_t>{64, 128, 256}) {
+        for (uint32_t block : {1U, 4U}) {
           if (group > context_.info().largest_group || group < lanes) continue;
           all.push_back(from);
           all.back().dense_lanes = lanes;
@@ -106,6 +106,16 @@ class Measurement {
           all.back().dense_block = block;
         }
       }
+    }
+    return all;
+  }
+
+  std::vector<Tuning> matmuls(const Tuning& from) const {
+    std::vector<Tuning> all;
+    if (context_.info().type != DeviceType::cpu) all = groups(from, &Tuning::matmul_group, 64, 256);
+    for (uint32_t tokens : {4U, 8U}) {
+      all.push_back(from);
+      all.back().matmul_tokens = tokens;
     }
     return all;
   }
@@ -123,21 +133,22 @@ class Measurement {
   /// Square matrices one after another, as layers come.
   void run_matvec(const Tuning& t) {
     const bool dot = context_.info().dot_product;
-    const Kernel& kernel =
-        context_.kernel("matvec_int8", {{"ROWS", t.matvec_rows}, {"DOT", dot}}, t.matvec_group);
+    const Kernel& kernel = context_.kernel("matvec_int8", {{"ROWS", t.matvec_rows}, {"DOT", dot}},
+                                           t.matvec_group, {{"TOKENS", 1}});
     const uint64_t matrix = tile_bytes(kRows, kCols);
     for (uint64_t offset = 0; offset + matrix <= bytes_; offset += matrix) {
       const uint64_t tiles = row_tiles(kRows);
-      context_.run(kernel,
-                   {{weights_.buffer, offset, matrix},
-                    activations_,
-                    activations_,
-                    activations_,
-                    outputs_,
-                    outputs_,
-                    outputs_},
-                   {column_tiles(kCols), 0U, 0U, 0U, tiles, tiles, kRows, kRows, kRows, 1.0F, 1.0F, 1.0F, 0U},
-                   {tiles, 1, 1});
+      context_.run(
+          kernel,
+          {{weights_.buffer, offset, matrix},
+           activations_,
+           activations_,
+           activations_,
+           outputs_,
+           outputs_,
+           outputs_},
+          {column_tiles(kCols), 0U, 0U, 0U, tiles, tiles, kRows, kRows, kRows, 1.0F, 1.0F, 1.0F, 0U, 1U},
+          {tiles, 1, 1});
     }
   }
 
@@ -152,13 +163,22 @@ class Measurement {
   }
 
   void run_matmul(const Tuning& t) {
-    constexpr uint64_t kTokens = 64;
-    const Kernel& kernel =
-        context_.kernel("matmul_int8", {{"DOT", context_.info().dot_product}}, t.matmul_group);
+    constexpr uint64_t kTokens = 32;
+    const bool dot = context_.info().dot_product;
     const uint64_t tiles = row_tiles(kRows);
-    context_.run(kernel, {weights_, activations_, activations_, activations_, outputs_},
-                 {kRows, column_tiles(kCols), tiles, kTokens, 0U, kRows, 1.0F, 0U},
-                 {tiles / 4, ceil_div(kTokens, t.matmul_group / 4), 1});
+    const uint64_t col_tiles = column_tiles(kCols);
+    if (t.matmul_tokens > 1) {
+      const Kernel& kernel = context_.kernel("matvec_int8", {{"ROWS", t.matvec_rows}, {"DOT", dot}},
+                                             t.matvec_group, {{"TOKENS", t.matmul_tokens}});
+      context_.run(kernel, {weights_, activations_, activations_, activations_, outputs_, outputs_, outputs_},
+                   {col_tiles, 0U, 0U, 0U, tiles, tiles, kRows, kRows, kRows, 1.0F, 1.0F, 1.0F, 0U, kTokens},
+                   {tiles, ceil_div(kTokens, t.matmul_tokens), 1});
+    } else {
+      const Kernel& kernel = context_.kernel("matmul_int8", {{"DOT", dot}}, t.matmul_group);
+      context_.run(kernel, {weights_, activations_, activations_, activations_, outputs_},
+                   {kRows, col_tiles, tiles, kTokens, 0U, kRows, 1.0F, 0U},
+                   {tiles / 4, ceil_div(kTokens, t.matmul_group / 4), 1});
+    }
   }
 
   void run_rows(const Tuning& t) {

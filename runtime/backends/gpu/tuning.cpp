@@ -26,6 +26,7 @@ constexpr std::array kFields = {
     Field{"dense_group", &Tuning::dense_group, 1, true},
     Field{"dense_lanes", &Tuning::dense_lanes, 1, false},
     Field{"dense_block", &Tuning::dense_block, 1, false},
+    Field{"matmul_tokens", &Tuning::matmul_tokens, 1, false},
     Field{"matmul_group", &Tuning::matmul_group, 64, true},
     Field{"attention_group", &Tuning::attention_group, 64, true},
     Field{"plain_group", &Tuning::plain_group, 16, true},
@@ -39,6 +40,7 @@ Tuning default_tuning(const DeviceInfo& info) {
     // Cores with vectors: few work items that compute much each.
     tuning.matvec_rows = info.most_rows >= 16 ? 16 : 1;
     tuning.matvec_group = info.most_rows >= 16 ? 1 : 16;
+    tuning.matmul_tokens = 4;
     tuning.dense_group = 16;
     tuning.dense_lanes = 1;
     tuning.dense_block = 1;
@@ -78,7 +80,10 @@ void set_from_text(const std::string& text, const DeviceInfo& info, Tuning& tuni
     const char* end = word.data() + word.size();
     uint32_t value = 0;
     const auto read = std::from_chars(word.data() + equals + 1, end, value);
-    const uint32_t most = field->is_group ? info.largest_group : name == "matvec_rows" ? info.most_rows : 256;
+    const uint32_t most = field->is_group           ? info.largest_group
+                          : name == "matvec_rows"   ? info.most_rows
+                          : name == "matmul_tokens" ? 16
+                                                    : 256;
     if (read.ec != std::errc() || read.ptr != end || !std::has_single_bit(value) || value < field->least ||
         value > most) {
       fail("tuning: ", name, ": expected a power of two from ", field->least, " to ", most, ", found \"",

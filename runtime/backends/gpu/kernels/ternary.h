@@ -36,8 +36,8 @@
 #define EVEN_FIELDS(plus, minus) (((plus) & 0x55555555u) + (~(minus) & 0x55555555u))
 #define ODD_FIELDS(plus, minus) ((((plus) >> 1u) & 0x55555555u) + ((~(minus) >> 1u) & 0x55555555u))
 
-// MULTIPLY_TILE: sums += (value + 1) * x over a tile's columns, given the two planes' words. x: the vectors
-// x[first], x[first + 1], ... of activations.
+// MULTIPLY_TILE: sums += (value + 1) * x over a tile's columns, given the fields of the planes' words; x: the
+// vectors x[first], x[first + 1], ... of activations.
 #if DOT
 #define TILE_VECTORS 2u
 #ifdef __OPENCL_VERSION__
@@ -63,13 +63,9 @@ int signed_dot(uint a, uint b, spirv_literal int packed_format);
   DOT_ROWS((odd >> bit) & 0x03030303u, (codes).y, sums)            \
   DOT_ROWS((even >> (bit + 2u)) & 0x03030303u, (codes).z, sums)    \
   DOT_ROWS((odd >> (bit + 2u)) & 0x03030303u, (codes).w, sums)
-#define MULTIPLY_TILE(plus, minus, x, first, sums)      \
-  {                                                     \
-    rows_t even = EVEN_FIELDS(plus, minus);             \
-    rows_t odd = ODD_FIELDS(plus, minus);               \
-    FOUR_PLACES(even, odd, 0u, x[first], sums)          \
-    FOUR_PLACES(even, odd, 4u, x[(first) + 1u], sums)   \
-  }
+#define MULTIPLY_TILE(even, odd, x, first, sums)    \
+  FOUR_PLACES(even, odd, 0u, x[first], sums)        \
+  FOUR_PLACES(even, odd, 4u, x[(first) + 1u], sums)
 #else
 #define TILE_VECTORS 4u
 #define TWO_PLACES(even, odd, bit, codes, tile_sums)             \
@@ -79,10 +75,8 @@ int signed_dot(uint a, uint b, spirv_literal int packed_format);
   tile_sums += ((odd >> (bit + 8u)) & 0x00030003u) * (codes).w;
 // The upper halves of `tile_sums`; the lower ones lie between -2^15 and 2^15.
 #define UPPER_HALVES(tile_sums) (AS_SUMS((tile_sums) + 0x8000u) >> 16u)
-#define MULTIPLY_TILE(plus, minus, x, first, sums)         \
+#define MULTIPLY_TILE(even, odd, x, first, sums)           \
   {                                                        \
-    rows_t even = EVEN_FIELDS(plus, minus);                \
-    rows_t odd = ODD_FIELDS(plus, minus);                  \
     rows_t tile_sums = ROWS_OF(0u);                        \
     TWO_PLACES(even, odd, 0u, x[first], tile_sums)         \
     TWO_PLACES(even, odd, 2u, x[(first) + 1u], tile_sums)  \
