@@ -16,6 +16,14 @@ if(ROTOR_OPENCL)
                         "without that backend: -DROTOR_OPENCL=OFF")
   endif()
 endif()
+if(ROTOR_VULKAN)
+  # Headers and the compiler of kernels; the library itself may be missing, here and where the program runs.
+  find_package(Vulkan QUIET)
+  if(NOT EXISTS "${Vulkan_INCLUDE_DIR}/vulkan/vulkan_raii.hpp" OR NOT Vulkan_GLSLC_EXECUTABLE)
+    message(FATAL_ERROR "Vulkan's headers (vulkan/vulkan_raii.hpp) or glslc not found: install libvulkan-dev and glslc "
+                        "(scripts/setup.sh does), or build without that driver: -DROTOR_VULKAN=OFF")
+  endif()
+endif()
 
 if(ROTOR_TRAIN)
   # Debian's LibTorch 1.13 is found by itself; another one through -DCMAKE_PREFIX_PATH=/path/to/libtorch.

@@ -20,6 +20,8 @@ libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentenc
 libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
 libutf8proc-dev|yes|Unicode normalization of texts for Qwen2's tokenizers|utf8proc-devel or utf8proc|header utf8proc.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
+libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
+glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 curl|yes|downloads of models and data sets|curl|command curl
 jq|yes|downloads of models: a hub's list of files is JSON|jq|command jq
 ca-certificates|yes|downloads: what curl trusts|ca-certificates|file /etc/ssl/certs
@@ -35,6 +37,8 @@ libcpp-httplib-dev|no|tests: the hub that they download from|cpp-httplib-devel o
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang
+mesa-vulkan-drivers|no|tests: Vulkan on the processor (lavapipe)|mesa-vulkan-drivers or vulkan-swrast|library libvulkan_lvp.so
+vulkan-validationlayers|no|tests: watches how Vulkan is used|vulkan-validation-layers|library libVkLayer_khronos_validation.so
 g++-aarch64-linux-gnu|no|the same for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
 qemu-user|no|runs programs for ARM|qemu-user|command qemu-aarch64
 binutils|no|tests look at symbols with nm|binutils|command nm

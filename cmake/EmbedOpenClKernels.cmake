@@ -1,4 +1,4 @@
-# Run by the build: cmake -DKERNELS=<folder> -DOUT=<file.cpp> -P EmbedKernels.cmake
+# Run by the build: cmake -DKERNELS=<folder> -DOUT=<file.cpp> -P EmbedOpenClKernels.cmake
 # Writes every KERNELS/*.comp as a string, with the headers that it includes put in.
 file(GLOB files LIST_DIRECTORIES false ${KERNELS}/*.comp)
 file(GLOB headers RELATIVE ${KERNELS} ${KERNELS}/*.h)
@@ -14,7 +14,7 @@ foreach(file ${files})
   string(APPEND texts "constexpr const char* k_${name} = R\"__(${text})__\";\n")
   string(APPEND entries "    KernelSource{\"${name}\", k_${name}},\n")
 endforeach()
-file(WRITE ${OUT} "// Made by cmake/EmbedKernels.cmake.
+file(WRITE ${OUT} "// Made by cmake/EmbedOpenClKernels.cmake.
 #include <array>
 
 #include \"runtime/backends/opencl/opencl_sources.h\"
