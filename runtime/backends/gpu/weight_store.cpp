@@ -154,7 +154,10 @@ std::vector<WeightStore::Piece> WeightStore::find(std::span<const uint8_t> bytes
     const uint64_t skipped = static_cast<uint64_t>(at - region->begin);
     uint64_t units = std::min<uint64_t>(region->size - skipped, bytes.size() - done) / unit;
     if (units > most) units = most / step * step;
-    pieces.push_back({{region->buffer, region->offset + skipped, units * unit}, done / unit, units});
+    // Kernels read vectors of 16 bytes; buffers go on to the end of the last one.
+    const uint64_t offset = region->offset + skipped;
+    const uint64_t size = std::min(round_up(units * unit, 16), region->buffer->size() - offset);
+    pieces.push_back({{region->buffer, offset, size}, done / unit, units});
     done += units * unit;
   }
   return pieces;

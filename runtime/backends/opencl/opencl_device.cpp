@@ -196,6 +196,7 @@ class OpenClDevice final : public gpu::Device {
 
   void write(gpu::Buffer& buffer, uint64_t offset, std::span<const uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueWriteBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
     });
@@ -203,6 +204,7 @@ class OpenClDevice final : public gpu::Device {
 
   void read(gpu::Buffer& buffer, uint64_t offset, std::span<uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueReadBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
     });
@@ -304,10 +306,13 @@ class OpenClDevice final : public gpu::Device {
     if (source == sources.end()) fail("opencl: no kernel \"", key.name, "\" was built in");
     auto kernel = std::make_unique<OpenClKernel>();
     kernel->name = key.name;
-    kernel->group = key.constants.at(0).value;
+    if (key.constants.empty()) {
+      fail("opencl: ", info_.name, ": kernel \"", key.name, "\": expected the constant GROUP, found none");
+    }
+    kernel->group = key.constants.front().value;
     if (kernel->group > info_.largest_group) {
-      fail("opencl: ", info_.name, ": kernel \"", key.name, "\": expected a group of at most ",
-           info_.largest_group, ", found ", kernel->group);
+      fail("opencl: ", info_.name, ": kernel \"", key.name, "\" (", options,
+           "): expected a group of at most ", info_.largest_group, " work items");
     }
     try {
       kernel->program = cl::Program(context_, std::string(source->text));
@@ -365,7 +370,9 @@ std::vector<DeviceInfo> list() {
 }
 
 std::unique_ptr<gpu::Device> open(size_t index) {
-  return std::make_unique<OpenClDevice>(find_devices().at(index));
+  const std::vector<Found> found = find_devices();
+  if (index >= found.size()) fail("opencl: expected one of ", found.size(), " devices, found number ", index);
+  return std::make_unique<OpenClDevice>(found[index]);
 }
 
 }  // namespace
