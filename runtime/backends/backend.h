@@ -87,6 +87,12 @@ class DeviceLost : public Error {
   using Error::Error;
 };
 
+/// What a device was given to do: lists of commands, and commands in them.
+struct Launches {
+  uint64_t submissions = 0;
+  uint64_t commands = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -103,6 +109,9 @@ class Backend {
   /// Bytes a second that a plain reader of at least 1 GiB of this backend's memory gets now, with its
   /// threads. Throws Error if there is no room for that.
   virtual double measure_read_bandwidth() = 0;
+
+  /// What was launched so far; nothing on a backend that launches nothing.
+  virtual Launches launches() const { return {}; }
 
   /// Bytes of the device's own memory that are free for weights, caches and activations; none if it computes
   /// in the machine's.

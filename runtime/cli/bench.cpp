@@ -98,6 +98,10 @@ Json to_json(const LanguageModel& model, const BenchmarkOptions& options, const 
                {"kv", name(options.session.kv)},
                {"head", model.config().ternary_head ? "ternary" : name(model.file().dense_format().type)}};
   json.update(backend_json(model));
+  if (result.launches_per_token > 0) {
+    json["launches_per_token"] = result.launches_per_token;
+    json["submissions_per_token"] = result.submissions_per_token;
+  }
   return json;
 }
 
@@ -119,6 +123,12 @@ void print(const BenchmarkOptions& options, const BenchmarkResult& result) {
               tool::format("%.1f tokens/s", decode.median()));
     std::printf("  %-26s %14s\n", "read per token",
                 tool::bytes_text(static_cast<double>(result.bytes_per_token)).c_str());
+    if (result.launches_per_token > 0) {
+      std::printf(
+          "  %-26s %14s\n", "launches per token",
+          tool::format("%.0f in %.2f submissions", result.launches_per_token, result.submissions_per_token)
+              .c_str());
+    }
     if (result.head_share < 1.0) {
       std::printf("  %-26s %14s\n", "of the head's rows",
                   tool::format("%.2f %%", 100 * result.head_share).c_str());

@@ -132,6 +132,7 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
       if (options.depth > 0) session.feed(std::span(ids).first(static_cast<size_t>(options.depth)));
       const std::optional<double> before = energy();
       const HeadScreening::Statistics head_before = session.head_statistics();
+      const Launches launches_before = model.device().launches();
       const double seconds = seconds_of([&] {
         for (int64_t i = 0; i < options.decode_tokens; ++i) {
           session.feed(std::span(ids).subspan(static_cast<size_t>(options.depth + i), 1), wanted);
@@ -139,6 +140,11 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
       });
       if (repetition > 0) add_difference(session.head_statistics(), head_before, head);
       const std::optional<double> after = energy();
+      const Launches launches = model.device().launches();
+      const auto tokens = static_cast<double>(options.decode_tokens);
+      result.submissions_per_token =
+          static_cast<double>(launches.submissions - launches_before.submissions) / tokens;
+      result.launches_per_token = static_cast<double>(launches.commands - launches_before.commands) / tokens;
       keep(result.decode_tokens_per_second, static_cast<double>(options.decode_tokens) / seconds);
       energy_known = energy_known && before && after && *after >= *before;  // the counter wraps
       if (energy_known && repetition > 0) joules += *after - *before;

@@ -38,6 +38,8 @@ struct BenchmarkResult {
   Sample read_bandwidth;                  ///< bytes a second, of memory that no cache holds
   int64_t bytes_per_token = 0;            ///< that decoding reads: weights, and the cache half-way
   double head_share = 1.0;                ///< of the head's rows that decoding reads
+  double submissions_per_token = 0.0;     ///< of decoding, to a device that is launched
+  double launches_per_token = 0.0;        ///< commands in them
   std::optional<double> joule_per_token;  ///< while decoding, if the kernel shows the processor's energy
 
   /// Of the measured bandwidth that decoding reached, repetition by repetition.

@@ -10,7 +10,6 @@ namespace {
 
 constexpr size_t kStepWords = size_t{1} << 18;
 constexpr size_t kMostWaiting = 4096;  // commands: a long prompt starts before all of it is known
-constexpr uint64_t kMostGroups = 65535;
 
 std::span<const uint8_t> bytes_of(std::span<const uint32_t> words) {
   return {reinterpret_cast<const uint8_t*>(words.data()), words.size_bytes()};
@@ -45,8 +44,6 @@ void Context::run(const Kernel& kernel, std::initializer_list<Binding> bindings,
   for (const Binding& binding : bindings) command.bindings.at(command.binding_count++) = binding;
   for (const Param& param : params) command.params.at(command.param_count++) = param.word;
   for (size_t i = 0; i < 3; ++i) {
-    if (groups[i] > kMostGroups)
-      fail(info().name, ": ", groups[i], " groups of work items at once: too many");
     command.groups[i] = static_cast<uint32_t>(groups[i]);
   }
 }
@@ -106,6 +103,17 @@ Binding Context::scratch(Scratch kind, uint64_t bytes) {
 
 Binding Context::results(uint64_t bytes) {
   return grown(results_, bytes, true);
+}
+
+Binding Context::floats(std::span<const float> values) {
+  if (values.empty()) return nothing_;
+  return weights_.find_whole({reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()});
+}
+
+void Context::run_plain(const char* name, std::initializer_list<Binding> bindings,
+                        std::initializer_list<Param> params, uint64_t count) {
+  const uint32_t group = tuning_.plain_group;
+  run(kernel(name, {}, group), bindings, params, {std::min(ceil_div(count, group), kMostGroups), 1, 1});
 }
 
 Binding Context::whole(const Tensor& tensor) {

@@ -19,6 +19,14 @@
 
 namespace rotor::runtime::gpu {
 
+constexpr uint64_t ceil_div(uint64_t a, uint64_t b) {
+  return (a + b - 1) / b;
+}
+
+/// Groups of work items that every device can be given at once, in each direction; kernels whose items go
+/// on with what lies `groups` further need no more.
+inline constexpr uint64_t kMostGroups = 32768;
+
 /// A word that a kernel is given.
 struct Param {
   uint32_t word;
@@ -73,6 +81,12 @@ class Context {
   Binding results(uint64_t bytes);
   /// A buffer for a kernel's argument that it does not use.
   const Binding& nothing() const { return nothing_; }
+
+  /// Numbers of the model; nothing() for none.
+  Binding floats(std::span<const float> values);
+  /// A kernel whose work items compute a value each, in groups of tuning().plain_group, over `count` values.
+  void run_plain(const char* name, std::initializer_list<Binding> bindings, std::initializer_list<Param> params,
+                 uint64_t count);
 
   static Binding whole(const Tensor& tensor);
   static Binding rows(const Tensor& tensor, int64_t first, int64_t count);

@@ -38,11 +38,6 @@ Binding scales_of(Context& context, const KvCache& cache, int64_t layer) {
   return scales.empty() ? context.nothing() : scales[static_cast<size_t>(layer)];
 }
 
-Binding floats(Context& context, const std::vector<float>& values) {
-  return context.weights().find_whole(
-      {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)});
-}
-
 uint32_t group_of(Context& context, const KvCache& cache) {
   return std::max<uint32_t>(context.tuning().attention_group,
                             std::bit_ceil(static_cast<uint32_t>(units_of(cache))));
@@ -79,8 +74,8 @@ void gpu_append_kv(Context& context, const KvCache& cache, int64_t layer, int64_
       group_of(context, cache), {{"D4", static_cast<uint32_t>(units_of(cache))}});
   const uint32_t slot = context.put(position);
   context.run(kernel,
-              {Context::whole(q), Context::whole(k), Context::whole(v), floats(context, rope.cos),
-               floats(context, rope.sin), context.step(), memory(cache).layers[static_cast<size_t>(layer)],
+              {Context::whole(q), Context::whole(k), Context::whole(v), context.floats(rope.cos),
+               context.floats(rope.sin), context.step(), memory(cache).layers[static_cast<size_t>(layer)],
                scales_of(context, cache, layer)},
               {slot, query_heads, cache.heads, cache.head_dim, cache.capacity, values_first(cache)},
               {static_cast<uint64_t>(query_heads + 2 * cache.heads), static_cast<uint64_t>(q.rows), 1});

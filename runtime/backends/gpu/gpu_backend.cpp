@@ -15,13 +15,8 @@
 namespace rotor::runtime::gpu {
 namespace {
 
-constexpr uint64_t kMostGroups = 32768;
 constexpr uint32_t kChunk = 32;       // logits of which one work item finds the largest
 constexpr int64_t kMostChosen = 512;  // more wanted logits than that come with all others
-
-uint64_t ceil_div(uint64_t a, uint64_t b) {
-  return (a + b - 1) / b;
-}
 
 std::span<const uint8_t> bytes_of(std::span<const float> values) {
   return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
@@ -49,6 +44,10 @@ class GpuBackend final : public Backend {
   }
 
   double measure_read_bandwidth() override;
+  Launches launches() const override {
+    const Device::Statistics done = device_->statistics();
+    return {done.submitted, done.commands};
+  }
 
   Tensor allocate(int64_t rows, int64_t cols) override {
     auto memory = std::make_shared<TensorMemory>();
@@ -73,9 +72,7 @@ class GpuBackend final : public Backend {
     const uint32_t slot = context_.put({reinterpret_cast<const uint32_t*>(ids.data()), ids.size()});
     const uint64_t row_bytes = static_cast<uint64_t>(table.cols) * dense_bytes(table.type);
     const std::span bytes(table.data, static_cast<size_t>(table.rows) * row_bytes);
-    const Binding scales = table.row_scales.empty()
-                               ? context_.nothing()
-                               : context_.weights().find_whole(bytes_of(table.row_scales));
+    const Binding scales = context_.floats(table.row_scales);
     const Kernel& kernel = context_.kernel("embed", {{"TYPE", static_cast<uint32_t>(table.type)}},
                                            context_.tuning().plain_group);
     for (const auto& [rows, first, units] : context_.weights().find(bytes, row_bytes)) {
@@ -103,9 +100,8 @@ class GpuBackend final : public Backend {
     const std::lock_guard lock(mutex_);
     const Kernel& kernel = context_.kernel("rms_norm", {{"SUBGROUPS", device_->info().subgroup_sums}},
                                            context_.tuning().row_group);
-    context_.run(kernel,
-                 {Context::whole(x), context_.weights().find_whole(bytes_of(gain)), Context::whole(y)},
-                 {x.cols, eps}, {static_cast<uint64_t>(x.rows), 1, 1});
+    context_.run(kernel, {Context::whole(x), context_.floats(gain), Context::whole(y)}, {x.cols, eps},
+                 {static_cast<uint64_t>(x.rows), 1, 1});
   }
 
   void activation(const Tensor& x, Activation kind, float threshold, const Tensor& y) override {
@@ -120,12 +116,10 @@ class GpuBackend final : public Backend {
   void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) override {
     const std::lock_guard lock(mutex_);
     const auto count = static_cast<uint64_t>(x.rows * x.cols / 2);
-    const uint32_t group = context_.tuning().plain_group;
-    const Binding cosines = context_.weights().find_whole(bytes_of(table.cos));
-    const Binding sines = context_.weights().find_whole(bytes_of(table.sin));
     const uint32_t slot = context_.put(position);
-    context_.run(context_.kernel("rope", {}, group), {Context::whole(x), cosines, sines, context_.step()},
-                 {slot, x.cols / head_dim, head_dim / 2, count}, plain_groups(count));
+    context_.run_plain(
+        "rope", {Context::whole(x), context_.floats(table.cos), context_.floats(table.sin), context_.step()},
+        {slot, x.cols / head_dim, head_dim / 2, count}, count);
   }
   KvCache allocate_kv_cache(const KvCache& shape) override {
     const std::lock_guard lock(mutex_);
@@ -143,16 +137,12 @@ class GpuBackend final : public Backend {
   }
 
  private:
-  std::array<uint64_t, 3> plain_groups(uint64_t count) const {
-    return {std::min(ceil_div(count, context_.tuning().plain_group), kMostGroups), 1, 1};
-  }
-
   void activate(const Tensor& x, const Tensor* up, Activation kind, float threshold, const Tensor& y) {
     const auto count = static_cast<uint64_t>(x.rows * x.cols);
-    context_.run(
-        context_.kernel("activation", {}, context_.tuning().plain_group),
+    context_.run_plain(
+        "activation",
         {Context::whole(x), up != nullptr ? Context::whole(*up) : context_.nothing(), Context::whole(y)},
-        {count, static_cast<uint32_t>(kind), threshold, up != nullptr}, plain_groups(count));
+        {count, static_cast<uint32_t>(kind), threshold, up != nullptr}, count);
   }
 
   std::string api_;

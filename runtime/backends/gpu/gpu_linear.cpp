@@ -11,17 +11,7 @@ namespace rotor::runtime::gpu {
 namespace {
 
 constexpr uint64_t kMatvecTokens = 2;  // more of them are worth a tiled product
-constexpr uint64_t kMostGroups = 32768;
-constexpr uint32_t kDenseTokens = 4;  // that share what is read of a dense matrix
-
-uint64_t ceil_div(uint64_t a, uint64_t b) {
-  return (a + b - 1) / b;
-}
-
-Binding floats(Context& context, std::span<const float> values) {
-  if (values.empty()) return context.nothing();
-  return context.weights().find_whole({reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()});
-}
+constexpr uint32_t kDenseTokens = 4;   // that share what is read of a dense matrix
 
 uint64_t col_tiles_of(const LinearWeights& weights) {
   return column_tiles(static_cast<size_t>(weights.cols));
@@ -36,9 +26,8 @@ void add_bias(Context& context, const Projection& projection) {
   const auto bias = projection.weights->bias;
   if (bias.empty()) return;
   const auto count = static_cast<uint64_t>(projection.y.rows * projection.y.cols);
-  const uint32_t group = context.tuning().plain_group;
-  context.run(context.kernel("add_bias", {}, group), {floats(context, bias), Context::whole(projection.y)},
-              {count, projection.y.cols}, {std::min(ceil_div(count, group), kMostGroups), 1, 1});
+  context.run_plain("add_bias", {context.floats(bias), Context::whole(projection.y)},
+                    {count, projection.y.cols}, count);
 }
 
 /// A token batch's int8 codes, as the kernels want them.
@@ -61,7 +50,7 @@ Codes quantize(Context& context, const LinearInput& input) {
   context.run(
       kernel,
       {Context::whole(x), input.up != nullptr ? Context::whole(*input.up) : context.nothing(),
-       floats(context, input.norm.gain), codes.codes, codes.scales, codes.sums},
+       context.floats(input.norm.gain), codes.codes, codes.scales, codes.sums},
       {x.cols, col_tiles, input.up != nullptr, static_cast<uint32_t>(input.kind), normed, input.norm.eps},
       {tokens, 1, 1});
   return codes;
@@ -163,16 +152,14 @@ Binding prepared(Context& context, const LinearInput& input) {
   const auto count = static_cast<uint64_t>(x.rows * x.cols);
   const Binding normed = context.scratch(Scratch::normed, count * sizeof(float));
   if (input.up != nullptr) {
-    const uint32_t group = context.tuning().plain_group;
-    context.run(context.kernel("activation", {}, group), {values, Context::whole(*input.up), normed},
-                {count, static_cast<uint32_t>(input.kind), 0.0F, true},
-                {std::min(ceil_div(count, group), kMostGroups), 1, 1});
+    context.run_plain("activation", {values, Context::whole(*input.up), normed},
+                      {count, static_cast<uint32_t>(input.kind), 0.0F, true}, count);
     values = normed;
   }
   if (!input.norm.gain.empty()) {
     const Kernel& kernel =
         context.kernel("rms_norm", {{"SUBGROUPS", context.info().subgroup_sums}}, context.tuning().row_group);
-    context.run(kernel, {values, floats(context, input.norm.gain), normed}, {x.cols, input.norm.eps},
+    context.run(kernel, {values, context.floats(input.norm.gain), normed}, {x.cols, input.norm.eps},
                 {static_cast<uint64_t>(x.rows), 1, 1});
     values = normed;
   }
@@ -223,7 +210,7 @@ void linear_dense(Context& context, const Binding& x, int64_t tokens, const Proj
                       {"BLOCK", tuning.dense_block},
                       {"TOKENS", token_block},
                       {"VECTORS", row_bytes % 16 == 0}});
-  const Binding scales = floats(context, matrix.row_scales);
+  const Binding scales = context.floats(matrix.row_scales);
   const std::span bytes(matrix.data, static_cast<size_t>(matrix.rows) * row_bytes);
   for (const auto& [rows, first, units] :
        context.weights().find(bytes, row_bytes, kMostGroups * group_rows)) {

@@ -24,10 +24,6 @@ constexpr uint64_t kBytes = uint64_t{1} << 26;
 constexpr uint64_t kCols = 2560;  // of BitNet b1.58 2B4T
 constexpr uint64_t kRows = 2560;
 
-uint64_t ceil_div(uint64_t a, uint64_t b) {
-  return (a + b - 1) / b;
-}
-
 class Measurement {
  public:
   explicit Measurement(Context& context)
