@@ -45,7 +45,7 @@ Codes quantize(Context& context, const LinearInput& input) {
                     context.scratch(Scratch::code_sums, tokens * sizeof(int32_t))};
   const Kernel& kernel =
       context.kernel("quantize_int8", {{"SUBGROUPS", context.info().subgroup_sums}, {"DOT", dot}},
-                     context.tuning().row_group);
+                     context.tuning().row_group, {{"KEPT", kept_words(x.cols, context.tuning().row_group)}});
   const bool normed = !input.norm.gain.empty();
   context.run(
       kernel,
@@ -221,6 +221,12 @@ void linear_dense(Context& context, const Binding& x, int64_t tokens, const Proj
 }
 
 }  // namespace
+
+uint32_t kept_words(int64_t cols, uint32_t group) {
+  constexpr uint64_t kMost = 8;  // more would not stay in registers
+  const uint64_t words = ceil_div(static_cast<uint64_t>(cols), uint64_t{4} * group);
+  return static_cast<uint32_t>(words <= kMost ? words : 0);
+}
 
 void gpu_linear(Context& context, const LinearInput& input, std::span<const Projection> projections) {
   const LinearWeights& kind = *projections.front().weights;

@@ -14,6 +14,9 @@ struct LinearInput {
   InputNorm norm;
 };
 
+/// How many fours of columns a work item of quantize_int8.comp keeps: all of its own, or none if they are many.
+uint32_t kept_words(int64_t cols, uint32_t group);
+
 /// Backend::linear and Backend::gated_linear.
 void gpu_linear(Context& context, const LinearInput& input, std::span<const Projection> projections);
 

@@ -15,11 +15,12 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/json.h"
+#include "runtime/backends/gpu/gpu_linear.h"
 
 namespace rotor::runtime::gpu {
 namespace {
 
-constexpr int kVersion = 1;  // of kernels and candidates: what was measured for others does not count
+constexpr int kVersion = 2;  // of kernels and candidates: what was measured for others does not count
 constexpr uint64_t kBytes = uint64_t{1} << 26;
 constexpr uint64_t kCols = 2560;  // of BitNet b1.58 2B4T
 constexpr uint64_t kRows = 2560;
@@ -180,7 +181,7 @@ class Measurement {
   void run_rows(const Tuning& t) {
     const Kernel& kernel = context_.kernel(
         "quantize_int8", {{"SUBGROUPS", context_.info().subgroup_sums}, {"DOT", context_.info().dot_product}},
-        t.row_group);
+        t.row_group, {{"KEPT", kept_words(kCols, t.row_group)}});
     for (int i = 0; i < 16; ++i) {
       context_.run(kernel, {activations_, activations_, activations_, outputs_, outputs_, outputs_},
                    {kCols, column_tiles(kCols), 0U, 0U, 1U, 1e-5F}, {1, 1, 1});

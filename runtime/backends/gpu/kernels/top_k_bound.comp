@@ -20,15 +20,13 @@ BODY {
       }
     }
     BARRIER();
-    if (LANE == 0u) {
-      uint digit = 255u;
+    for (uint digit = LANE; digit < 256u; digit += GROUP) {
       uint above = 0u;
-      while (digit > 0u && above + counts[digit] < left) {
-        above += counts[digit];
-        --digit;
+      for (uint i = 1u; i < 256u; ++i) above += digit + i < 256u ? counts[digit + i] : 0u;
+      if (above < left && (digit == 0u || above + counts[digit] >= left)) {
+        chosen[0] = digit;
+        chosen[1] = above;
       }
-      chosen[0] = digit;
-      chosen[1] = above;
     }
     BARRIER();
     bound |= chosen[0] << shift;
