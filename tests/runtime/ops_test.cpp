@@ -5,13 +5,16 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 #include "rotor/core/error.h"
 #include "rotor/core/quantize.h"
 #include "rotor/core/tiles.h"
 #include "rotor/kernels/kernels.h"
 #include "runtime/backends/backend_check.h"
+#include "runtime/engine/session.h"
 #include "tests/support/golden.h"
+#include "tests/support/models.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
@@ -78,8 +81,46 @@ TEST_P(BackendTest, TernaryLinearAgreesWithGolden) {
 TEST_P(BackendTest, EveryOpAgreesWithTheCpu) {
   const auto reference = make_backend("cpu");
   for (const BackendOpCheck& check : check_backend(*backend_, *reference, CheckDepth::full)) {
-    EXPECT_TRUE(check.passed()) << check.op << ": differs by " << check.difference << ", at most " << check.bound;
+    EXPECT_TRUE(check.passed()) << check.op << ": differs by " << check.difference << ", at most "
+                                << check.bound;
   }
+}
+
+// A whole layer of the same input, as the prototype of the kernels was held to: 3e-4.
+TEST_P(BackendTest, ALayerAgreesWithTheCpu) {
+  ModelConfig config = test::small_transformer();
+  TransformerConfig& t = config.transformer;
+  t.num_hidden_layers = 1;
+  t.hidden_size = 320;
+  t.intermediate_size = 864;
+  t.num_attention_heads = 5;
+  t.num_key_value_heads = 1;
+  t.head_dim = 64;
+  const test::TempDir dir;
+  test::write_random_model(dir.file("m.rotor"), config);
+  const RotorFile file(dir.file("m.rotor"));
+  const Transformer model(file);
+  const auto layer_outputs = [&](Backend& backend) {
+    std::vector<float> all;
+    Session session(model, backend, {.context = 40, .kv = KvType::f32});
+    session.observe([&](int64_t layer, std::span<const float> hidden) {
+      if (layer == 1) all.insert(all.end(), hidden.begin(), hidden.end());
+    });
+    std::vector<text::TokenId> ids(37);
+    std::iota(ids.begin(), ids.end(), 3);
+    session.feed(std::span(ids).first(36));
+    session.feed(std::span(ids).last(1));
+    return all;
+  };
+  const std::vector<float> expected = layer_outputs(*make_backend("cpu"));
+  const std::vector<float> found = layer_outputs(*backend_);
+  ASSERT_EQ(found.size(), expected.size());
+  float largest = 0.0F;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(found[i], expected[i], 3e-4F) << i;
+    largest = std::max(largest, std::fabs(expected[i]));
+  }
+  EXPECT_GT(largest, 1.0F);  // 3e-4 is little
 }
 
 // README tolerance: f32 rtol 1e-5, atol 1e-6.
