@@ -132,7 +132,9 @@ void fill_info(const Properties& properties, gpu::DeviceInfo& info) {
                                              : "driver " + version_text(core.driverVersion);
   info.driver += ", Vulkan " + version_text(core.apiVersion);
   info.type = type_of(core.deviceType);
-  info.unified_memory = info.type == DeviceType::integrated || info.type == DeviceType::cpu;
+  // Not on a CPU: threads of Mesa's lavapipe block all signals, so a mapped model file that is truncated under
+  // them would end the process.
+  info.unified_memory = info.type == DeviceType::integrated;
   info.largest_buffer = properties.get<vk::PhysicalDeviceMaintenance3Properties>().maxMemoryAllocationSize;
   const uint64_t most_buffer = properties.get<vk::PhysicalDeviceMaintenance4Properties>().maxBufferSize;
   if (most_buffer > 0) info.largest_buffer = std::min<uint64_t>(info.largest_buffer, most_buffer);
