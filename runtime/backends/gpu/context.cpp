@@ -57,11 +57,18 @@ void Context::copy(const Binding& from, const Binding& to) {
 
 void Context::flush() {
   if (waiting_.empty()) return;
-  if (!step_words_.empty()) device_.write(*step_.buffer, 0, bytes_of(step_words_));
-  running_.swap(waiting_);
-  waiting_.clear();
-  step_words_.clear();
-  device_.run(running_);
+  // What fails is not tried again with the next op.
+  std::vector<Command> commands;
+  std::vector<uint32_t> words;
+  commands.swap(waiting_);
+  words.swap(step_words_);
+  if (!words.empty()) device_.write(*step_.buffer, 0, bytes_of(words));
+  device_.run(commands);
+  commands.swap(running_);
+  commands.clear();
+  words.clear();
+  waiting_.swap(commands);  // their memory serves again
+  step_words_.swap(words);
 }
 
 void Context::write(const Binding& to, std::span<const uint8_t> bytes) {
