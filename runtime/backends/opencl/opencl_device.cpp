@@ -145,11 +145,7 @@ class OpenClDevice final : public gpu::Device {
   }
 
   ~OpenClDevice() override {
-    try {
-      if (!lost_) queue_.finish();
-    } catch (const cl::Error&) {
-      lost_ = true;
-    }
+    finish_quietly();
     forget_all();
   }
   OpenClDevice(const OpenClDevice&) = delete;
@@ -167,8 +163,9 @@ class OpenClDevice final : public gpu::Device {
     std::shared_ptr<gpu::Buffer> buffer;
     try {
       const cl_mem_flags flags = CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0);
-      const cl::Buffer memory(context_, flags, size);
-      queue_.enqueueFillBuffer(memory, cl_uchar{0}, 0, size);
+      const size_t bytes = std::max<size_t>(size, 1);
+      const cl::Buffer memory(context_, flags, bytes);
+      queue_.enqueueFillBuffer(memory, cl_uchar{0}, 0, bytes);
       buffer = std::make_shared<OpenClBuffer>(*this, memory, size, true);
     } catch (const cl::Error& e) {
       if (e.err() == CL_MEM_OBJECT_ALLOCATION_FAILURE || e.err() == CL_OUT_OF_HOST_MEMORY ||
@@ -196,6 +193,7 @@ class OpenClDevice final : public gpu::Device {
 
   void write(gpu::Buffer& buffer, uint64_t offset, std::span<const uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    check_range(buffer, offset, bytes.size());
     if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueWriteBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
@@ -204,6 +202,7 @@ class OpenClDevice final : public gpu::Device {
 
   void read(gpu::Buffer& buffer, uint64_t offset, std::span<uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    check_range(buffer, offset, bytes.size());
     if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueReadBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
@@ -227,11 +226,13 @@ class OpenClDevice final : public gpu::Device {
     attempt([&] { queue_.finish(); });
   }
 
-  /// Of a buffer that goes.
-  void release(uint64_t id, uint64_t size) {
+  /// Of a buffer that goes. The driver keeps its own memory for as long as commands use it; what was imported
+  /// goes now.
+  void release(const gpu::Buffer& buffer, bool ours) noexcept {
     const std::lock_guard lock(mutex_);
-    forget(id);
-    allocated_ -= size;
+    if (!ours) finish_quietly();
+    forget(buffer.id());
+    if (ours) allocated_ -= buffer.size();
   }
 
  private:
@@ -327,6 +328,14 @@ class OpenClDevice final : public gpu::Device {
     return kernel;
   }
 
+  void finish_quietly() noexcept {
+    try {
+      if (!lost_) queue_.finish();
+    } catch (const cl::Error&) {
+      lost_ = true;  // whoever calls next is told
+    }
+  }
+
   void check_lost() const {
     if (lost_) throw DeviceLost(cat("opencl: ", info_.name, ": the device is lost"));
   }
@@ -360,7 +369,7 @@ class OpenClDevice final : public gpu::Device {
 };
 
 OpenClBuffer::~OpenClBuffer() {
-  device_.release(id(), ours_ ? size() : 0);
+  device_.release(*this, ours_);
 }
 
 std::vector<DeviceInfo> list() {

@@ -30,11 +30,6 @@ vk::Buffer handle(const Binding& binding) {
   return *static_cast<const VulkanBuffer&>(*binding.buffer).block.buffer;
 }
 
-void check_range(const gpu::Buffer& buffer, uint64_t offset, uint64_t size) {
-  if (offset <= buffer.size() && size <= buffer.size() - offset) return;
-  fail("Vulkan: expected bytes of a buffer of ", buffer.size(), ", found ", size, " from ", offset, " on");
-}
-
 /// All that came before is done and seen by all that follows, in kernels and copies.
 void order(const vk::raii::CommandBuffer& commands) {
   constexpr vk::PipelineStageFlags kStages =
