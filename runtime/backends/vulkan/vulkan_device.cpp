@@ -270,7 +270,9 @@ std::vector<vk::DescriptorSet> VulkanDevice::bind(std::span<const Command> comma
     std::array<vk::DescriptorBufferInfo, Command::kBindings> buffers;
     for (uint32_t i = 0; i < command.binding_count; ++i) {
       const Binding& binding = command.bindings[i];
-      buffers[i] = vk::DescriptorBufferInfo(handle(binding), binding.offset, binding.size);
+      // Memory goes on to the end of the last vector that kernels read, which may not be cut off.
+      const uint64_t end = round_up(binding.offset + binding.size, kVectorBytes);
+      buffers[i] = vk::DescriptorBufferInfo(handle(binding), binding.offset, end - binding.offset);
     }
     if (command.binding_count > 0) {
       device_.updateDescriptorSets(
