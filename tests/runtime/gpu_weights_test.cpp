@@ -158,9 +158,9 @@ void PrintTo(const Access& access, std::ostream* out) {
 
 class GpuWeightsTest : public ::testing::TestWithParam<std::tuple<Driver, Access>> {
  protected:
-  static test::DisguisedBackend make(uint64_t largest_buffer = uint64_t{1} << 28,
-                                     uint64_t largest_binding = kSeen) {
-    return disguised_backend(std::get<0>(GetParam()), [=](DeviceInfo& info) {
+  test::DisguisedBackend make(uint64_t largest_buffer = uint64_t{1} << 28,
+                              uint64_t largest_binding = kSeen) const {
+    return disguised_backend(std::get<0>(GetParam()), real_, [=](DeviceInfo& info) {
       const Access& access = std::get<1>(GetParam());
       info.unified_memory = access.imports;
       info.offset_alignment = access.alignment;
@@ -170,6 +170,7 @@ class GpuWeightsTest : public ::testing::TestWithParam<std::tuple<Driver, Access
       info.most_rows = 4;
     });
   }
+  std::shared_ptr<Device> real_ = std::get<0>(GetParam()).open(0);
   /// What is imported must be aligned as it lies, in the file.
   static bool imports() {
     return std::get<1>(GetParam()).imports && std::get<1>(GetParam()).alignment <= 256;

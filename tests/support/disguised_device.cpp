@@ -62,7 +62,7 @@ std::optional<uint32_t> value_of(const std::vector<KernelKey::Value>& values, co
 
 }  // namespace
 
-DisguisedDevice::DisguisedDevice(std::unique_ptr<Device> real, const Change& change)
+DisguisedDevice::DisguisedDevice(std::shared_ptr<Device> real, const Change& change)
     : real_(std::move(real)) {
   info_ = real_->info();
   if (change) change(info_);

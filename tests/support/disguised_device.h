@@ -16,9 +16,9 @@ class DisguisedDevice final : public runtime::gpu::Device {
  public:
   using Change = std::function<void(runtime::gpu::DeviceInfo&)>;
 
-  /// `change` is made to what the real device shows. Whatever asks for more than is shown then, or for what
-  /// is not there, gets std::logic_error.
-  explicit DisguisedDevice(std::unique_ptr<Device> real, const Change& change = {});
+  /// Disguises may share a device, and what it has compiled. `change` is made to what the real device shows.
+  /// Whatever asks for more than is shown then, or for what is not there, gets std::logic_error.
+  explicit DisguisedDevice(std::shared_ptr<Device> real, const Change& change = {});
   ~DisguisedDevice() override;
 
   /// Commands with this kernel do nothing.
@@ -57,7 +57,7 @@ class DisguisedDevice final : public runtime::gpu::Device {
   void check(const runtime::gpu::Command& command);
   std::shared_ptr<runtime::gpu::Buffer> covered(std::shared_ptr<runtime::gpu::Buffer> real, bool ours);
 
-  std::unique_ptr<Device> real_;
+  std::shared_ptr<Device> real_;
   std::list<std::unique_ptr<Kernel>> kernels_;
   std::string left_out_;
   std::optional<int64_t> lose_at_;

@@ -27,15 +27,21 @@ struct DisguisedBackend {
   std::unique_ptr<runtime::Backend> backend;
 };
 
-/// On the driver's first device. `tuning`: none: the default one of what is shown.
+/// `tuning`: none: the default one of what is shown.
 inline DisguisedBackend disguised_backend(const runtime::gpu::Driver& driver,
+                                          std::shared_ptr<runtime::gpu::Device> real,
                                           const DisguisedDevice::Change& change = {},
                                           std::optional<runtime::gpu::Tuning> tuning = std::nullopt) {
-  auto device = std::make_unique<DisguisedDevice>(driver.open(0), change);
+  auto device = std::make_unique<DisguisedDevice>(std::move(real), change);
   DisguisedBackend made{device.get(), nullptr};
   if (!tuning) tuning = runtime::gpu::default_tuning(device->info());
   made.backend = runtime::gpu::make_gpu_backend(driver.name, std::move(device), tuning);
   return made;
+}
+/// On the driver's first device.
+inline DisguisedBackend disguised_backend(const runtime::gpu::Driver& driver,
+                                          const DisguisedDevice::Change& change = {}) {
+  return disguised_backend(driver, driver.open(0), change);
 }
 
 /// Whether all ops agree with the CPU's, and those that do not.
