@@ -1,6 +1,5 @@
 // The registry of backends: one line each.
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 
 #include "rotor/core/error.h"
@@ -26,14 +25,9 @@ std::unique_ptr<Backend> make_cpu(const Options& options) {
   return make_cpu_backend(options.threads, options.pin);
 }
 
-/// A device that computes wrongly is not used, even if it was asked for.
 std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
-  try {
-    return gpu::open_gpu_backend(gpu::driver(api), options.device);
-  } catch (const gpu::Refused& e) {
-    std::fprintf(stderr, "%s. The CPU takes over.\n", e.what());
-    return make_cpu(options);
-  }
+  auto gpu = gpu::open_unless_refused(gpu::driver(api), options.device);
+  return gpu != nullptr ? std::move(gpu) : make_cpu(options);
 }
 
 constexpr std::array kBackends = {

@@ -94,6 +94,15 @@ std::unique_ptr<Backend> open_gpu_backend(const Driver& driver, const std::strin
   return open_checked(driver, choose_device(driver, wanted));
 }
 
+std::unique_ptr<Backend> open_unless_refused(const Driver& driver, const std::string& wanted) {
+  try {
+    return open_gpu_backend(driver, wanted);
+  } catch (const Refused& e) {
+    std::fprintf(stderr, "%s. The CPU takes over.\n", e.what());
+    return nullptr;
+  }
+}
+
 std::unique_ptr<Backend> open_discrete_gpu() {
   if (!has_gpu_file()) return nullptr;
   for (const Driver& driver : drivers()) {

@@ -26,6 +26,10 @@ size_t choose_device(const Driver& driver, const std::string& wanted);
 /// Error if there is no such device, and Refused.
 std::unique_ptr<Backend> open_gpu_backend(const Driver& driver, const std::string& wanted);
 
+/// The same, but nullptr for a device that is refused, which is said on stderr: it is not used even if it was
+/// asked for.
+std::unique_ptr<Backend> open_unless_refused(const Driver& driver, const std::string& wanted);
+
 /// A backend on the first discrete GPU that any driver has, in their order; nullptr if there is none that
 /// runs. Why one was refused is said on stderr. Loads no driver on a machine without a device file of a GPU.
 std::unique_ptr<Backend> open_discrete_gpu();

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "rotor/core/error.h"
+
 namespace rotor::runtime::gpu {
 namespace {
 
@@ -79,6 +81,12 @@ void Device::run(std::span<const Command> commands) {
 Device::Statistics Device::statistics() const {
   const std::lock_guard lock(mutex_);
   return statistics_;
+}
+
+void Device::check_range(const Buffer& buffer, uint64_t offset, uint64_t size) const {
+  if (offset <= buffer.size() && size <= buffer.size() - offset) return;
+  fail(info_.name, ": expected bytes of a buffer of ", buffer.size(), ", found ", size, " from ", offset,
+       " on");
 }
 
 void Device::forget(uint64_t buffer_id) {

@@ -24,7 +24,7 @@ struct DeviceInfo {
   uint64_t memory = 0;                ///< bytes
   uint64_t largest_buffer = 0;        ///< bytes of one allocation
   uint64_t largest_binding = 0;       ///< bytes of a buffer that a kernel sees
-  uint64_t offset_alignment = 1;      ///< of bindings, bytes; at most 256
+  uint64_t offset_alignment = 1;      ///< of bindings, bytes; a power of two
   uint32_t largest_group = 64;        ///< work items of a group
   uint32_t local_memory = 0;          ///< bytes a group
   uint32_t subgroup = 0;              ///< work items that run in lockstep; 0: unknown
@@ -105,6 +105,7 @@ class Device {
   virtual std::shared_ptr<Buffer> import(std::span<const uint8_t> bytes) = 0;
 
   /// Copies bytes into a buffer and out of one; returns when that is done, and whatever was run before.
+  /// Throws Error for bytes that are not the buffer's.
   virtual void write(Buffer& buffer, uint64_t offset, std::span<const uint8_t> bytes) = 0;
   virtual void read(Buffer& buffer, uint64_t offset, std::span<uint8_t> bytes) = 0;
 
@@ -134,6 +135,8 @@ class Device {
   };
   virtual std::unique_ptr<Recording> record(std::span<const Command> commands) = 0;
   virtual void submit(Recording& recording) = 0;
+  /// Throws Error if so many bytes from `offset` on are not the buffer's.
+  void check_range(const Buffer& buffer, uint64_t offset, uint64_t size) const;
   /// To be called when a buffer goes: drops the recordings that use it, when they are done.
   void forget(uint64_t buffer_id);
   /// To be called before the device goes, for what recordings hold of it.

@@ -32,6 +32,16 @@ constexpr std::array kFields = {
     Field{"plain_group", &Tuning::plain_group, 16, true},
 };
 
+/// What the work items of a group share, in the kernels (kernels/*.comp) that are shaped by a field.
+uint64_t local_bytes(const Tuning& tuning, uint32_t Tuning::*group) {
+  const uint64_t items = tuning.*group;
+  if (group == &Tuning::row_group) return 8 * items;
+  if (group == &Tuning::matvec_group) return 4 * items * tuning.matvec_rows;
+  if (group == &Tuning::matmul_group) return 4096 + 16 * items;
+  if (group == &Tuning::attention_group) return 1024 + 24 * items;  // with heads of 256 dimensions
+  return 4 * items;
+}
+
 }  // namespace
 
 Tuning default_tuning(const DeviceInfo& info) {
@@ -101,6 +111,14 @@ void set_from_text(const std::string& text, const DeviceInfo& info, Tuning& tuni
   if (tuning.dense_lanes > tuning.dense_group) {
     fail("tuning: dense_lanes: expected at most dense_group (", tuning.dense_group, "), found ",
          tuning.dense_lanes);
+  }
+  for (const Field& field : kFields) {
+    if (!field.is_group) continue;
+    const uint64_t bytes = local_bytes(tuning, field.value);
+    if (bytes > info.local_memory) {
+      fail("tuning: ", field.name, ": expected groups that share at most ", info.local_memory,
+           " bytes, which this device has, found ", tuning.*field.value, " work items, which share ", bytes);
+    }
   }
 }
 

@@ -41,6 +41,7 @@ std::shared_ptr<WeightStore::Region> WeightStore::known(const uint8_t* begin) {
 }
 
 std::shared_ptr<void> WeightStore::hold(std::span<const WeightBytes> weights) {
+  std::erase_if(regions_, [](const auto& entry) { return entry.second.expired(); });
   std::vector<WeightBytes> sorted(weights.begin(), weights.end());
   std::erase_if(sorted, [](const WeightBytes& w) { return w.bytes.empty(); });
   std::ranges::sort(sorted, {}, [](const WeightBytes& w) { return w.bytes.data(); });
@@ -141,15 +142,24 @@ std::vector<WeightStore::Piece> WeightStore::find(std::span<const uint8_t> bytes
     fail(device_.info().name, ": rows of ", unit, " bytes: kernels see at most ",
          device_.info().largest_binding, " bytes at once");
   }
+  // Other weights may have lain here, and be held still: what follows must be a unit that a binding can
+  // begin.
+  const auto usable = [&](const std::shared_ptr<Region>& region, const uint8_t* at) {
+    if (region == nullptr || at < region->begin || at + unit > region->begin + region->size) return false;
+    return (region->offset + static_cast<uint64_t>(at - region->begin)) % alignment == 0;
+  };
+  const uint64_t largest =
+      std::max<uint64_t>(device_.info().largest_buffer / alignment * alignment / unit, 1);
   std::vector<Piece> pieces;
+  std::shared_ptr<Region> copied;  // for the pieces alone
   for (uint64_t done = 0; done < bytes.size();) {
     const uint8_t* at = bytes.data() + done;
-    auto region = known(at);
-    if (region == nullptr) {
-      std::vector<std::shared_ptr<Region>> copied;
-      const WeightBytes lacking{bytes.subspan(done), unit};
-      copy({&lacking, 1}, copied);
-      region = copied.front();
+    auto region = usable(copied, at) ? copied : known(at);
+    if (!usable(region, at)) {
+      std::vector<std::shared_ptr<Region>> regions;
+      const WeightBytes lacking{bytes.subspan(done, std::min(largest * unit, bytes.size() - done)), unit};
+      copy({&lacking, 1}, regions);
+      copied = region = regions.front();
     }
     const uint64_t skipped = static_cast<uint64_t>(at - region->begin);
     uint64_t units = std::min<uint64_t>(region->size - skipped, bytes.size() - done) / unit;

@@ -24,6 +24,7 @@ using gpu::KernelKey;
 struct Found {
   cl::Device device;
   DeviceInfo info;
+  std::string language;  ///< "CL1.2"
 };
 
 std::set<std::string> words(const std::string& text) {
@@ -51,8 +52,24 @@ bool fast_dot_product(const cl::Device& device, const std::set<std::string>& ext
 #endif
 }
 
-DeviceInfo describe(const cl::Device& device) {
-  DeviceInfo info;
+/// The newest OpenCL C of a device, as a compiler is told. A device of version 3.0 that has it still calls
+/// itself 1.2, since that is what it is compatible with.
+std::string newest_language(const cl::Device& device) {
+#ifdef CL_DEVICE_OPENCL_C_ALL_VERSIONS
+  size_t bytes = 0;
+  if (clGetDeviceInfo(device(), CL_DEVICE_OPENCL_C_ALL_VERSIONS, 0, nullptr, &bytes) == CL_SUCCESS) {
+    std::vector<cl_name_version> all(bytes / sizeof(cl_name_version));
+    clGetDeviceInfo(device(), CL_DEVICE_OPENCL_C_ALL_VERSIONS, bytes, all.data(), nullptr);
+    const auto is_new = [](const cl_name_version& one) { return CL_VERSION_MAJOR(one.version) >= 3; };
+    if (std::ranges::any_of(all, is_new)) return "CL3.0";
+  }
+#endif
+  return device.getInfo<CL_DEVICE_OPENCL_C_VERSION>().starts_with("OpenCL C 2.") ? "CL2.0" : "CL1.2";
+}
+
+Found describe(const cl::Device& device) {
+  Found found{device, {}, "CL1.2"};
+  DeviceInfo& info = found.info;
   info.name = trimmed(device.getInfo<CL_DEVICE_NAME>());
   const cl::Platform platform(device.getInfo<CL_DEVICE_PLATFORM>());
   info.driver =
@@ -72,13 +89,16 @@ DeviceInfo describe(const cl::Device& device) {
   info.local_memory = static_cast<uint32_t>(device.getInfo<CL_DEVICE_LOCAL_MEM_SIZE>());
   info.most_rows = info.type == DeviceType::cpu ? 16 : 4;
   const auto extensions = words(device.getInfo<CL_DEVICE_EXTENSIONS>());
-  info.dot_product = fast_dot_product(device, extensions);
-  info.subgroup_sums = extensions.contains("cl_khr_subgroups");
+  // Both came after OpenCL C 1.2, and there are compilers that do not know them under that name.
+  const std::string newest = newest_language(device);
+  info.dot_product = newest != found.language && fast_dot_product(device, extensions);
+  info.subgroup_sums = newest != found.language && extensions.contains("cl_khr_subgroups");
+  if (info.dot_product || info.subgroup_sums) found.language = newest;
   info.features.push_back(trimmed(device.getInfo<CL_DEVICE_VERSION>()));
   if (info.dot_product) info.features.emplace_back("integer dot product");
   if (info.subgroup_sums) info.features.emplace_back("subgroup sums");
   if (info.unified_memory) info.features.emplace_back("host memory import");
-  return info;
+  return found;
 }
 
 std::vector<Found> find_devices() {
@@ -101,7 +121,7 @@ std::vector<Found> find_devices() {
       if (device.getInfo<CL_DEVICE_AVAILABLE>() == CL_FALSE) continue;
       if (device.getInfo<CL_DEVICE_COMPILER_AVAILABLE>() == CL_FALSE) continue;
       if (device.getInfo<CL_DEVICE_ENDIAN_LITTLE>() == CL_FALSE) continue;
-      found.push_back({device, describe(device)});
+      found.push_back(describe(device));
     }
   }
   return found;
@@ -136,7 +156,7 @@ struct OpenClKernel final : gpu::Kernel {
 
 class OpenClDevice final : public gpu::Device {
  public:
-  explicit OpenClDevice(const Found& found) : device_(found.device) {
+  explicit OpenClDevice(const Found& found) : device_(found.device), language_(found.language) {
     info_ = found.info;
     attempt([&] {
       context_ = cl::Context(device_);
@@ -145,11 +165,7 @@ class OpenClDevice final : public gpu::Device {
   }
 
   ~OpenClDevice() override {
-    try {
-      if (!lost_) queue_.finish();
-    } catch (const cl::Error&) {
-      lost_ = true;
-    }
+    finish_quietly();
     forget_all();
   }
   OpenClDevice(const OpenClDevice&) = delete;
@@ -167,8 +183,9 @@ class OpenClDevice final : public gpu::Device {
     std::shared_ptr<gpu::Buffer> buffer;
     try {
       const cl_mem_flags flags = CL_MEM_READ_WRITE | (host ? CL_MEM_ALLOC_HOST_PTR : 0);
-      const cl::Buffer memory(context_, flags, size);
-      queue_.enqueueFillBuffer(memory, cl_uchar{0}, 0, size);
+      const size_t bytes = std::max<size_t>(size, 1);
+      const cl::Buffer memory(context_, flags, bytes);
+      queue_.enqueueFillBuffer(memory, cl_uchar{0}, 0, bytes);
       buffer = std::make_shared<OpenClBuffer>(*this, memory, size, true);
     } catch (const cl::Error& e) {
       if (e.err() == CL_MEM_OBJECT_ALLOCATION_FAILURE || e.err() == CL_OUT_OF_HOST_MEMORY ||
@@ -196,6 +213,7 @@ class OpenClDevice final : public gpu::Device {
 
   void write(gpu::Buffer& buffer, uint64_t offset, std::span<const uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    check_range(buffer, offset, bytes.size());
     if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueWriteBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
@@ -204,6 +222,7 @@ class OpenClDevice final : public gpu::Device {
 
   void read(gpu::Buffer& buffer, uint64_t offset, std::span<uint8_t> bytes) override {
     const std::lock_guard lock(mutex_);
+    check_range(buffer, offset, bytes.size());
     if (bytes.empty()) return wait();
     attempt([&] {
       queue_.enqueueReadBuffer(opencl(buffer).memory(), CL_TRUE, offset, bytes.size(), bytes.data());
@@ -213,7 +232,7 @@ class OpenClDevice final : public gpu::Device {
   const gpu::Kernel& kernel(const KernelKey& key) override {
     const std::lock_guard lock(mutex_);
     check_lost();
-    std::string options = "-cl-std=CL1.2";
+    std::string options = "-cl-std=" + language_;
     for (const auto* values : {&key.defines, &key.constants}) {
       for (const auto& [name, value] : *values) options += cat(" -D", name, "=", value);
     }
@@ -227,11 +246,13 @@ class OpenClDevice final : public gpu::Device {
     attempt([&] { queue_.finish(); });
   }
 
-  /// Of a buffer that goes.
-  void release(uint64_t id, uint64_t size) {
+  /// Of a buffer that goes. The driver keeps its own memory for as long as commands use it; what was imported
+  /// goes now.
+  void release(const gpu::Buffer& buffer, bool ours) noexcept {
     const std::lock_guard lock(mutex_);
-    forget(id);
-    allocated_ -= size;
+    if (!ours) finish_quietly();
+    forget(buffer.id());
+    if (ours) allocated_ -= buffer.size();
   }
 
  private:
@@ -327,6 +348,14 @@ class OpenClDevice final : public gpu::Device {
     return kernel;
   }
 
+  void finish_quietly() noexcept {
+    try {
+      if (!lost_) queue_.finish();
+    } catch (const cl::Error&) {
+      lost_ = true;  // whoever calls next is told
+    }
+  }
+
   void check_lost() const {
     if (lost_) throw DeviceLost(cat("opencl: ", info_.name, ": the device is lost"));
   }
@@ -352,6 +381,7 @@ class OpenClDevice final : public gpu::Device {
   }
 
   cl::Device device_;
+  std::string language_;
   cl::Context context_;
   cl::CommandQueue queue_;
   std::map<std::string, std::unique_ptr<OpenClKernel>> kernels_;
@@ -360,7 +390,7 @@ class OpenClDevice final : public gpu::Device {
 };
 
 OpenClBuffer::~OpenClBuffer() {
-  device_.release(id(), ours_ ? size() : 0);
+  device_.release(*this, ours_);
 }
 
 std::vector<DeviceInfo> list() {

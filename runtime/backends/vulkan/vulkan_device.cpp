@@ -30,11 +30,6 @@ vk::Buffer handle(const Binding& binding) {
   return *static_cast<const VulkanBuffer&>(*binding.buffer).block.buffer;
 }
 
-void check_range(const gpu::Buffer& buffer, uint64_t offset, uint64_t size) {
-  if (offset <= buffer.size() && size <= buffer.size() - offset) return;
-  fail("Vulkan: expected bytes of a buffer of ", buffer.size(), ", found ", size, " from ", offset, " on");
-}
-
 /// All that came before is done and seen by all that follows, in kernels and copies.
 void order(const vk::raii::CommandBuffer& commands) {
   constexpr vk::PipelineStageFlags kStages =
@@ -275,7 +270,9 @@ std::vector<vk::DescriptorSet> VulkanDevice::bind(std::span<const Command> comma
     std::array<vk::DescriptorBufferInfo, Command::kBindings> buffers;
     for (uint32_t i = 0; i < command.binding_count; ++i) {
       const Binding& binding = command.bindings[i];
-      buffers[i] = vk::DescriptorBufferInfo(handle(binding), binding.offset, binding.size);
+      // Memory goes on to the end of the last vector that kernels read, which may not be cut off.
+      const uint64_t end = round_up(binding.offset + binding.size, kVectorBytes);
+      buffers[i] = vk::DescriptorBufferInfo(handle(binding), binding.offset, end - binding.offset);
     }
     if (command.binding_count > 0) {
       device_.updateDescriptorSets(

@@ -22,10 +22,6 @@ bool has(vk::MemoryPropertyFlags flags, vk::MemoryPropertyFlags wanted) {
   return (flags & wanted) == wanted;
 }
 
-uint64_t round_up(uint64_t value, uint64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-
 }  // namespace
 
 Memory::Memory(const vk::raii::PhysicalDevice& physical, const vk::raii::Device& device,
@@ -94,8 +90,8 @@ Block Memory::allocate(uint64_t size, bool host) {
   if (allocations_ >= features_.most_allocations) refuse("too many", free());
 
   Block block;
-  // Kernels read and write whole vectors of four words.
-  block.buffer = {device_, vk::BufferCreateInfo({}, round_up(std::max<uint64_t>(size, 1), 16), kReadWrite)};
+  const uint64_t whole = round_up(std::max<uint64_t>(size, 1), kVectorBytes);
+  block.buffer = {device_, vk::BufferCreateInfo({}, whole, kReadWrite)};
   const vk::MemoryRequirements needs = block.buffer.getMemoryRequirements();
   const std::optional<uint32_t> type = choose_type(needs.memoryTypeBits, host);
   if (!type) refuse(host ? "none that the processor sees" : "none of its own", free());

@@ -7,6 +7,13 @@
 
 namespace rotor::runtime::vulkan {
 
+/// Kernels read and write vectors of four words: buffers go on to the end of the last one.
+inline constexpr uint64_t kVectorBytes = 16;
+
+constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
 /// A buffer with the memory under it.
 struct Block {
   vk::raii::DeviceMemory memory{nullptr};
