@@ -20,6 +20,8 @@ namespace {
 
 class BackendTest : public ::testing::TestWithParam<std::string> {
  protected:
+  /// Not the CPU, which takes over where a device is refused.
+  void SetUp() override { ASSERT_EQ(backend_->name(), GetParam()); }
   Tensor upload(const std::vector<float>& values, int64_t rows) const {
     const Tensor tensor = backend_->allocate(rows, static_cast<int64_t>(values.size()) / rows);
     backend_->upload(values, tensor);
@@ -78,7 +80,8 @@ TEST_P(BackendTest, TernaryLinearAgreesWithGolden) {
 TEST_P(BackendTest, EveryOpAgreesWithTheCpu) {
   const auto reference = make_backend("cpu");
   for (const BackendOpCheck& check : check_backend(*backend_, *reference, CheckDepth::full)) {
-    EXPECT_TRUE(check.passed()) << check.op << ": differs by " << check.difference << ", at most " << check.bound;
+    EXPECT_TRUE(check.passed()) << check.op << ": differs by " << check.difference << ", at most "
+                                << check.bound;
   }
 }
 
