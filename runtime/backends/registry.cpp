@@ -27,7 +27,7 @@ std::unique_ptr<Backend> make_cpu(const Options& options) {
 }
 
 /// A device that computes wrongly is not used, even if it was asked for.
-std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
+[[maybe_unused]] std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
   try {
     return gpu::open_gpu_backend(gpu::driver(api), options.device);
   } catch (const gpu::Refused& e) {
