@@ -22,6 +22,7 @@ libutf8proc-dev|yes|Unicode normalization of texts for Qwen2's tokenizers|utf8pr
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
+opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp
 curl|yes|downloads of models and data sets|curl|command curl
 jq|yes|downloads of models: a hub's list of files is JSON|jq|command jq
 ca-certificates|yes|downloads: what curl trusts|ca-certificates|file /etc/ssl/certs
@@ -39,7 +40,9 @@ clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang
 mesa-vulkan-drivers|no|tests: Vulkan on the processor (lavapipe)|mesa-vulkan-drivers or vulkan-swrast|library libvulkan_lvp.so
 vulkan-validationlayers|no|tests: watches how Vulkan is used|vulkan-validation-layers|library libVkLayer_khronos_validation.so
-g++-aarch64-linux-gnu|no|the same for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
+ocl-icd-libopencl1|no|tests: finds OpenCL's drivers|ocl-icd or opencl-icd-loader|library libOpenCL.so.1
+pocl-opencl-icd|no|tests: OpenCL on the processor (PoCL)|pocl|library libpocl.so
+g++-aarch64-linux-gnu|no|builds for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
 qemu-user|no|runs programs for ARM|qemu-user|command qemu-aarch64
 binutils|no|tests look at symbols with nm|binutils|command nm
 bible-kjv|no|prints the King James Version, the quick start's text|(Debian only; any text does: data.path)|command bible

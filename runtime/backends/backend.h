@@ -97,9 +97,9 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// "cpu".
+  /// "cpu", "vulkan".
   virtual std::string name() const = 0;
-  /// Name of the kernels in use, e.g. "avx2".
+  /// Name of the kernels in use, e.g. "avx2"; of a GPU, how they multiply int8: "dot product" or "plain".
   virtual std::string kernels() const = 0;
   /// Name of the device that computes; empty: the machine's processor.
   virtual std::string device() const { return ""; }
@@ -188,8 +188,8 @@ class Backend {
 /// The names of all registered backends, in order of preference.
 std::vector<std::string> backend_names();
 
-/// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty; empty or "auto": a discrete GPU, if one
-/// computes rightly here, else the CPU. `threads`: how many compute an op together, on a backend that has
+/// The backend named by `name`, or by ROTOR_BACKEND if `name` is empty; empty or "auto": a discrete GPU, if
+/// one computes rightly here, else the CPU. `threads`: how many compute an op together, on a backend that has
 /// threads; 0: one a core; `pin` binds each to a core of its own. `device`: number or part of the name of one
 /// of the backend's devices, if it has several; empty: the best one. A device that computes wrongly is left
 /// for the CPU, which is said on stderr. Throws Error listing the names if there is none of that name, or

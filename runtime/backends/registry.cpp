@@ -25,7 +25,7 @@ std::unique_ptr<Backend> make_cpu(const Options& options) {
   return make_cpu_backend(options.threads, options.pin);
 }
 
-std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
+[[maybe_unused]] std::unique_ptr<Backend> make_gpu(const char* api, const Options& options) {
   auto gpu = gpu::open_unless_refused(gpu::driver(api), options.device);
   return gpu != nullptr ? std::move(gpu) : make_cpu(options);
 }

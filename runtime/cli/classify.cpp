@@ -81,8 +81,11 @@ int classify(int argc, char** argv) {
   const auto backend =
       make_backend(parsed->count("backend") != 0 ? (*parsed)["backend"].as<std::string>() : "", 1, false,
                    (*parsed)["device"].as<std::string>());
-  std::fprintf(stderr, "backend %s, kernels %s, %s\n", backend->name().c_str(), backend->kernels().c_str(),
-               tool::count_text(run.threads, "thread").c_str());
+  const std::string device = backend->device();
+  std::fprintf(stderr, "backend %s, kernels %s, %s\n",
+               device.empty() ? backend->name().c_str()
+                              : cat(backend->name(), " (", tool::printable(device), ")").c_str(),
+               backend->kernels().c_str(), tool::count_text(run.threads, "thread").c_str());
   tool::catch_interrupts();
   tool::Progress progress("classify", static_cast<int64_t>(data.count));
   run.on_progress = [&](int64_t done) {
@@ -104,6 +107,7 @@ int classify(int argc, char** argv) {
                        {"milliseconds_per_image", milliseconds},
                        {"confusion", result.confusion},
                        {"backend", backend->name()},
+                       {"device", device.empty() ? Json(nullptr) : Json(device)},
                        {"kernels", backend->kernels()},
                        {"threads", run.threads}};
     std::printf("%s\n", dump_json(json, 2).c_str());

@@ -5,6 +5,7 @@ namespace rotor::runtime::cli {
 
 int bench(int argc, char** argv);
 int classify(int argc, char** argv);
+int devices(int argc, char** argv);
 int doctor(int argc, char** argv);
 int info(int argc, char** argv);
 int logits(int argc, char** argv);

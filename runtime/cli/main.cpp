@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
        {"perplexity", "how well a language model predicts a text", perplexity},
        {"logits", "logits and hidden states of given tokens, as safetensors", logits},
        {"bench", "speed, next to what this machine's memory can give", bench},
+       {"devices", "what this machine has to run models on", devices},
        {"doctor", "whether what runs here computes what it should", doctor},
        {"tokenize", "text to token ids, and back", tokenize},
        {"info", "what is in a model file", info},

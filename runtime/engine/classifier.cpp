@@ -39,6 +39,7 @@ void Classifier::predict_into(Backend& backend, Mlp::Workspace& workspace, const
 std::vector<int64_t> Classifier::predict(Backend& backend, const uint8_t* pixels, int64_t count,
                                          int64_t batch) const {
   std::vector<int64_t> classes(static_cast<size_t>(count));
+  const auto held = backend.hold(model_.weights());
   Mlp::Workspace workspace = model_.make_workspace(backend, std::min(count, batch));
   const int64_t inputs = model_.config().mlp.layer_sizes.front();
   for (int64_t first = 0; first < count; first += batch) {
@@ -60,6 +61,7 @@ ClassifyResult Classifier::evaluate(Backend& backend, const IdxDataset& data,
   result.predictions.assign(data.count, -1);
   result.confusion.assign(classes, std::vector<int64_t>(classes));
 
+  const auto held = backend.hold(model_.weights());
   std::atomic<int64_t> next = 0;
   std::atomic<int64_t> done = 0;
   std::atomic<bool> stop = false;

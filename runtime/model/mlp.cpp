@@ -2,6 +2,7 @@
 #include "runtime/model/mlp.h"
 
 #include "rotor/core/error.h"
+#include "runtime/model/weight_list.h"
 #include "runtime/ops/ops.h"
 
 namespace rotor::runtime {
@@ -31,6 +32,15 @@ Mlp::Mlp(const RotorFile& file) : config_(file.config()) {
     if (mlp.norm == Norm::rms && i + 1 < mlp.num_layers()) layer.norm = file.floats(prefix + "norm.weight");
     layers_.push_back(layer);
   }
+}
+
+std::vector<WeightBytes> Mlp::weights() const {
+  std::vector<WeightBytes> list;
+  for (const Layer& layer : layers_) {
+    add_weights(list, layer.linear);
+    add_weights(list, layer.norm);
+  }
+  return list;
 }
 
 Mlp::Workspace Mlp::make_workspace(Backend& backend, int64_t batch) const {

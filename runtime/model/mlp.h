@@ -24,6 +24,8 @@ class Mlp {
   explicit Mlp(const RotorFile& file);
 
   const ModelConfig& config() const { return config_; }
+  /// The weights of all layers, for Backend::hold().
+  std::vector<WeightBytes> weights() const;
   Workspace make_workspace(Backend& backend, int64_t batch) const;
 
   /// Runs the network on workspace.input; returns the logits [batch, classes], which lie in the workspace.

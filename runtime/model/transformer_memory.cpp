@@ -2,39 +2,18 @@
 // it computes is transformer.cpp.
 #include <algorithm>
 
-#include "rotor/core/tiles.h"
 #include "runtime/model/transformer.h"
+#include "runtime/model/weight_list.h"
 
 namespace rotor::runtime {
 namespace {
 
 using Weights = std::vector<WeightBytes>;
 
-void add(Weights& list, std::span<const float> values) {
-  if (values.empty()) return;
-  list.push_back(
-      {{reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()}, values.size_bytes()});
-}
-
-void add(Weights& list, const DenseMatrix& matrix) {
-  if (matrix.data == nullptr) return;
-  const size_t row_bytes = static_cast<size_t>(matrix.cols) * dense_bytes(matrix.type);
-  list.push_back({{matrix.data, static_cast<size_t>(matrix.rows) * row_bytes}, row_bytes});
-  add(list, matrix.row_scales);
-}
-
-void add(Weights& list, const LinearWeights& weights) {
-  if (weights.is_ternary()) {
-    list.push_back({weights.ternary.tiles, column_tiles(static_cast<size_t>(weights.cols)) * kTileBytes});
-  }
-  add(list, weights.dense);
-  add(list, weights.bias);
-}
-
 Weights rope_weights(const RopeTable& table) {
   Weights list;
-  add(list, table.cos);
-  add(list, table.sin);
+  add_weights(list, table.cos);
+  add_weights(list, table.sin);
   return list;
 }
 
@@ -78,12 +57,12 @@ std::vector<WeightBytes> Transformer::layer_weights(LayerRange layers) const {
     const Layer& layer = layers_[static_cast<size_t>(i)];
     for (const auto& gain :
          {layer.input_norm, layer.attention_sub_norm, layer.post_attention_norm, layer.ffn_sub_norm}) {
-      add(list, gain);
+      add_weights(list, gain);
     }
     for (const Linear* linear :
          {&layer.query, &layer.key, &layer.value, &layer.output, &layer.gate, &layer.up, &layer.down}) {
-      add(list, linear->weights);
-      add(list, linear->norm.gain);
+      add_weights(list, linear->weights);
+      add_weights(list, linear->norm.gain);
     }
   }
   return list;
@@ -91,10 +70,10 @@ std::vector<WeightBytes> Transformer::layer_weights(LayerRange layers) const {
 
 std::vector<WeightBytes> Transformer::head_weights() const {
   Weights list;
-  add(list, embedding_);
-  add(list, final_norm_);
-  if (head_.weights.dense.data != embedding_.data) add(list, head_.weights);
-  add(list, head_.norm.gain);
+  add_weights(list, embedding_);
+  add_weights(list, final_norm_);
+  if (head_.weights.dense.data != embedding_.data) add_weights(list, head_.weights);
+  add_weights(list, head_.norm.gain);
   return list;
 }
 

@@ -1,8 +1,6 @@
 // --gpu-layers, --gpu-memory and --device as a user meets them on a machine without a GPU: read strictly, and
-// harmless. What they do to a device is tests/runtime/placement_test.cpp.
+// harmless. What they do to a device is tests/runtime/placement_test.cpp; which there are, devices_test.cpp.
 #include <gtest/gtest.h>
-
-#include <set>
 
 #include "rotor/formats/json.h"
 #include "tests/support/command.h"
@@ -84,16 +82,6 @@ TEST_F(DeviceOptions, BenchSaysWhereTheModelRan) {
   EXPECT_EQ(json.at("gpu_layers"), 0);
   EXPECT_EQ(json.at("threads"), 1);
   EXPECT_TRUE(json.at("kernels").is_string());
-}
-
-TEST_F(DeviceOptions, DoctorSaysWhyABackendIsNotHere) {
-  const CommandResult result = test::run_command({test::program("rotor"), "doctor", "--json"});
-  ASSERT_EQ(result.status, 0) << result.err;
-  const std::set<std::string> sound = {"equal", "agrees", "cannot run here", "not here"};
-  for (const Json& finding : parse_json(result.out, "doctor").at("findings")) {
-    EXPECT_TRUE(sound.contains(finding.at("state"))) << finding;
-    EXPECT_EQ(finding.contains("reason"), finding.at("state") == "not here") << finding;
-  }
 }
 
 }  // namespace

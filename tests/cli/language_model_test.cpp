@@ -400,19 +400,23 @@ TEST_F(LanguageModelCommand, InfoDescribesAHeadInBytes) {
 }
 
 TEST_F(LanguageModelCommand, DoctorChecksKernelsAndModels) {
-  const CommandResult found = run_command({test::program("rotor"), "doctor", "--json"});
+  const auto doctor = [](std::vector<std::string> arguments) {  // devices are devices_test.cpp's
+    arguments.insert(arguments.begin(), {test::program("rotor"), "doctor", "--backend", "cpu"});
+    return run_command(arguments);
+  };
+  const CommandResult found = doctor({"--json"});
   ASSERT_EQ(found.status, 0) << found.err;
   const Json json = parse_json(found.out, "doctor");
   EXPECT_EQ(json.at("sound"), true);
   EXPECT_GE(json.at("findings").size(), 2U);
-  const CommandResult table = run_command({test::program("rotor"), "doctor", files_->file("bare.rotor")});
+  const CommandResult table = doctor({files_->file("bare.rotor")});
   ASSERT_EQ(table.status, 0) << table.err;
   EXPECT_NE(table.out.find("kernels scalar"), std::string::npos) << table.out;
   EXPECT_NE(table.out.find("model on cpu, kernels scalar"), std::string::npos) << table.out;
-  const CommandResult own = run_command({test::program("rotor"), "doctor"});
+  const CommandResult own = doctor({});
   EXPECT_NE(own.out.find("golden model on cpu, kernels scalar"), std::string::npos) << own.out;
   EXPECT_NE(own.out.find("odd model on cpu, kernels scalar"), std::string::npos) << own.out;
-  expect_error(run_command({test::program("rotor"), "doctor", files_->file("none.rotor")}), {"none.rotor"});
+  expect_error(doctor({files_->file("none.rotor")}), {"none.rotor"});
 }
 
 TEST_F(LanguageModelCommand, AScreenedHeadSaysTheSame) {

@@ -12,6 +12,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/kernels/kernels.h"
 #include "tests/support/models.h"
+#include "tests/support/pretend_device.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::runtime {
@@ -153,6 +154,24 @@ TEST_F(ClassifierTest, BatchesAndThreadsChangeNothing) {
       EXPECT_EQ(result.correct, correct);
       EXPECT_EQ(sum, 333);
     }
+  }
+}
+
+TEST_F(ClassifierTest, ADeviceHoldsAllWeightsMeanwhile) {
+  for (const auto& [activation, quantization] : test::mlp_kinds()) {
+    SCOPED_TRACE(test::kind_name({activation, quantization}));
+    test::write_random_model(path_, test::small_mlp(activation, quantization));
+    const RotorFile file(path_);
+    const Classifier classifier(file);
+    test::PretendDevice device({});  // throws if an op is given what is not held
+    const auto expected = classifier.predict(*make_backend("cpu"), data_.pixels.data(), 333);
+    EXPECT_EQ(classifier.predict(device, data_.pixels.data(), 333), expected);
+    EXPECT_EQ(classifier.evaluate(device, data_, {}).predictions, expected);
+    uint64_t weights = 0;
+    for (const WeightBytes& part : classifier.model().weights()) weights += part.bytes.size();
+    EXPECT_GT(weights, 0U);
+    EXPECT_GT(device.counts().most_bytes, weights);
+    EXPECT_EQ(device.counts().bytes, 0U);
   }
 }
 

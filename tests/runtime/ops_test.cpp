@@ -23,6 +23,8 @@ namespace {
 
 class BackendTest : public ::testing::TestWithParam<std::string> {
  protected:
+  /// Not the CPU, which takes over where a device is refused.
+  void SetUp() override { ASSERT_EQ(backend_->name(), GetParam()); }
   Tensor upload(const std::vector<float>& values, int64_t rows) const {
     const Tensor tensor = backend_->allocate(rows, static_cast<int64_t>(values.size()) / rows);
     backend_->upload(values, tensor);

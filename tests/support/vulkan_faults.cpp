@@ -1,7 +1,7 @@
 // A Vulkan layer that makes a driver behave worse, so that tests see what becomes of it. Calls fail after as
 // many as stand in the environment's ROTOR_FAULT_SUBMIT and ROTOR_FAULT_WAIT (device lost) and
-// ROTOR_FAULT_ALLOCATE (out of device memory); with ROTOR_FAULT_UNCACHED no memory is cached by the
-// processor, as on the far side of a bus.
+// ROTOR_FAULT_ALLOCATE (out of device memory); kernels recorded after ROTOR_FAULT_DISPATCH others compute
+// nothing; with ROTOR_FAULT_UNCACHED no memory is cached by the processor, as on the far side of a bus.
 #include <vulkan/vk_layer.h>
 
 #include <cstdlib>
@@ -48,6 +48,11 @@ VKAPI_ATTR VkResult VKAPI_CALL allocate_memory(VkDevice device, const VkMemoryAl
                                                VkDeviceMemory* memory) {
   if (fails("ROTOR_FAULT_ALLOCATE")) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
   return next<PFN_vkAllocateMemory>("vkAllocateMemory")(device, info, allocator, memory);
+}
+
+VKAPI_ATTR void VKAPI_CALL dispatch(VkCommandBuffer commands, uint32_t x, uint32_t y, uint32_t z) {
+  if (fails("ROTOR_FAULT_DISPATCH")) return;
+  next<PFN_vkCmdDispatch>("vkCmdDispatch")(commands, x, y, z);
 }
 
 VKAPI_ATTR void VKAPI_CALL memory_properties(VkPhysicalDevice physical,
@@ -106,6 +111,7 @@ PFN_vkVoidFunction own(const char* name) {
   } functions[] = {
       {"vkQueueSubmit", reinterpret_cast<PFN_vkVoidFunction>(queue_submit)},
       {"vkWaitForFences", reinterpret_cast<PFN_vkVoidFunction>(wait_for_fences)},
+      {"vkCmdDispatch", reinterpret_cast<PFN_vkVoidFunction>(dispatch)},
       {"vkAllocateMemory", reinterpret_cast<PFN_vkVoidFunction>(allocate_memory)},
       {"vkGetPhysicalDeviceMemoryProperties", reinterpret_cast<PFN_vkVoidFunction>(memory_properties)},
       {"vkCreateInstance", reinterpret_cast<PFN_vkVoidFunction>(create_instance)},

@@ -52,7 +52,7 @@ std::unique_ptr<Backend> open_checked(const Driver& driver, size_t index) {
   const auto reference = make_cpu_backend(1, false);
   for (const BackendOpCheck& check : check_backend(*backend, *reference, CheckDepth::quick)) {
     if (check.passed()) continue;
-    throw Refused(cat("backend ", driver.name, ": ", backend->kernels(), " is refused: \"", check.op,
+    throw Refused(cat("backend ", driver.name, ": ", backend->device(), " is refused: \"", check.op,
                       "\" differs from the CPU's by ", check.difference,
                       " of the largest value, expected at most ", check.bound,
                       "; `rotor doctor` tells more"));
@@ -103,13 +103,25 @@ std::unique_ptr<Backend> open_unless_refused(const Driver& driver, const std::st
   }
 }
 
-std::unique_ptr<Backend> open_discrete_gpu() {
-  if (!has_gpu_file()) return nullptr;
+std::vector<DevicePlace> discrete_gpus() {
+  std::vector<DevicePlace> places;
+  if (!has_gpu_file()) return places;
   for (const Driver& driver : drivers()) {
     try {
       const std::vector<DeviceInfo> infos = driver.list();
       const auto found = std::ranges::find(infos, DeviceType::discrete, &DeviceInfo::type);
-      if (found != infos.end()) return open_checked(driver, static_cast<size_t>(found - infos.begin()));
+      if (found != infos.end()) places.push_back({&driver, static_cast<size_t>(found - infos.begin())});
+    } catch (const Error& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+    }
+  }
+  return places;
+}
+
+std::unique_ptr<Backend> open_discrete_gpu() {
+  for (const auto& [driver, index] : discrete_gpus()) {
+    try {
+      return open_checked(*driver, index);
     } catch (const Error& e) {
       std::fprintf(stderr, "%s\n", e.what());
     }

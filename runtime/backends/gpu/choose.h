@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runtime/backends/backend.h"
 #include "runtime/backends/gpu/device.h"
@@ -30,8 +31,18 @@ std::unique_ptr<Backend> open_gpu_backend(const Driver& driver, const std::strin
 /// asked for.
 std::unique_ptr<Backend> open_unless_refused(const Driver& driver, const std::string& wanted);
 
-/// A backend on the first discrete GPU that any driver has, in their order; nullptr if there is none that
-/// runs. Why one was refused is said on stderr. Loads no driver on a machine without a device file of a GPU.
+/// list()[index] of a driver.
+struct DevicePlace {
+  const Driver* driver = nullptr;
+  size_t index = 0;
+};
+
+/// What a backend is looked for on where none was asked for: the first discrete GPU of each driver, in their
+/// order. Loads no driver on a machine without a device file of a GPU.
+std::vector<DevicePlace> discrete_gpus();
+
+/// A backend on the first of discrete_gpus() that runs; nullptr if none does. Why one was refused is said on
+/// stderr.
 std::unique_ptr<Backend> open_discrete_gpu();
 
 }  // namespace rotor::runtime::gpu

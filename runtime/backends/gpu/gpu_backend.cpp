@@ -35,7 +35,8 @@ class GpuBackend final : public Backend {
   }
 
   std::string name() const override { return api_; }
-  std::string kernels() const override { return device_->info().name; }
+  std::string kernels() const override { return device_->info().dot_product ? "dot product" : "plain"; }
+  std::string device() const override { return device_->info().name; }
 
   std::optional<uint64_t> free_memory() const override { return device_->free_memory(); }
   std::shared_ptr<void> hold(std::span<const WeightBytes> weights) override {
