@@ -65,7 +65,7 @@ TEST_F(GpuChoiceTest, ADeviceThatComputesRightlyIsTaken) {
   const auto backend = open_gpu_backend(kPretended, "large");
   EXPECT_EQ(opened, 2U);
   EXPECT_EQ(backend->name(), "pretended");
-  EXPECT_EQ(backend->kernels(), "Large Radeon");
+  EXPECT_EQ(backend->device(), "Large Radeon");
 }
 
 // Each of these kernels matters to a language model, and so is looked at before every start.
@@ -102,7 +102,7 @@ TEST_F(GpuChoiceTest, BackendsOfThisMachineAreMade) {
   for (const Driver& known : drivers()) {
     const auto backend = make_backend(known.name);
     EXPECT_EQ(backend->name(), known.name);
-    EXPECT_EQ(backend->kernels(), known.list().at(0).name);
+    EXPECT_EQ(backend->device(), known.list().at(0).name);
     const test::Variable forced("ROTOR_BACKEND", known.name);
     EXPECT_EQ(make_backend()->name(), known.name);
     expect_error([&] { make_backend(known.name, 1, false, "no such device"); }, {"--device", known.name});
