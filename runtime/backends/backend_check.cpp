@@ -10,7 +10,6 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/tiles.h"
-#include "runtime/ops/ops.h"
 
 namespace rotor::runtime {
 namespace {
@@ -153,9 +152,9 @@ void check_linear(Checks& checks, int64_t tokens, int64_t cols, bool fancy) {
     const InputNorm norm{normed ? std::span<const float>(gain) : std::span<const float>(), 1e-5F};
     const Tensor input = uploaded(backend, x, tokens);
     if (gated) {
-      ops::gated_linear(backend, input, uploaded(backend, up, tokens), Activation::relu2, norm, projections);
+      backend.gated_linear(input, uploaded(backend, up, tokens), Activation::relu2, norm, projections);
     } else {
-      ops::linear(backend, input, norm, projections);
+      backend.linear(input, norm, projections);
     }
     for (const Projection& projection : projections) append(backend, projection.y, all);
     return all;
@@ -174,7 +173,8 @@ void check_other_linear(Checks& checks, int64_t tokens, int64_t cols) {
     checks.add(op + size, bound, [&](Backend& b) {
       std::vector<float> all;
       const Tensor y = b.allocate(tokens, layer.weights.rows);
-      ops::linear(b, uploaded(b, x, tokens), layer.weights, y);
+      const Projection projection{&layer.weights, y};
+      b.linear(uploaded(b, x, tokens), {}, {&projection, 1});
       append(b, y, all);
       return all;
     });
@@ -194,9 +194,9 @@ void check_embedding(Checks& checks, DenseType type, int64_t cols) {
   checks.add(cat("embed, ", name(type), ", ", cols), 0.0, [&](Backend& b) {
     std::vector<float> all;
     const Tensor y = b.allocate(std::ssize(ids), cols);
-    ops::embed(b, table.weights.dense, ids, y);
+    b.embed(table.weights.dense, ids, y);
     const Tensor part = b.allocate(2, cols);
-    ops::copy_rows(b, y, 3, part);
+    b.copy_rows(y, 3, part);
     append(b, y, all);
     append(b, part, all);
     return all;
@@ -240,7 +240,8 @@ void check_attention(Checks& checks, KvType type, int64_t head_dim, int64_t star
                    b.append_kv(cache, 1, position, rope, q, k, v);
                  } else {
                    const Tensor y = b.allocate(tokens, q.cols);
-                   ops::attention(b, q, k, v, rope, cache, 1, position, y);
+                   b.append_kv(cache, 1, position, rope, q, k, v);
+                   b.attention(q, cache, 1, position, y);
                    append(b, y, all);
                  }
                  position += tokens;
@@ -258,7 +259,7 @@ void check_elements(Checks& checks, int64_t cols) {
   checks.add(cat("rms_norm, ", cols), kFloat, [&](Backend& b) {
     std::vector<float> all;
     const Tensor y = uploaded(b, x, kRows);
-    ops::rms_norm(b, y, gain, 1e-5F, y);
+    b.rms_norm(y, gain, 1e-5F, y);
     append(b, y, all);
     return all;
   });
@@ -266,11 +267,11 @@ void check_elements(Checks& checks, int64_t cols) {
     checks.add(cat("activation and gate ", static_cast<int>(kind), ", ", cols), kFloat, [&](Backend& b) {
       std::vector<float> all;
       const Tensor y = uploaded(b, x, kRows);
-      ops::activation(b, y, kind, 0.5F, y);
+      b.activation(y, kind, 0.5F, y);
       append(b, y, all);
       if (kind == Activation::sign) return all;
       const Tensor gate = uploaded(b, x, kRows);
-      ops::gate(b, gate, uploaded(b, up, kRows), kind, gate);
+      b.gate(gate, uploaded(b, up, kRows), kind, gate);
       append(b, gate, all);
       return all;
     });
