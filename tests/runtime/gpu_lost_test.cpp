@@ -84,6 +84,8 @@ TEST_P(GpuLostTest, TheTextIsTheSameWheneverItIsLost) {
       device->lose_at(call);
       auto model = place(std::move(backend), gpu_layers);
       ASSERT_EQ(use(*model), right);
+      // Tables that lie on one page are imported with one call: there may be one less.
+      if (device->counts().calls <= call && call == calls - 1) break;
       EXPECT_EQ(warnings_.size(), 1U);
       EXPECT_EQ(use(*model), right);
       EXPECT_EQ(warnings_.size(), 1U);
