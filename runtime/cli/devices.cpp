@@ -122,20 +122,17 @@ void print_device(const std::string& backend, const Json& json) {
   const bool is_cpu = json.at("device").is_null();
   std::printf("%s: %s\n", (is_cpu ? backend : cat(backend, " ", json.at("device"))).c_str(),
               text("name").c_str());
-  std::printf(
-      "  %s%s; memory %s, of which %s free\n", text("type").c_str(),
-      is_cpu
-          ? cat(", ", tool::count_text(json.at("threads"), "thread"), ", kernels ", text("kernels")).c_str()
-          : cat(", ", text("driver")).c_str(),
-      bytes_text(json.at("memory_bytes")).c_str(), bytes_text(json.at("free_bytes")).c_str());
+  const std::string driver =
+      is_cpu ? cat(tool::count_text(json.at("threads"), "thread"), ", kernels ", text("kernels"))
+             : text("driver");
+  std::printf("  %s, %s; memory %s, of which %s free\n", text("type").c_str(), driver.c_str(),
+              bytes_text(json.at("memory_bytes")).c_str(), bytes_text(json.at("free_bytes")).c_str());
   if (!json.at("features").empty()) std::printf("  %s\n", joined(json.at("features")).c_str());
   if (json.contains("tuning")) std::printf("  tuned: %s\n", text("tuning").c_str());
   if (json.contains("check")) {
     const Json& differing = json.at("check").at("differing");
-    std::printf(
-        "  %s of %lld ops compute what the CPU does\n",
-        differing.empty() ? "all" : cat(json.at("check").at("ops").get<size_t>() - differing.size()).c_str(),
-        json.at("check").at("ops").get<long long>());
+    const auto ops = json.at("check").at("ops").get<size_t>();
+    std::printf("  %zu of %zu ops compute what the CPU does\n", ops - differing.size(), ops);
     for (const Json& op : differing) {
       std::printf("  DIFFERS: %s\n",
                   difference_text({op.at("op"), op.at("difference"), op.at("bound")}).c_str());
