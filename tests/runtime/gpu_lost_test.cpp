@@ -84,8 +84,11 @@ TEST_P(GpuLostTest, TheTextIsTheSameWheneverItIsLost) {
       device->lose_at(call);
       auto model = place(std::move(backend), gpu_layers);
       ASSERT_EQ(use(*model), right);
-      // Tables that lie on one page are imported with one call: there may be one less.
-      if (device->counts().calls <= call && call == calls - 1) break;
+      // How many calls bring weights depends on which of them share a page.
+      if (device->counts().calls <= call) {
+        EXPECT_GT(call, calls * 9 / 10);
+        break;
+      }
       EXPECT_EQ(warnings_.size(), 1U);
       EXPECT_EQ(use(*model), right);
       EXPECT_EQ(warnings_.size(), 1U);
