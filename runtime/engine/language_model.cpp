@@ -72,7 +72,13 @@ std::shared_ptr<Placement> LanguageModel::decide(const SessionOptions& options) 
     return std::make_shared<Placement>(transformer_, device);
   }
   std::optional<uint64_t> room = gpu_memory;
-  if (const auto free = device.free_memory(); free && !room) room = *free - *free / 10;
+  try {
+    if (const auto free = device.free_memory(); free && !room) room = *free - *free / 10;
+  } catch (const DeviceLost& error) {
+    auto placement = std::make_shared<Placement>(transformer_, device, *backends_.cpu, Split{}, warn_);
+    placement->lose(error);
+    return placement;
+  }
   const MemoryNeed need = memory_need(transformer_, stage_options(transformer_, options));
   return std::make_shared<Placement>(transformer_, device, *backends_.cpu,
                                      choose_split(need, gpu_layers, room), warn_);

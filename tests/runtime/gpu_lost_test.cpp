@@ -19,8 +19,8 @@ using test::Variable;
 using text::TokenId;
 
 const std::vector<TokenId> kPrompt = {5, 17, 99, 3, 50, 8, 41, 77};
-// Before, the backend is made and the model looks for how much memory is free.
-constexpr int64_t kFirstCall = 3;
+// Before, the backend is made; this call looks for how much memory is free.
+constexpr int64_t kFirstCall = 2;
 const SessionOptions kOptions{.context = 40, .kv = KvType::f32, .batch = 4};
 
 class LostModelTest : public ::testing::Test {
@@ -80,7 +80,7 @@ TEST_P(GpuLostTest, TheTextIsTheSameWheneverItIsLost) {
     for (int64_t call = kFirstCall; call < calls; ++call) {
       SCOPED_TRACE(testing::Message() << gpu_layers << " layers, lost at call " << call << " of " << calls);
       auto [device, backend] = test::disguised_backend(GetParam(), real);
-      ASSERT_LT(device->counts().calls, kFirstCall);
+      ASSERT_LE(device->counts().calls, kFirstCall);
       device->lose_at(call);
       auto model = place(std::move(backend), gpu_layers);
       ASSERT_EQ(use(*model), right);
