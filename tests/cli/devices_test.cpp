@@ -136,7 +136,8 @@ TEST_F(Devices, MayBeNone) {
 TEST_F(Devices, AreTunedAnewAndTheChoiceIsKept) {
   const Environment home = {{"XDG_CACHE_HOME", dir_.file("cache")}};
   for (const std::string& name : gpu_backends()) {
-    for (const Json& device : devices({"--backend", name, "--tune"}, home)[0].at("devices")) {
+    const Json backends = devices({"--backend", name, "--tune"}, home);
+    for (const Json& device : backends.at(0).at("devices")) {
       const Json kept = read_json_file(dir_.file("cache") + "/rotor/gpu-tuning.json");
       bool found = false;
       for (const auto& [key, tuning] : kept.items()) {

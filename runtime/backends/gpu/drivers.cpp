@@ -1,5 +1,5 @@
 // The drivers, by what the build was told to include.
-#include <array>
+#include <vector>
 
 #include "runtime/backends/gpu/device.h"
 #ifdef ROTOR_HAS_OPENCL

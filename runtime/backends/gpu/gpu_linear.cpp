@@ -56,12 +56,16 @@ Codes quantize(Context& context, const LinearInput& input) {
   return codes;
 }
 
-/// Bytes from the first of the pieces to the end of the last, if they lie in one buffer and are not too many.
+/// Bytes from the first of the pieces to the end of the last, if one command can have them all: at most three
+/// in one buffer, none of them empty, and not too many.
 std::optional<Binding> together(Context& context, std::span<const WeightStore::Piece> pieces) {
+  if (pieces.size() > 3) return std::nullopt;
   Binding all = pieces.front().binding;
   uint64_t end = all.offset + all.size;
+  uint64_t groups = 0;
   for (const auto& [binding, first, units] : pieces) {
-    if (binding.buffer != all.buffer) return std::nullopt;
+    groups += units;
+    if (units == 0 || groups > kMostGroups || binding.buffer != all.buffer) return std::nullopt;
     all.offset = std::min(all.offset, binding.offset);
     end = std::max(end, binding.offset + binding.size);
   }
@@ -126,19 +130,19 @@ void linear_int8(Context& context, const LinearInput& input, std::span<const Pro
     for (const Projection& projection : projections) run_matmul(context, codes, projection);
     return;
   }
-  // Matrices in one piece that lie together are one command; others are one each.
+  // Matrices in one piece that lie together are one command; others are one each, or one a band.
   std::vector<WeightStore::Piece> pieces;
   for (const Projection& projection : projections) {
     const auto found = tile_rows(context, *projection.weights);
-    if (found.size() == 1) pieces.push_back(found.front());
+    pieces.push_back(found.size() == 1 ? found.front() : WeightStore::Piece{});
   }
-  const bool whole = pieces.size() == projections.size() && projections.size() <= 3;
-  const auto tiles = whole ? together(context, pieces) : std::nullopt;
-  if (tiles) return run_matvec(context, codes, *tiles, pieces, projections);
+  if (const auto tiles = together(context, pieces)) {
+    return run_matvec(context, codes, *tiles, pieces, projections);
+  }
   for (size_t i = 0; i < projections.size(); ++i) {
-    const auto found = tile_rows(context, *projections[i].weights);
-    if (found.size() == 1) {
-      run_matvec(context, codes, found.front().binding, found, projections.subspan(i, 1));
+    const auto piece = std::span(pieces).subspan(i, 1);
+    if (piece.front().units > 0) {
+      run_matvec(context, codes, piece.front().binding, piece, projections.subspan(i, 1));
     } else {
       run_matmul(context, codes, projections[i]);
     }
@@ -150,6 +154,7 @@ Binding prepared(Context& context, const LinearInput& input) {
   const Tensor& x = input.x;
   Binding values = Context::whole(x);
   const auto count = static_cast<uint64_t>(x.rows * x.cols);
+  if (input.up == nullptr && input.norm.gain.empty()) return values;
   const Binding normed = context.scratch(Scratch::normed, count * sizeof(float));
   if (input.up != nullptr) {
     context.run_plain("activation", {values, Context::whole(*input.up), normed},
