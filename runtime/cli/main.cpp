@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
        {"bench", "speed, next to what this machine's memory can give", bench},
        {"doctor", "whether what runs here computes what it should", doctor},
        {"tokenize", "text to token ids, and back", tokenize},
+       {"chat-template", "the text that a chat becomes for a model", chat_template},
        {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});
 }
