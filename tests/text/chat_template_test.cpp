@@ -218,37 +218,25 @@ TEST(ChatTemplate, ErrorsNameSourceAndLine) {
   expect("{{ \xFF }}", {"UTF-8"});
 }
 
+/// `part`, `count` times.
+std::string times(int count, const char* part) {
+  std::string text;
+  for (; count > 0; --count) text += part;
+  return text;
+}
+
 TEST(ChatTemplate, HostileTemplatesEnd) {
-  const std::string many(200, '(');
   const std::vector<std::string> templates = {
-      "{{ " + many + "1" + std::string(200, ')') + " }}",
-      "{{ " + std::string(5000, '-') + "1 }}",
-      "{{ 1" +
-          [] {
-            std::string s;
-            for (int i = 0; i < 5000; ++i) s += "+1";
-            return s;
-          }() +
-          " }}",
-      "{{ x" +
-          [] {
-            std::string s;
-            for (int i = 0; i < 5000; ++i) s += ".y";
-            return s;
-          }() +
-          " }}",
-      [] {
-        std::string s;
-        for (int i = 0; i < 500; ++i) s += "{% if 1 %}";
-        return s;
-      }(),
-      "{{ " +
-          [] {
-            std::string s;
-            for (int i = 0; i < 5000; ++i) s += "not ";
-            return s;
-          }() +
-          "1 }}",
+      cat("{{ ", times(200, "("), "1", times(200, ")"), " }}"),
+      cat("{{ ", times(5000, "-"), "1 }}"),
+      cat("{{ 1", times(5000, "+1"), " }}"),
+      cat("{{ x", times(5000, ".y"), " }}"),
+      times(500, "{% if 1 %}"),
+      cat("{{ ", times(5000, "not "), "1 }}"),
+      cat("{% macro f() %}", times(100, "{% if 1 %}"), "{{ f() }}", times(100, "{% endif %}"),
+          "{% endmacro %}{{ f() }}"),
+      cat("{% macro f() %}", times(100, "{% for i in [1] %}"), "{{ f() }}", times(100, "{% endfor %}"),
+          "{% endmacro %}{{ f() }}"),
       "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
       "{% macro f() %}{% call f() %}{% endcall %}{% endmacro %}{{ f() }}",
       "{{ 'a' * 1000000000 }}",

@@ -71,7 +71,17 @@ class Evaluator {
 
  private:
   enum class Flow { next, break_loop, continue_loop };
-  class Nested;
+  /// Counts how deep evaluation is in itself while it lives.
+  class Nested {
+   public:
+    explicit Nested(Evaluator& evaluator);
+    ~Nested() { --evaluator_.depth_; }
+    Nested(const Nested&) = delete;
+    Nested& operator=(const Nested&) = delete;
+
+   private:
+    Evaluator& evaluator_;
+  };
   class InnerScope;
 
   // statements.cpp
@@ -105,8 +115,8 @@ class Evaluator {
   int depth_ = 0;
   int line_ = 1;
   std::shared_ptr<Scope> scope_;
-  std::string* out_;
   Rendered rendered_;
+  std::string* out_;           // what is written to: the text of rendered_, or of a captured block
   std::vector<Value> bodies_;  // of blocks whose filters are being evaluated
   // Scopes and namespaces may come to hold themselves: they are emptied in the end.
   std::vector<std::shared_ptr<Scope>> captured_;

@@ -8,22 +8,11 @@
 
 namespace rotor::text::jinja {
 
-/// Counts how deep evaluation is in itself while it lives.
-class Evaluator::Nested {
- public:
-  explicit Nested(Evaluator& evaluator) : evaluator_(evaluator) {
-    if (++evaluator.depth_ <= kMaxRecursion) return;
-    --evaluator.depth_;
-    fail("evaluation is nested deeper than ", kMaxRecursion,
-         " levels: does a macro call itself without end?");
-  }
-  ~Nested() { --evaluator_.depth_; }
-  Nested(const Nested&) = delete;
-  Nested& operator=(const Nested&) = delete;
-
- private:
-  Evaluator& evaluator_;
-};
+Evaluator::Nested::Nested(Evaluator& evaluator) : evaluator_(evaluator) {
+  if (++evaluator.depth_ <= kMaxRecursion) return;
+  --evaluator.depth_;
+  fail("evaluation is nested deeper than ", kMaxRecursion, " levels: does a macro call itself without end?");
+}
 
 Value Evaluator::evaluate(const Expression& expression) {
   const Nested nested(*this);

@@ -64,6 +64,7 @@ Evaluator::Flow Evaluator::run(const Body& body) {
 }
 
 Evaluator::Flow Evaluator::run(const Statement& statement) {
+  const Nested nested(*this);
   charge(32);
   line_ = statement.line;
   Flow flow = Flow::next;
@@ -216,7 +217,7 @@ Value Evaluator::call_macro(const Callable& macro, const Arguments& arguments) {
   }
   const InnerScope inner(*this, macro.scope.lock());
   for (const auto& [name, value] : arguments.named) {
-    const bool is_known = std::ranges::any_of(parameters, [&](const Parameter& p) { return p.name == name; });
+    const bool is_known = std::ranges::find(parameters, name, &Parameter::name) != parameters.end();
     if (!is_known && name != "caller") fail("macro \"", macro.name, "\" has no parameter \"", name, "\"");
     scope_->values[name] = value;
   }
