@@ -181,7 +181,9 @@ std::vector<std::pair<std::string, GgufValue>> values(const ModelSource& source,
   if (!text.metadata.stop_tokens.empty()) {
     all.emplace_back("tokenizer.ggml.eos_token_id", int64_t{text.metadata.stop_tokens.front()});
   }
-  if (text.metadata.chat_template) all.emplace_back("tokenizer.chat_template", *text.metadata.chat_template);
+  if (text.metadata.chat_template) {
+    all.emplace_back("tokenizer.chat_template", text::default_template(*text.metadata.chat_template));
+  }
   return all;
 }
 

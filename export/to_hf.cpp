@@ -192,7 +192,7 @@ void write_text(const ModelText& text, const std::string& directory) {
   } else if (text.tokenizer != nullptr) {
     text::write_tokenizer_files(directory, *text.tokenizer, text.metadata);
   } else if (text.metadata.chat_template) {
-    write_file(directory + "/chat_template.jinja", *text.metadata.chat_template);
+    write_file(directory + "/chat_template.jinja", text::default_template(*text.metadata.chat_template));
   }
 }
 

@@ -14,6 +14,7 @@
 #include "rotor/core/error.h"
 #include "rotor/text/bpe_letters.h"
 #include "rotor/text/byte_level_bpe.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/gguf_pre_tokenizers.h"
 #include "rotor/text/gguf_tokenizer_keys.h"
 #include "rotor/text/sentencepiece.h"
@@ -230,6 +231,22 @@ std::unique_ptr<Tokenizer> tokenizer_of(const GgufFile& file) {
   }
 }
 
+namespace {
+
+/// One template, or all that the file names.
+std::string chat_templates(const GgufFile& file) {
+  std::vector<std::pair<std::string, std::string>> templates = {
+      {"default", std::string(file.text(kChatTemplate))}};
+  if (file.has(kChatTemplateNames)) {
+    for (const std::string_view name : file.texts(kChatTemplateNames)) {
+      if (name != "default") templates.emplace_back(name, file.text(cat(kChatTemplate, ".", name)));
+    }
+  }
+  return join_templates(templates);
+}
+
+}  // namespace
+
 TextMetadata gguf_text_metadata(const GgufFile& file) {
   const auto id = [&](const char* key, std::optional<TokenId> without) -> std::optional<TokenId> {
     if (!file.has(key)) return without;
@@ -247,7 +264,7 @@ TextMetadata gguf_text_metadata(const GgufFile& file) {
     if (stop && std::ranges::find(text.stop_tokens, *stop) == text.stop_tokens.end())
       text.stop_tokens.push_back(*stop);
   }
-  if (file.has(kChatTemplate)) text.chat_template = file.text(kChatTemplate);
+  if (file.has(kChatTemplate)) text.chat_template = chat_templates(file);
   return text;
 }
 

@@ -22,7 +22,8 @@ inline constexpr const char* kEndOfTurnId = "tokenizer.ggml.eot_token_id";
 inline constexpr const char* kPaddingId = "tokenizer.ggml.padding_token_id";
 inline constexpr const char* kAddBos = "tokenizer.ggml.add_bos_token";
 inline constexpr const char* kAddSpacePrefix = "tokenizer.ggml.add_space_prefix";
-inline constexpr const char* kChatTemplate = "tokenizer.chat_template";
+inline constexpr const char* kChatTemplate = "tokenizer.chat_template";  // and, with "." and a name, others:
+inline constexpr const char* kChatTemplateNames = "tokenizer.chat_templates";
 }  // namespace gguf_key
 
 enum GgufTokenType : int32_t {

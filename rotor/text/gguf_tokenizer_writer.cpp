@@ -5,6 +5,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/text/bpe_letters.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/gguf_pre_tokenizers.h"
 #include "rotor/text/gguf_tokenizer.h"
 #include "rotor/text/gguf_tokenizer_keys.h"
@@ -117,6 +118,18 @@ void check_distinct(const Values& values) {
   }
 }
 
+/// The default one where every program looks for it, the others behind their names.
+void add_chat_templates(const std::string& text, Values& values) {
+  values.emplace_back(kChatTemplate, default_template(text));
+  std::vector<std::string> names;
+  for (const auto& [name, part] : named_templates(text, "chat template")) {
+    if (name == "default") continue;
+    names.push_back(name);
+    values.emplace_back(cat(kChatTemplate, ".", name), part);
+  }
+  if (!names.empty()) values.emplace_back(kChatTemplateNames, std::move(names));
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, GgufValue>> gguf_tokenizer_values(const Tokenizer& tokenizer,
@@ -139,7 +152,7 @@ std::vector<std::pair<std::string, GgufValue>> gguf_tokenizer_values(const Token
   if (special.eos) values.emplace_back(kEosId, int64_t{*special.eos});
   if (text.stop_tokens.size() > 1) values.emplace_back(kEndOfTurnId, int64_t{text.stop_tokens[1]});
   values.emplace_back(kAddBos, special.add_bos);
-  if (text.chat_template) values.emplace_back(kChatTemplate, *text.chat_template);
+  if (text.chat_template) add_chat_templates(*text.chat_template, values);
   return values;
 }
 

@@ -9,6 +9,8 @@
 #include "rotor/formats/json.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/text/gguf_tokenizer.h"
+#include "rotor/text/sentencepiece_model.h"
+#include "rotor/text/special_tokens.h"
 
 namespace rotor::text {
 namespace {
@@ -49,19 +51,31 @@ void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, con
        config.transformer.vocab_size, ": it belongs to another model");
 }
 
-/// Hugging Face keeps it in tokenizer_config.json, or, newer, in a file of its own.
+/// Hugging Face keeps them in tokenizer_config.json, one or a list of them with names, or, newer, in files of
+/// their own.
 std::optional<std::string> read_chat_template(const std::string& directory) {
+  std::vector<std::pair<std::string, std::string>> templates;
   if (const std::string path = directory + "/chat_template.jinja"; std::filesystem::exists(path)) {
-    return std::string(MappedFile(path).text());
+    templates.emplace_back("default", MappedFile(path).text());
   }
+  if (const std::string more = directory + "/additional_chat_templates";
+      std::filesystem::is_directory(more)) {
+    for (const auto& entry : std::filesystem::directory_iterator(more)) {
+      if (entry.path().extension() == ".jinja")
+        templates.emplace_back(entry.path().stem().string(), MappedFile(entry.path().string()).text());
+    }
+    std::ranges::sort(templates);
+  }
+  if (!templates.empty()) return join_templates(templates);
   const std::string path = directory + "/tokenizer_config.json";
   if (!std::filesystem::exists(path)) return std::nullopt;
   const Json config = read_json_file(path);
   if (!config.is_object() || !config.contains("chat_template")) return std::nullopt;
-  if (!config["chat_template"].is_string()) {
-    fail(path, ": chat_template: expected a string, found ", quote_json(config["chat_template"]));
-  }
-  return config["chat_template"].get<std::string>();
+  const Json& chat = config["chat_template"];
+  if (chat.is_string()) return chat.get<std::string>();
+  if (!chat.is_array())
+    fail(path, ": chat_template: expected a string or an array, found ", quote_json(chat));
+  return join_templates(named_templates(dump_json(chat), path + ": chat_template"));
 }
 
 /// generation_config.json may name more ends than config.json: a chat model's end of turn.
@@ -77,6 +91,16 @@ void take_generation_config(const std::string& directory, int64_t vocab_size, Te
     }
     add_stop_token(text, id.get<int32_t>());
   }
+}
+
+/// How a special token is written. SentencePiece's control tokens have no bytes in texts, but a name.
+std::string special_token_text(const Tokenizer& tokenizer, TokenId id) {
+  if (std::string text = tokenizer.token_bytes(id, false); !text.empty()) return text;
+  const TokenizerDefinition definition = tokenizer.definition();
+  const auto* pieces = std::get_if<SentencePieceDefinition>(&definition);
+  return pieces == nullptr
+             ? ""
+             : read_sentencepiece_model(pieces->serialized).pieces.at(static_cast<size_t>(id)).text;
 }
 
 }  // namespace
@@ -128,6 +152,18 @@ ModelText model_text(const RotorFile& file) {
   text.metadata = file.text();
   text.tokenizer = tokenizer_of(file);
   return text;
+}
+
+std::optional<ChatTemplate> chat_template(const ModelText& text, const std::string& model) {
+  if (!text.metadata.chat_template) return std::nullopt;
+  std::map<std::string, std::string> names;
+  if (text.tokenizer != nullptr) {
+    const Tokenizer& tokenizer = *text.tokenizer;
+    const SpecialTokenIds ids = special_token_ids(tokenizer, text.metadata, tokenizer.vocab_size());
+    if (ids.bos) names["bos_token"] = special_token_text(tokenizer, *ids.bos);
+    if (ids.eos) names["eos_token"] = special_token_text(tokenizer, *ids.eos);
+  }
+  return ChatTemplate(*text.metadata.chat_template, model + ": chat template", std::move(names));
 }
 
 }  // namespace rotor::text

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "rotor/formats/attachments.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/gguf_source.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::text {
@@ -22,14 +24,18 @@ struct ModelText {
 };
 
 /// Of a checkpoint directory: its tokenizer (tokenizer.json or tokenizer.model), the chat template
-/// (tokenizer_config.json or chat_template.jinja), and the special tokens of config.json and
-/// generation_config.json. Throws Error naming the file, also if the tokenizer has more tokens than the
-/// model.
+/// (chat_template.jinja and additional_chat_templates/*.jinja, or tokenizer_config.json), and the special
+/// tokens of config.json and generation_config.json. Throws Error naming the file, also if the tokenizer has
+/// more tokens than the model.
 ModelText model_text(const Checkpoint& checkpoint);
 /// Of a GGUF file's metadata; the tokenizer does not need the file any more. Files of BitNet 2B4T carry a
 /// wrong chat template, which is replaced.
 ModelText model_text(const GgufSource& source);
 /// Of a .rotor file, which must outlive the tokenizer.
 ModelText model_text(const RotorFile& file);
+
+/// The model's chat template, which knows the texts of its begin- and end-of-text tokens as bos_token and
+/// eos_token; nothing if it has none. `model` names it in errors. Throws Error for a template that is broken.
+std::optional<ChatTemplate> chat_template(const ModelText& text, const std::string& model);
 
 }  // namespace rotor::text

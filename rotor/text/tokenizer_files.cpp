@@ -8,6 +8,7 @@
 #include "rotor/core/error.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/json.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/sentencepiece_model.h"
 #include "rotor/text/special_tokens.h"
 #include "rotor/text/tokenizer_json.h"
@@ -28,7 +29,12 @@ Json tokenizer_config(const char* tokenizer_class, const std::map<TokenId, std::
   };
   name("bos_token", special.bos);
   name("eos_token", special.eos);
-  if (text.chat_template) config["chat_template"] = *text.chat_template;
+  if (text.chat_template) {
+    const auto templates = named_templates(*text.chat_template, "chat template");
+    const bool is_one = templates.size() == 1 && templates[0].first == "default";
+    config["chat_template"] =
+        is_one ? Json(templates[0].second) : parse_json(*text.chat_template, "chat template");
+  }
   return config;
 }
 

@@ -15,7 +15,7 @@ namespace {
 void print_help(const std::string& program, const std::string& about, const std::vector<Command>& commands) {
   std::printf("%s\n\nusage: %s COMMAND [options]      %s COMMAND --help for a command's options\n\n",
               about.c_str(), program.c_str(), program.c_str());
-  for (const Command& command : commands) std::printf("  %-12s %s\n", command.name, command.summary);
+  for (const Command& command : commands) std::printf("  %-14s %s\n", command.name, command.summary);
   std::printf("\n  --help, --version\n");
 }
 

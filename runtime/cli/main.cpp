@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
        {"devices", "what this machine has to run models on", devices},
        {"doctor", "whether what runs here computes what it should", doctor},
        {"tokenize", "text to token ids, and back", tokenize},
+       {"chat-template", "the text that a chat becomes for a model", chat_template},
        {"info", "what is in a model file", info},
        {"verify", "check every byte of a model file", verify}});
 }

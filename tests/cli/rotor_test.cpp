@@ -6,6 +6,7 @@
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/byte_level_bpe.h"
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
@@ -154,6 +155,41 @@ TEST_F(RotorCommand, TokenizePrintsIdsAndText) {
   EXPECT_EQ(rotor({"tokenize", dir_.file("t.rotor"), "abc"}).out, "[256,99]\n");
   EXPECT_EQ(rotor({"verify", dir_.file("t.rotor")}).status, 0);
   EXPECT_EQ(rotor({"tokenize"}).status, 2);
+}
+
+TEST_F(RotorCommand, ChatTemplatePrintsTheText) {
+  const std::string jinja = dir_.file("t.jinja");
+  const std::string chat = dir_.file("chat.json");
+  test::write_bytes(
+      jinja,
+      "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+      "{% if tools %}{{ tools | tojson }}{% endif %}{% if add_generation_prompt %}assistant: {% endif %}");
+  test::write_bytes(chat, R"([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}])");
+  test::write_bytes(dir_.file("tools.json"), R"([{"b": 1, "a": 2}])");
+  EXPECT_EQ(rotor({"chat-template", jinja, "--messages", chat}).out, "user: Hi\nassistant: Yo\nassistant: ");
+  EXPECT_EQ(rotor({"chat-template", jinja, "--messages", chat, "--no-generation-prompt", "--tools",
+                   dir_.file("tools.json"), "--set", R"({"bos_token": "<s>"})"})
+                .out,
+            "<s>user: Hi\nassistant: Yo\n[{\"b\": 1, \"a\": 2}]");
+  EXPECT_EQ(rotor({"chat-template", jinja, "--messages", chat, "--continue"}).out, "user: Hi\nassistant: Yo");
+  const CommandResult marked =
+      rotor({"chat-template", jinja, "--messages", chat, "--no-generation-prompt", "--answers"});
+  EXPECT_EQ(parse_json(marked.out, "out")["answers"], Json::array({{20, 23}})) << marked.err;
+  // Of a model file, whose tokenizer names the special tokens.
+  RotorAttachments attachments = text::ByteLevelBpe(test::small_bpe()).attachments();
+  attachments.set_chat_template("{{ messages[0].content }}{{ eos_token }}");
+  attachments.set_stop_tokens({263});
+  test::write_model_with(dir_.file("t.rotor"), attachments);
+  EXPECT_EQ(rotor({"chat-template", dir_.file("t.rotor"), "--messages", chat}).out, "Hi<|end|>");
+  expect_one_line_error(rotor({"chat-template", model_, "--messages", chat}),
+                        {"m.rotor", "no chat template"});
+  test::write_bytes(chat, R"([{"content": "Hi"}])");
+  expect_one_line_error(rotor({"chat-template", jinja, "--messages", chat}),
+                        {"messages[0]", "role is missing"});
+  test::write_bytes(jinja, "a\n{% if %}");
+  expect_one_line_error(rotor({"chat-template", jinja, "--messages", chat}),
+                        {"t.jinja: line 2", "expression"});
+  EXPECT_EQ(rotor({"chat-template", jinja}).status, 2);
 }
 
 TEST_F(RotorCommand, VerifyFindsDamage) {

@@ -1,6 +1,7 @@
 // Tokenizers into GGUF metadata and back: the same ids and tables, and every way in which the keys can lie.
 // On what is written here llama-tokenize of llama.cpp at c392e50 gave the golden ids of Llama 3 and Llama 2.
 #include "rotor/text/gguf_tokenizer.h"
+#include "rotor/text/chat_template.h"
 
 #include <gtest/gtest.h>
 
@@ -197,6 +198,11 @@ TEST(GgufTokenizer, TextMetadataComeBack) {
   text.chat_template = "{% for m in messages %}";
   EXPECT_EQ(read(bpe_values(text)).bos_token, 5);
   EXPECT_EQ(read(bpe_values(text)).stop_tokens, (std::vector<int32_t>{263, 7}));
+  EXPECT_EQ(read(bpe_values(text)).chat_template, text.chat_template);
+  // Several templates: the default one stands where llama.cpp looks for it.
+  text.chat_template = join_templates({{"default", "{{ a }}"}, {"tool_use", "{{ b }}"}});
+  EXPECT_EQ(at<std::string>(bpe_values(text), "tokenizer.chat_template"), "{{ a }}");
+  EXPECT_EQ(at<std::string>(bpe_values(text), "tokenizer.chat_template.tool_use"), "{{ b }}");
   EXPECT_EQ(read(bpe_values(text)).chat_template, text.chat_template);
   // A begin-of-text token that the tokenizer knows but the model was not trained on is named, not added.
   Values values = sentencepiece_values();

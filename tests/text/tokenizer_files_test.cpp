@@ -10,6 +10,7 @@
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
 #include "rotor/text/byte_level_bpe.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/sentencepiece_model.h"
 #include "rotor/text/sentencepiece_tokenizer.h"
 #include "tests/support/golden.h"
@@ -86,6 +87,10 @@ TEST(TokenizerFiles, ConfigHoldsSpecialTokensAndTemplate) {
   EXPECT_EQ(json["post_processor"]["special_tokens"]["<|end|>"]["ids"], Json::array({263}));
   EXPECT_EQ(json["added_tokens"].size(), 1U);
   EXPECT_EQ(json["added_tokens"][0]["special"], true);
+  text.chat_template = join_templates({{"default", "{{ a }}"}, {"tool_use", "{{ b }}"}});
+  write_tokenizer_files(dir.path(), ByteLevelBpe(test::small_bpe()), text);
+  config = read_json_file(dir.file("tokenizer_config.json"));
+  EXPECT_EQ(config["chat_template"][1], (Json{{"name", "tool_use"}, {"template", "{{ b }}"}}));
 
   text = {};
   text.stop_tokens = {97};  // an ordinary token is not named: it would become a special one
