@@ -15,10 +15,14 @@
 #include "rotor/formats/model_source.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/model_text.h"
+#include "rotor/text/open_source.h"
 
 namespace rotor::exporting {
 
 using text::ModelText;
+using text::open_source;
+using text::OpenedSource;
+using text::SourceOptions;
 
 /// What became of one matrix or vector.
 struct ExportedTensor {

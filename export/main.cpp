@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "export/convert.h"
-#include "export/open_source.h"
 #include "rotor/core/error.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/interrupt.h"

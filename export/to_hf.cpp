@@ -1,7 +1,6 @@
 // Models to Hugging Face directories. Reference for what a reader expects: transformers,
 // integrations/bitnet.py and quantizers/quantizer_bitnet.py.
 #include <algorithm>
-#include <filesystem>
 #include <numeric>
 
 #include "export/convert.h"
@@ -13,18 +12,9 @@
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/config_json.h"
 #include "rotor/formats/json.h"
-#include "rotor/formats/mapped_file.h"
-#include "rotor/text/tokenizer_files.h"
 
 namespace rotor::exporting {
 namespace {
-
-namespace fs = std::filesystem;
-
-/// What a Hugging Face directory may hold of text, besides its weights.
-constexpr const char* kTextFiles[] = {
-    "tokenizer.json", "tokenizer.model",   "tokenizer_config.json", "vocab.json",
-    "merges.txt",     "added_tokens.json", "chat_template.jinja",   "special_tokens_map.json"};
 
 /// A tensor of the table, and the tensors of the file that hold it.
 struct Entry {
@@ -165,37 +155,6 @@ std::string config_json(const ModelConfig& config, const HfOptions& options, DTy
   return dump_json(json, 2) + "\n";
 }
 
-/// What transformers' generate() starts and stops with.
-std::string generation_config_json(const TextMetadata& text) {
-  Json json = {{"_from_model_config", false}};
-  if (text.bos_token) json["bos_token_id"] = *text.bos_token;
-  if (text.stop_tokens.size() == 1) json["eos_token_id"] = text.stop_tokens.front();
-  if (text.stop_tokens.size() > 1) json["eos_token_id"] = text.stop_tokens;
-  if (!text.stop_tokens.empty()) json["pad_token_id"] = text.stop_tokens.front();
-  return dump_json(json, 2) + "\n";
-}
-
-void write_text(const ModelText& text, const std::string& directory) {
-  const auto copy = [&](const std::string& name) {
-    const std::string file = text.directory + "/" + name;
-    if (text.directory.empty() || !fs::exists(file)) return false;
-    const MappedFile source(file);
-    write_file(directory + "/" + name, source.text());
-    source.check_intact();
-    return true;
-  };
-  if (!copy("generation_config.json")) {
-    write_file(directory + "/generation_config.json", generation_config_json(text.metadata));
-  }
-  if (!text.directory.empty()) {
-    for (const char* name : kTextFiles) copy(name);
-  } else if (text.tokenizer != nullptr) {
-    text::write_tokenizer_files(directory, *text.tokenizer, text.metadata);
-  } else if (text.metadata.chat_template) {
-    write_file(directory + "/chat_template.jinja", text::default_template(*text.metadata.chat_template));
-  }
-}
-
 }  // namespace
 
 std::vector<PlannedTensor> plan_hf(const ModelSource& source, const HfOptions& options) {
@@ -236,7 +195,7 @@ void export_hf(const ModelSource& source, const ModelText& text, const std::stri
   }
   writer.commit();
   write_file(path + "/" + kConfigFile, config_json(source.config(), options, entries.front().weights.dtype));
-  if (source.config().is_transformer()) write_text(text, path);
+  if (source.config().is_transformer()) text::write_model_text(text, path);
   target.commit();
 }
 

@@ -34,6 +34,10 @@ ModelText model_text(const GgufSource& source);
 /// Of a .rotor file, which must outlive the tokenizer.
 ModelText model_text(const RotorFile& file);
 
+/// Writes all that into an existing directory, as transformers reads it: a Hugging Face directory's files are
+/// copied, of other sources tokenizer_files.h makes them. Throws Error as that does.
+void write_model_text(const ModelText& text, const std::string& directory);
+
 /// The model's chat template, which knows the texts of its begin- and end-of-text tokens as bos_token and
 /// eos_token; nothing if it has none. `model` names it in errors. Throws Error for a template that is broken.
 std::optional<ChatTemplate> chat_template(const ModelText& text, const std::string& model);

@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "export/convert.h"
-#include "export/open_source.h"
 #include "rotor/core/error.h"
 #include "rotor/core/quantize.h"
 #include "rotor/formats/json.h"

@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "export/convert.h"
-#include "export/open_source.h"
 #include "runtime/engine/session.h"
 #include "tests/support/golden.h"
 #include "tests/support/logits.h"
@@ -14,8 +13,8 @@
 namespace rotor::runtime {
 namespace {
 
-using exporting::open_source;
-using exporting::OpenedSource;
+using text::open_source;
+using text::OpenedSource;
 
 void ignore(const exporting::ExportedTensor&) {}
 
@@ -70,7 +69,7 @@ constexpr Trip kWidth256[] = {
 
 /// A .rotor file made of the checkpoint `directory` by way of a trip.
 std::string travelled(const test::TempDir& dir, const std::string& directory, const Trip& trip,
-                      const exporting::SourceOptions& options = {}) {
+                      const text::SourceOptions& options = {}) {
   const OpenedSource source = open_source(directory, options);
   const OpenedSource back = open_source(trip.take(source, dir.file(trip.name)), {});
   const std::string path = dir.file(std::string(trip.name) + ".rotor");

@@ -8,9 +8,7 @@
 #include "rotor/formats/model_source.h"
 #include "rotor/text/model_text.h"
 
-namespace rotor::exporting {
-
-using text::ModelText;
+namespace rotor::text {
 
 struct OpenedSource {
   std::unique_ptr<ModelSource> model;
@@ -27,4 +25,4 @@ struct SourceOptions {
 /// where users often err: a run instead of its checkpoint, a single file of a checkpoint.
 OpenedSource open_source(const std::string& path, const SourceOptions& options);
 
-}  // namespace rotor::exporting
+}  // namespace rotor::text

@@ -1,5 +1,5 @@
 // The kinds of sources, and hints for what is none.
-#include "export/open_source.h"
+#include "rotor/text/open_source.h"
 
 #include <filesystem>
 #include <utility>
@@ -10,7 +10,7 @@
 #include "rotor/formats/mapped_file.h"
 #include "rotor/formats/rotor_source.h"
 
-namespace rotor::exporting {
+namespace rotor::text {
 namespace {
 
 namespace fs = std::filesystem;
@@ -29,7 +29,7 @@ OpenedSource open_directory(const std::string& path, const SourceOptions& option
   }
   auto model = std::make_unique<Checkpoint>(
       path, CheckpointOptions{.ignore_unknown = options.gguf.ignore_unknown, .ternarize = options.ternarize});
-  ModelText text = text::model_text(*model);
+  ModelText text = model_text(*model);
   return {std::move(model), std::move(text)};
 }
 
@@ -43,7 +43,7 @@ OpenedSource open_source(const std::string& path, const SourceOptions& options) 
   refuse_lfs_pointer(file.text(), path);
   if (file.text().starts_with("GGUF")) {
     auto model = std::make_unique<GgufSource>(path, options.gguf);
-    ModelText text = text::model_text(*model);
+    ModelText text = model_text(*model);
     const bool is_i2s = model->format().ends_with("I2_S");
     return {std::move(model), std::move(text), is_i2s};
   }
@@ -57,8 +57,8 @@ OpenedSource open_source(const std::string& path, const SourceOptions& options) 
     fail(path, ": expected a checkpoint directory, a GGUF file or a .rotor file");
   }
   auto model = std::make_unique<RotorSource>(path);
-  ModelText text = text::model_text(model->file());
+  ModelText text = model_text(model->file());
   return {std::move(model), std::move(text)};
 }
 
-}  // namespace rotor::exporting
+}  // namespace rotor::text
