@@ -25,7 +25,8 @@ struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor library;
   std::string serialized;
   bool adds_dummy_prefix = true;
-  std::unique_ptr<const SentencePieceEncoder> encoder;  // none: the library encodes
+  std::vector<std::pair<std::string, TokenId>> controls;  // control tokens by their names
+  std::unique_ptr<const SentencePieceEncoder> encoder;    // none: the library encodes
 
   void choose_encoder() {
     // Published ones have 262,144 at most; of a model of nothing but pieces the encoder would take 50 times
@@ -60,6 +61,10 @@ SentencePieceTokenizer::SentencePieceTokenizer(std::string_view model, const std
   std::vector<std::string> pieces;
   processor_->library.Encode("a", &pieces).IgnoreError();
   processor_->adds_dummy_prefix = !pieces.empty() && pieces[0].starts_with(kSpaceSymbol);
+  for (int id = 0; id < processor_->library.GetPieceSize(); ++id) {
+    const std::string& name = processor_->library.IdToPiece(id);
+    if (processor_->library.IsControl(id) && !name.empty()) processor_->controls.emplace_back(name, id);
+  }
   processor_->serialized = model;
   processor_->choose_encoder();
 }
@@ -107,8 +112,36 @@ void SentencePieceTokenizer::check(TokenId id) const {
   if (id < 0 || id >= vocab_size()) fail("token id: expected 0 to ", vocab_size() - 1, ", found ", id);
 }
 
-std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, SpecialTokens) const {
+std::vector<TokenId> SentencePieceTokenizer::encode_text(std::string_view text) const {
   return processor_->encoder != nullptr ? processor_->encoder->encode(text) : processor_->encode(text);
+}
+
+std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, SpecialTokens special) const {
+  if (special == SpecialTokens::as_text) return encode_text(text);
+  std::vector<size_t> next;  // where each control token comes next
+  for (const auto& [name, id] : processor_->controls) next.push_back(text.find(name));
+  std::vector<TokenId> ids;
+  const auto add_text = [&](size_t begin, size_t end) {
+    if (begin == end) return;
+    const std::vector<TokenId> part = encode_text(text.substr(begin, end - begin));
+    ids.insert(ids.end(), part.begin(), part.end());
+  };
+  for (size_t begin = 0;;) {
+    size_t first = text.size();
+    size_t which = 0;
+    for (size_t i = 0; i < next.size(); ++i) {
+      const auto& [name, id] = processor_->controls[i];
+      if (next[i] < begin) next[i] = text.find(name, begin);
+      const bool is_longer = name.size() > processor_->controls[which].first.size();
+      if (next[i] >= text.size() || next[i] > first || (next[i] == first && !is_longer)) continue;
+      first = next[i];
+      which = i;
+    }
+    add_text(begin, first);
+    if (first == text.size()) return ids;
+    ids.push_back(processor_->controls[which].second);
+    begin = first + processor_->controls[which].first.size();
+  }
 }
 
 bool SentencePieceTokenizer::is_fast() const {

@@ -17,7 +17,9 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::string kind() const override;
   int64_t vocab_size() const override;
-  /// SentencePiece never parses control tokens from text: both kinds of `special` are the same.
+  /// The library never parses control tokens from text. Where that is asked for, the text is cut at their
+  /// names, and what lies between is encoded as texts of their own, each with the leading space that the
+  /// model adds (Llama 2's reference code; transformers' LlamaTokenizerFast with legacy: true; llama.cpp).
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
@@ -32,6 +34,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
  private:
   void check(TokenId id) const;
+  std::vector<TokenId> encode_text(std::string_view text) const;
 
   struct Processor;
   std::unique_ptr<Processor> processor_;

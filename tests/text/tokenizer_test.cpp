@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/atomic_file.h"
 #include "rotor/formats/checksum.h"
 #include "rotor/text/bpe_loader.h"
 #include "rotor/text/stream_decoder.h"
@@ -58,6 +59,39 @@ TEST(Llama2Tokenizer, AgreesWithGolden) {
   const std::string path = test::shared_path("data/tokenizers/llama2-tokenizer.model");
   if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 2's tokenizer is not on this machine";
   expect_llama2(*load_tokenizer(path));
+}
+
+/// Ids that transformers 5.23's LlamaTokenizer gives with legacy=True.
+TEST(Llama2Tokenizer, ControlTokensAreParsedOnlyWhenAsked) {
+  const std::string path = test::shared_path("data/tokenizers/llama2-tokenizer.model");
+  if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 2's tokenizer is not on this machine";
+  const auto tokenizer = load_tokenizer(path);
+  const auto parsed = [&](std::string_view text) { return tokenizer->encode(text, SpecialTokens::parse); };
+  EXPECT_EQ(parsed("<s>Hello</s>World"), (std::vector<TokenId>{1, 15043, 2, 2787}));
+  EXPECT_EQ(parsed("a<s></s>b"), (std::vector<TokenId>{263, 1, 2, 289}));
+  EXPECT_EQ(parsed("</s>\nUser: x"), (std::vector<TokenId>{2, 29871, 13, 2659, 29901, 921}));
+}
+
+TEST(SentencePiece, ControlTokensAreParsedOnlyWhenAsked) {
+  const TempDir dir;
+  write_file(dir.file("tokenizer.model"), test::small_sentencepiece());
+  const auto tokenizer = load_tokenizer(dir.file("tokenizer.model"));
+  const auto text = [&](std::string_view part) { return tokenizer->encode(part, SpecialTokens::as_text); };
+  const auto parsed = [&](std::string_view part) { return tokenizer->encode(part, SpecialTokens::parse); };
+  const TokenId bos = *tokenizer->bos();
+  const TokenId eos = *tokenizer->eos();
+  std::vector<TokenId> expected = {bos};
+  for (const TokenId id : text("ab")) expected.push_back(id);
+  expected.push_back(eos);
+  expected.push_back(eos);
+  for (const TokenId id : text("c</s")) expected.push_back(id);
+  EXPECT_EQ(parsed("<s>ab</s></s>c</s"), expected);
+  EXPECT_EQ(parsed("abc"), text("abc"));
+  EXPECT_EQ(parsed(""), std::vector<TokenId>());
+  // As a text it is characters like any others.
+  const auto plain = text("a</s>");
+  EXPECT_EQ(std::ranges::count(plain, eos), 0);
+  EXPECT_EQ(tokenizer->decode(plain), "a</s>");
 }
 
 TEST(Llama2Tokenizer, WordByWordEqualsTheLibraryOnTheWholeText) {
