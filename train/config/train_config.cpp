@@ -131,16 +131,31 @@ ImageDataConfig read_images(ConfigSection section) {
   return data;
 }
 
+/// A model to go on with: its files say what it is.
+void read_start(ConfigSection section, TrainConfig& config) {
+  config.from = section.text("from", std::nullopt);
+  if (config.from.empty()) section.fail_at("from", "expected a checkpoint directory or a model file");
+  config.model.model_type = "bitnet";  // until it is opened: some transformer
+  config.model.quantization = enum_value(section, "quantization", Quantization::ternary);
+  section.done();
+}
+
 TextDataConfig read_text(ConfigSection section) {
   TextDataConfig data;
-  data.type = section.choice("type", std::nullopt, {"text", "jsonl"});
+  data.type = section.choice("type", std::nullopt, {"text", "jsonl", "chat", "preference"});
   data.path = section.text("path", std::nullopt);
-  data.text_field = section.text("text_field", data.text_field);
   data.validation_path = section.text("validation_path", data.validation_path);
   data.validation_fraction = section.number("validation_fraction", data.validation_fraction, 0.0, 0.9);
   data.block_size = section.integer("block_size", data.block_size, 1, int64_t{1} << 24);
-  data.window = section.choice("window", data.window, {"random", "sequential"});
-  data.cache_dir = section.text("cache_dir", data.cache_dir);
+  if (data.is_chat()) {
+    data.too_long = section.choice("too_long", data.too_long, {"cut", "drop"});
+    data.skip_bad = section.boolean("skip_bad", data.skip_bad);
+    data.chat_template = section.text("chat_template", data.chat_template);
+  } else {
+    data.text_field = section.text("text_field", data.text_field);
+    data.window = section.choice("window", data.window, {"random", "sequential"});
+    data.cache_dir = section.text("cache_dir", data.cache_dir);
+  }
   section.done();
   return data;
 }
@@ -180,6 +195,8 @@ void read_train(ConfigSection section, TrainConfig& config) {
     section.fail_at("accumulation", cat("expected a divisor of batch_size (", config.batch_size, "), found ",
                                         config.accumulation));
   }
+  config.sum_loss = section.choice("loss", "mean", {"mean", "sum"}) == "sum";
+  config.quantizer_warmup_steps = section.integer("quantizer_warmup_steps", 0, 0, kMany);
   config.dtype = section.choice("dtype", config.dtype, {"float32", "bfloat16"});
   config.activation_checkpointing =
       section.boolean("activation_checkpointing", config.activation_checkpointing);
@@ -222,19 +239,29 @@ TrainConfig read_config(const ConfigDocument& document) {
   config.device = root.choice("device", "cpu", {"cpu", "cuda"});
   config.threads = root.integer("threads", 0, 0, 4096);
   // A model with images has no tokenizer; asking for `model.type` first decides what the other sections are.
-  const bool transformer = root.section("model").text("type", std::nullopt) != "mlp";
+  const bool starts = root.section("model").has("from");
+  const bool transformer = starts || root.section("model").text("type", std::nullopt) != "mlp";
   if (transformer) config.text = read_text(root.section("data"));
-  config.model = read_model(root.section("model"), config.text.block_size);
+  if (starts) {
+    read_start(root.section("model"), config);
+    if (root.has("tokenizer")) root.fail_at("tokenizer", "expected none: it comes with model.from");
+  } else {
+    config.model = read_model(root.section("model"), config.text.block_size);
+  }
   if (transformer) {
-    config.tokenizer = read_tokenizer(root.section("tokenizer"));
+    if (!starts) config.tokenizer = read_tokenizer(root.section("tokenizer"));
     read_sample(root.section("sample"), config.sample);
   } else {
     config.images = read_images(root.section("data"));
   }
   read_train(root.section("train"), config);
-  if (transformer && !config.steps)
-    root.section("train").fail_at("epochs", "language models count train.steps");
-  for (const char* key : {"accumulation", "activation_checkpointing", "dtype"}) {
+  if (transformer && !config.steps && !config.text.is_chat())
+    root.section("train").fail_at("epochs",
+                                  "language models count train.steps, unless they learn from chats");
+  if (config.model.quantization == Quantization::none && config.quantizer_warmup_steps > 0)
+    root.section("train").fail_at("quantizer_warmup_steps", "is for ternary models");
+  for (const char* key :
+       {"accumulation", "activation_checkpointing", "dtype", "loss", "quantizer_warmup_steps"}) {
     if (!transformer && root.section("train").has(key))
       root.section("train").fail_at(key, "is for language models");
   }

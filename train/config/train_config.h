@@ -59,20 +59,25 @@ struct TrainConfig {
   uint64_t seed = 1;
   std::string device = "cpu";
   int64_t threads = 0;  ///< of LibTorch; 0: all cores
-  ModelConfig model;
+  /// Where a model to go on with is: a checkpoint directory, a GGUF file, a .rotor file; empty: fresh
+  /// weights.
+  std::string from;
+  ModelConfig model;          ///< of `from`, once that was opened, but for `quantization`
   ImageDataConfig images;     ///< if the model is an mlp
   TextDataConfig text;        ///< if it is a transformer
-  TokenizerConfig tokenizer;  ///< likewise
+  TokenizerConfig tokenizer;  ///< likewise, without `from`
   OptimizerConfig optimizer;
   std::optional<int64_t> epochs;  ///< one of epochs and steps is set; language models count steps
   std::optional<int64_t> steps;
   int64_t batch_size = 128;
+  bool sum_loss = false;  ///< over the targets of a batch, as BitNet fine-tuning does; else their mean
+  int64_t quantizer_warmup_steps = 0;     ///< over which layers become ternary, linearly; 0: they are at once
   int64_t accumulation = 1;               ///< parts that a batch is computed in, to save memory
   std::string dtype = "float32";          ///< float32 | bfloat16: what products are computed in
   bool activation_checkpointing = false;  ///< transformers: less memory, a third more work
   int64_t keep_checkpoints = 2;           ///< besides the last and the best
   int64_t eval_every = 0;                 ///< steps; 0: at the end of each epoch
-  int64_t eval_windows = 0;               ///< transformers: validation windows an evaluation; 0: all
+  int64_t eval_windows = 0;               ///< transformers: validation windows or rows an evaluation; 0: all
   int64_t log_every = 100;                ///< steps between lines of metrics.jsonl
   int64_t telemetry_every = 100;          ///< steps between counts of ternary weights; 0: none
   bool tensorboard = true;                ///< write event files as well

@@ -102,8 +102,13 @@ void write_transformer(Writer& out, const TransformerConfig& t) {
   out.write("modules_to_not_convert", t.modules_to_not_convert);
 }
 
-void write_model(Writer& out, const ModelConfig& model) {
+void write_model(Writer& out, const std::string& from, const ModelConfig& model) {
   out.begin("model");
+  if (!from.empty()) {
+    out.write("from", from);
+    out.word("quantization", name(model.quantization));
+    return out.end();
+  }
   out.word("type", model.model_type);
   out.word("quantization", name(model.quantization));
   if (model.is_transformer()) {
@@ -118,12 +123,18 @@ void write_text(Writer& out, const TextDataConfig& data) {
   out.begin("data");
   out.word("type", data.type);
   out.write("path", data.path);
-  out.write("text_field", data.text_field);
   out.write("validation_path", data.validation_path);
   out.write("validation_fraction", data.validation_fraction);
   out.write("block_size", data.block_size);
-  out.word("window", data.window);
-  out.write("cache_dir", data.cache_dir);
+  if (data.is_chat()) {
+    out.word("too_long", data.too_long);
+    out.write("skip_bad", data.skip_bad);
+    out.write("chat_template", data.chat_template);
+  } else {
+    out.write("text_field", data.text_field);
+    out.word("window", data.window);
+    out.write("cache_dir", data.cache_dir);
+  }
   out.end();
 }
 
@@ -154,6 +165,8 @@ void write_train(Writer& out, const TrainConfig& config) {
   out.write("steps", config.steps);
   out.write("batch_size", config.batch_size);
   if (config.model.is_transformer()) {
+    out.word("loss", config.sum_loss ? "sum" : "mean");
+    out.write("quantizer_warmup_steps", config.quantizer_warmup_steps);
     out.write("accumulation", config.accumulation);
     out.word("dtype", config.dtype);
     out.write("activation_checkpointing", config.activation_checkpointing);
@@ -192,7 +205,8 @@ TrainConfig essence(const TrainConfig& config) {
   key.text.path = defaults.text.path;
   key.text.validation_path = defaults.text.validation_path;
   key.text.cache_dir = defaults.text.cache_dir;
-  key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
+  if (!key.from.empty()) key.from = "a model";  // the checkpoint has what became of it
+  key.tokenizer = defaults.tokenizer;           // the checkpoint has the tokenizer itself
   key.keep_checkpoints = defaults.keep_checkpoints;
   key.log_every = defaults.log_every;
   key.telemetry_every = defaults.telemetry_every;
@@ -222,9 +236,9 @@ std::string to_yaml(const TrainConfig& config) {
   out.write("seed", config.seed);
   out.word("device", config.device);
   out.write("threads", config.threads);
-  write_model(out, config.model);
+  write_model(out, config.from, config.model);
   if (config.model.is_transformer()) {
-    write_tokenizer(out, config.tokenizer);
+    if (config.from.empty()) write_tokenizer(out, config.tokenizer);
     write_text(out, config.text);
   } else {
     write_images(out, config.images);

@@ -9,9 +9,6 @@
 #include "train/data/window_order.h"
 
 namespace rotor::train {
-namespace {
-
-/// The rows that a request asks for: first and end.
 std::pair<int64_t, int64_t> row_range(const WindowRequest& request) {
   const int64_t end = request.num_rows < 0 ? request.batch_size : request.first_row + request.num_rows;
   if (request.first_row < 0 || request.first_row >= end || end > request.batch_size) {
@@ -19,8 +16,6 @@ std::pair<int64_t, int64_t> row_range(const WindowRequest& request) {
   }
   return {request.first_row, end};
 }
-
-}  // namespace
 
 int64_t TextDataset::num_windows(int64_t block_size) const {
   return num_tokens() > 0 ? (num_tokens() - 1) / block_size : 0;

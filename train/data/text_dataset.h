@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "train/data/text_config.h"
 #include "train/data/token_cache.h"
@@ -34,6 +35,9 @@ struct WindowRequest {
   int64_t first_row = 0;
   int64_t num_rows = -1;  ///< -1: all from first_row on
 };
+
+/// The rows that a request asks for: first and end. Throws Error if they are not in the batch.
+std::pair<int64_t, int64_t> row_range(const WindowRequest& request);
 
 /// One split of a corpus. The tokens stay on disk; any number of threads may use one.
 class TextDataset {

@@ -1,6 +1,9 @@
 // Copies between modules and checkpoint files.
 #include "train/models/parameters.h"
 
+#include <algorithm>
+
+#include "rotor/core/absmean_masters.h"
 #include "rotor/core/error.h"
 #include "train/models/ternary_linear.h"
 
@@ -26,7 +29,56 @@ void load_packed(torch::nn::Module& module, const Checkpoint& checkpoint) {
   }
 }
 
+/// Masters of a ternary matrix of which only codes and scale are known.
+std::vector<float> make_masters(const ModelSource& source, const TensorSpec& spec) {
+  std::vector<float> masters(static_cast<size_t>(spec.shape[0] * spec.shape[1]));
+  std::vector<int8_t> codes(masters.size());
+  source.read_trits(spec, 0, spec.shape[0], codes);
+  const auto nonzero = codes.size() - static_cast<size_t>(std::ranges::count(codes, 0));
+  AbsmeanMasters(nonzero, codes.size(), source.scale(spec)).fill(codes, 0, 0, masters);
+  return masters;
+}
+
+std::vector<float> dequantized(const ModelSource& source, const TensorSpec& spec) {
+  std::vector<float> values(static_cast<size_t>(spec.shape[0] * spec.shape[1]));
+  std::vector<int8_t> codes(values.size());
+  source.read_trits(spec, 0, spec.shape[0], codes);
+  const float scale = source.scale(spec);
+  std::ranges::transform(codes, values.begin(),
+                         [&](int8_t code) { return static_cast<float>(code) * scale; });
+  return values;
+}
+
+/// Values of a tensor for a module in which its matrix is ternary or not.
+std::vector<float> values_for(const ModelSource& source, const TensorSpec& spec, bool ternary) {
+  if (!is_ternary(source.config(), spec) || source.has_masters()) return source.tensor(spec);
+  return ternary ? make_masters(source, spec) : dequantized(source, spec);
+}
+
 }  // namespace
+
+void load_masters(torch::nn::Module& module, const ModelSource& source,
+                  const std::function<void()>& on_tensor) {
+  const torch::NoGradGuard no_grad;
+  const std::vector<TensorSpec> table = tensor_table(source.config());
+  const auto parameters = module.named_parameters();
+  if (table.size() != parameters.size()) {
+    fail(source.path(), ": expected ", parameters.size(), " tensors for this model, found ", table.size());
+  }
+  for (const TensorSpec& spec : table) {
+    const torch::Tensor* parameter = parameters.find(spec.name);
+    if (parameter == nullptr) fail(source.path(), ": tensor \"", spec.name, "\" has no place in the module");
+    if (parameter->sizes().vec() != spec.shape) {
+      fail(source.path(), ": tensor \"", spec.name, "\": expected shape ",
+           shape_text(parameter->sizes().vec()), ", found ", shape_text(spec.shape));
+    }
+    const TernaryLinearImpl* layer = find_ternary(module, spec.name);
+    const bool ternary = layer != nullptr && layer->options.quantization() == Quantization::ternary;
+    std::vector<float> values = values_for(source, spec, ternary);
+    parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
+    if (on_tensor) on_tensor();
+  }
+}
 
 void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint) {
   const torch::NoGradGuard no_grad;

@@ -140,7 +140,9 @@ torch::Tensor LinearGroup::products(const torch::Tensor& input_in) {
   TernaryLinear& first = layers_.front();
   const torch::Tensor input = first->rms_norm.is_empty() ? input_in : first->rms_norm->forward(input_in);
   const TernaryLinearOptions& options = first->options;
-  if (options.quantization() == Quantization::ternary) return forward_ternary(input);
+  if (options.quantization() == Quantization::ternary) {
+    return first->ternary_share() < 1.0 ? forward_partly_ternary(input) : forward_ternary(input);
+  }
   std::vector<torch::Tensor> outputs;
   for (const TernaryLinear& layer : layers_) {
     const torch::Tensor w = layer->weight.to(options.compute());
@@ -170,6 +172,27 @@ void LinearGroup::refresh_codes() {
     first += count;
   }
   versions_ = std::move(versions);
+}
+
+torch::Tensor LinearGroup::forward_partly_ternary(const torch::Tensor& input) {
+  refresh_codes();
+  const TernaryLinearOptions& options = layers_.front()->options;
+  const double share = layers_.front()->ternary_share();
+  // The quantized part has no gradient of its own: both factors pass theirs straight through.
+  const auto mixed = [&](const torch::Tensor& value, const torch::Tensor& quantized) {
+    return value + (quantized - value.detach()) * share;
+  };
+  torch::Tensor x = input;
+  if (options.activation_quantization() == ActivationQuantization::int8_absmax) {
+    const torch::NoGradGuard no_grad;
+    const QuantizedActivation quantized = quantize_activation(input.detach());
+    x = quantized.codes / quantized.scale;
+  }
+  x = x.is_same(input) ? input : mixed(input, x);
+  std::vector<torch::Tensor> latents;
+  for (const TernaryLinear& layer : layers_) latents.push_back(layer->weight);
+  const torch::Tensor w = mixed(torch::cat(latents), codes_ * row_scales_.unsqueeze(1));
+  return torch::nn::functional::linear(x.to(options.compute()), w.to(options.compute())).to(torch::kFloat32);
 }
 
 torch::Tensor LinearGroup::forward_ternary(const torch::Tensor& input) {

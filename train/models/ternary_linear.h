@@ -59,6 +59,11 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
   /// Codes into `codes`, float32 [out, in]; returns the scale.
   torch::Tensor quantize_to(const torch::Tensor& codes) const;
 
+  /// How far a ternary layer is one, 0 to 1 (share): it computes with W + share (W' - W) and x + share (x' -
+  /// x), W' and x' the dequantized values, so that a float model becomes ternary by and by. At 1 it is exact.
+  void set_ternary_share(double share) { ternary_share_ = share; }
+  double ternary_share() const { return ternary_share_; }
+
   TernaryLinearOptions options;
   torch::Tensor weight;        ///< latent, float32 [out, in]
   torch::Tensor bias;          ///< float32 [out]; undefined without bias
@@ -66,6 +71,7 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
 
  private:
   torch::Tensor frozen_scale_;
+  double ternary_share_ = 1.0;
 };
 TORCH_MODULE(TernaryLinear);
 
@@ -84,6 +90,7 @@ class LinearGroup {
  private:
   torch::Tensor products(const torch::Tensor& input);
   torch::Tensor forward_ternary(const torch::Tensor& input);
+  torch::Tensor forward_partly_ternary(const torch::Tensor& input);
   void refresh_codes();
 
   std::vector<LinearGroup> apart_;  // a group a layer, if the layers cannot share an input; else empty

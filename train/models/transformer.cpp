@@ -150,6 +150,12 @@ TransformerImpl::TransformerImpl(const ModelConfig& config, const TransformerOpt
   }
 }
 
+void TransformerImpl::set_ternary_share(double share) {
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* layer = dynamic_cast<TernaryLinearImpl*>(module.get())) layer->set_ternary_share(share);
+  }
+}
+
 torch::Tensor TransformerImpl::head(const torch::Tensor& hidden) {
   if (!lm_head_.is_empty()) return lm_head_(hidden);
   const torch::Tensor weight = embedding_->weight.to(options_.compute);

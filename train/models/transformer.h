@@ -47,6 +47,9 @@ class TransformerImpl : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
 
+  /// Of all ternary layers (TernaryLinearImpl::set_ternary_share).
+  void set_ternary_share(double share);
+
  private:
   torch::Tensor head(const torch::Tensor& hidden);
 

@@ -36,18 +36,17 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
   return result;
 }
 
-Evaluation evaluate(Transformer& model, const TextDataset& data, torch::Device device,
-                    const WindowRange& range) {
+Evaluation evaluate(Transformer& model, const LanguageData& data, torch::Device device, int64_t max_rows,
+                    int64_t batch_size) {
   const torch::NoGradGuard no_grad;
   const bool was_training = model->is_training();
   model->eval();
-  int64_t windows = data.num_windows(range.block_size);
-  if (range.max_windows > 0) windows = std::min(windows, range.max_windows);
+  int64_t rows = data.num_validation_rows();
+  if (max_rows > 0) rows = std::min(rows, max_rows);
   Evaluation result;
   double loss_sum = 0.0;
-  for (int64_t first = 0; first < std::max<int64_t>(windows, 1); first += range.batch_size) {
-    const int64_t count = std::min(range.batch_size, std::max<int64_t>(windows, 1) - first);
-    const TokenBatch batch = data.windows(first, count, range.block_size);
+  for (int64_t first = 0; first < rows; first += batch_size) {
+    const TokenBatch batch = data.validation_rows(first, std::min(batch_size, rows - first));
     const torch::Tensor segments = batch.segments.defined() ? batch.segments.to(device) : torch::Tensor();
     const torch::Tensor targets = batch.targets.to(device).reshape({-1});
     torch::Tensor logits = model->forward(batch.inputs.to(device), segments);

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "train/data/image_dataset.h"
-#include "train/data/text_dataset.h"
+#include "train/data/language_data.h"
 #include "train/models/ternary_mlp.h"
 #include "train/models/transformer.h"
 
@@ -30,14 +30,8 @@ struct Evaluation {
 Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device,
                     int64_t batch_size = 1000);
 
-struct WindowRange {
-  int64_t block_size = 256;
-  int64_t batch_size = 16;
-  int64_t max_windows = 0;  ///< 0: all
-};
-
-/// The language model over non-overlapping full windows, in order, each from an empty context.
-Evaluation evaluate(Transformer& model, const TextDataset& data, torch::Device device,
-                    const WindowRange& range);
+/// The language model over the first `max_rows` rows (0: all) of the validation split, `batch_size` at once.
+Evaluation evaluate(Transformer& model, const LanguageData& data, torch::Device device, int64_t max_rows,
+                    int64_t batch_size = 16);
 
 }  // namespace rotor::train

@@ -1,39 +1,20 @@
-// Windows of the corpus through the model.
+// Rows of text or of conversations through the model.
 #include "train/trainer/language_task.h"
-
-#include <filesystem>
 
 #include "rotor/core/error.h"
 #include "rotor/core/mix_seed.h"
-#include "rotor/formats/atomic_file.h"
-#include "rotor/formats/mapped_file.h"
 #include "rotor/tool/progress.h"
-#include "train/data/run_tokenizer.h"
 #include "train/models/parameters.h"
 #include "train/trainer/sample.h"
 
 namespace rotor::train {
 namespace {
 
-TransformerOptions transformer_options(const TrainConfig& config) {
-  return {.compute = config.dtype == "bfloat16" ? torch::kBFloat16 : torch::kFloat32,
-          .activation_checkpointing = config.activation_checkpointing,
-          .float_activations = false};
-}
-
-void fit_vocabulary(TransformerConfig& model, const text::Tokenizer& tokenizer, const std::string& file) {
-  if (model.vocab_size == 0) model.vocab_size = tokenizer.vocab_size();
-  if (model.vocab_size < tokenizer.vocab_size()) {
-    fail(file, ": the tokenizer has ", tokenizer.vocab_size(),
-         " tokens, more than the model's vocab_size of ", model.vocab_size,
-         ": leave model.vocab_size out, or choose another tokenizer");
-  }
-}
-
 /// The model begins texts as its training text does: a begin-of-text token that it never saw would only
 /// confuse it.
-void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokenizer, const TextDataset& data) {
-  const auto first = data.windows(0, 1, 1).inputs[0][0].item<int64_t>();
+void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokenizer,
+                        const LanguageData& data) {
+  const int64_t first = data.first_token();
   model.bos_token_id.reset();
   if (tokenizer.bos() && first == *tokenizer.bos()) model.bos_token_id = first;
   if (tokenizer.eos() && model.eos_token_ids.empty()) model.eos_token_ids = {*tokenizer.eos()};
@@ -41,28 +22,40 @@ void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokeniz
 
 }  // namespace
 
-LanguageTask::LanguageTask(TrainConfig& config, torch::Device device) : device_(device) {
-  std::filesystem::create_directories(config.output_dir);
-  tokenizer_file_ = prepare_tokenizer(config);
-  tokenizer_ = text::load_tokenizer(tokenizer_file_);
-  if (!config.tokenizer.path.empty() && tokenizer_->kind() != config.tokenizer.type) {
-    fail(tokenizer_file_, ": tokenizer.type: the config says ", config.tokenizer.type, ", the file is of ",
-         tokenizer_->kind());
-  }
-  fit_vocabulary(config.model.transformer, *tokenizer_, tokenizer_file_);
-  TextDataConfig data = config.text;
-  if (data.cache_dir.empty()) data.cache_dir = config.output_dir + "/tokens";
-  corpus_ = open_text_corpus(data, *tokenizer_, text::tokenizer_hash(tokenizer_file_), tokenizer_->bos(),
-                             tokenizer_->eos(), config.threads);
-  set_special_tokens(config.model.transformer, *tokenizer_, corpus_->train);
+LanguageTask::LanguageTask(TrainConfig& config, torch::Device device) : device_(device), run_model_(config) {
   config_ = config;
-  model_ = Transformer(config.model, transformer_options(config));
-  model_->to(device_);
+  data_ = open_data();
+  if (run_model_.is_fresh()) set_special_tokens(config.model.transformer, run_model_.tokenizer(), *data_);
+  config_ = config;
+  model_ = run_model_.build(config_, device_);
+}
+
+std::unique_ptr<LanguageData> LanguageTask::open_data() {
+  const text::Tokenizer& tokenizer = run_model_.tokenizer();
+  TextDataConfig data = config_.text;
+  if (data.is_chat()) {
+    const text::SpecialTokenIds special = run_model_.special_tokens();
+    const ChatEncoder encoder(tokenizer, run_model_.chat_template(), special.bos, special.eos);
+    return make_chat_data(read_chats(data, encoder, config_.threads), data.block_size);
+  }
+  if (data.cache_dir.empty()) data.cache_dir = config_.output_dir + "/tokens";
+  return make_text_data(open_text_corpus(data, tokenizer, text::tokenizer_hash(run_model_.tokenizer_path()),
+                                         tokenizer.bos(), tokenizer.eos(), config_.threads),
+                        data.window, data.block_size);
 }
 
 std::string LanguageTask::description() const {
-  return cat(corpus_->train.num_tokens(), " training and ", corpus_->validation.num_tokens(),
-             " validation tokens, vocabulary of ", model_->config().transformer.vocab_size);
+  return cat(data_->description(), ", vocabulary of ", model_->config().transformer.vocab_size);
+}
+
+int64_t LanguageTask::steps_in_epochs(int64_t epochs) const {
+  const int64_t rows = data_->rows_in_epochs(epochs, config_.seed);
+  return (rows + config_.batch_size - 1) / config_.batch_size;
+}
+
+void LanguageTask::begin_step(int64_t step) {
+  const int64_t steps = config_.quantizer_warmup_steps;
+  model_->set_ternary_share(step >= steps ? 1.0 : static_cast<double>(step) / static_cast<double>(steps));
 }
 
 PartLoss LanguageTask::loss(int64_t step, int64_t part) {
@@ -73,8 +66,7 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
                               .block_size = config_.text.block_size,
                               .first_row = part * rows,
                               .num_rows = rows};
-  const TokenBatch batch = config_.text.window == "random" ? corpus_->train.random_windows(request)
-                                                           : corpus_->train.sequential_windows(request);
+  const TokenBatch batch = data_->training_rows(request);
   const torch::Tensor targets = batch.targets.to(device_).reshape({-1});
   const torch::Tensor segments = batch.segments.defined() ? batch.segments.to(device_) : torch::Tensor();
   const torch::Tensor logits = model_->forward(batch.inputs.to(device_), segments);
@@ -87,8 +79,8 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
 }
 
 Evaluation LanguageTask::evaluate() {
-  return train::evaluate(model_, corpus_->validation, device_,
-                         {.block_size = config_.text.block_size, .max_windows = config_.eval_windows});
+  model_->set_ternary_share(1.0);  // what counts is the model that is exported
+  return train::evaluate(model_, *data_, device_, config_.eval_windows);
 }
 
 std::string LanguageTask::describe(const Evaluation& evaluation) const {
@@ -97,16 +89,25 @@ std::string LanguageTask::describe(const Evaluation& evaluation) const {
 }
 
 std::string LanguageTask::sample(int64_t step) {
-  return sample_text(model_, *tokenizer_, config_.sample, config_.text.block_size,
-                     mix_seed(config_.seed, static_cast<uint64_t>(step)), device_);
+  model_->set_ternary_share(1.0);
+  const uint64_t seed = mix_seed(config_.seed, static_cast<uint64_t>(step));
+  if (!config_.text.is_chat()) {
+    return sample_text(model_, run_model_.tokenizer(), config_.sample, config_.text.block_size, seed,
+                       device_);
+  }
+  const auto chat_template = run_model_.chat_template();
+  if (config_.sample.prompt.empty() || !chat_template) return "";
+  text::ChatOptions options;
+  options.add_generation_prompt = true;
+  const std::string prompt =
+      chat_template->render({{{"role", "user"}, {"content", config_.sample.prompt}}}, options);
+  return sample_answer(model_, run_model_.tokenizer(), prompt, run_model_.stop_tokens(), config_.sample,
+                       config_.text.block_size, seed, device_);
 }
 
 void LanguageTask::save(const std::string& directory) {
   save_parameters(*model_, model_->config(), directory);
-  // Under the name by which readers of checkpoints look for it.
-  const bool is_json = std::filesystem::path(tokenizer_file_).extension() == ".json";
-  write_file(directory + (is_json ? "/tokenizer.json" : "/tokenizer.model"),
-             MappedFile(tokenizer_file_).text());
+  run_model_.save_text(directory);
 }
 
 void LanguageTask::load(const std::string& directory) {

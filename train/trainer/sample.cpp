@@ -19,18 +19,12 @@ text::TokenId draw(const torch::Tensor& logits, double temperature, double unifo
   return static_cast<text::TokenId>(std::min(found, end - 1) - begin);
 }
 
-}  // namespace
-
-std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
-                        int64_t block_size, uint64_t seed, torch::Device device) {
+/// Continues `ids` until one of `stops`, which is left out.
+std::vector<text::TokenId> continue_tokens(Transformer& model, std::vector<text::TokenId> ids,
+                                           const std::vector<text::TokenId>& stops, int64_t vocab_size,
+                                           const SampleConfig& config, int64_t block_size, uint64_t seed,
+                                           torch::Device device) {
   const torch::NoGradGuard no_grad;
-  const auto bos = model->config().transformer.bos_token_id;
-  std::vector<text::TokenId> ids;
-  if (bos) ids.push_back(static_cast<text::TokenId>(*bos));
-  const auto prompt = tokenizer.encode(config.prompt.empty() && ids.empty() ? "\n" : config.prompt,
-                                       text::SpecialTokens::as_text);
-  ids.insert(ids.end(), prompt.begin(), prompt.end());
-  const size_t first = bos ? 1 : 0;
   const bool was_training = model->is_training();
   model->eval();
   std::mt19937_64 random(seed);
@@ -39,12 +33,39 @@ std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, co
     const std::vector<int64_t> context(ids.end() - length, ids.end());
     const torch::Tensor logits = model->forward(torch::tensor(context).unsqueeze(0).to(device));
     const double uniform = static_cast<double>(random() >> 11) * 0x1p-53;
-    ids.push_back(draw(logits[0][-1].narrow(0, 0, tokenizer.vocab_size()).to(torch::kCPU), config.temperature,
-                       uniform));
-    if (tokenizer.eos() && ids.back() == *tokenizer.eos()) break;
+    const text::TokenId id =
+        draw(logits[0][-1].narrow(0, 0, vocab_size).to(torch::kCPU), config.temperature, uniform);
+    if (std::ranges::find(stops, id) != stops.end()) break;
+    ids.push_back(id);
   }
   model->train(was_training);
-  return tokenizer.decode(std::span(ids).subspan(first));
+  return ids;
+}
+
+}  // namespace
+
+std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
+                        int64_t block_size, uint64_t seed, torch::Device device) {
+  const auto bos = model->config().transformer.bos_token_id;
+  std::vector<text::TokenId> ids;
+  if (bos) ids.push_back(static_cast<text::TokenId>(*bos));
+  const auto prompt = tokenizer.encode(config.prompt.empty() && ids.empty() ? "\n" : config.prompt,
+                                       text::SpecialTokens::as_text);
+  ids.insert(ids.end(), prompt.begin(), prompt.end());
+  std::vector<text::TokenId> stops;
+  if (tokenizer.eos()) stops.push_back(*tokenizer.eos());
+  ids =
+      continue_tokens(model, std::move(ids), stops, tokenizer.vocab_size(), config, block_size, seed, device);
+  return tokenizer.decode(std::span(ids).subspan(bos ? 1 : 0));
+}
+
+std::string sample_answer(Transformer& model, const text::Tokenizer& tokenizer, const std::string& prompt,
+                          const std::vector<text::TokenId>& stops, const SampleConfig& config,
+                          int64_t block_size, uint64_t seed, torch::Device device) {
+  std::vector<text::TokenId> ids = tokenizer.encode(prompt, text::SpecialTokens::parse);
+  if (ids.empty()) return "";
+  return tokenizer.decode(continue_tokens(model, std::move(ids), stops, tokenizer.vocab_size(), config,
+                                          block_size, seed, device));
 }
 
 }  // namespace rotor::train

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <string>
+#include <vector>
 
 #include "rotor/text/tokenizer.h"
 #include "train/config/train_config.h"
@@ -17,5 +18,11 @@ namespace rotor::train {
 /// model and `seed`. The prompt is part of the result.
 std::string sample_text(Transformer& model, const text::Tokenizer& tokenizer, const SampleConfig& config,
                         int64_t block_size, uint64_t seed, torch::Device device);
+
+/// Continues `prompt`, in which special tokens are parsed, until one of `stops`. The prompt is part of the
+/// result, the stop token is not.
+std::string sample_answer(Transformer& model, const text::Tokenizer& tokenizer, const std::string& prompt,
+                          const std::vector<text::TokenId>& stops, const SampleConfig& config,
+                          int64_t block_size, uint64_t seed, torch::Device device);
 
 }  // namespace rotor::train

@@ -35,6 +35,11 @@ class Task {
   /// Steps after which the data were seen once and figures start anew; 0 if there are no epochs.
   virtual int64_t steps_per_epoch() const = 0;
 
+  /// Steps in which the data are seen `epochs` times.
+  virtual int64_t steps_in_epochs(int64_t epochs) const { return epochs * steps_per_epoch(); }
+
+  /// Called before the losses of a step.
+  virtual void begin_step(int64_t /*step*/) {}
   /// Loss of part `part` of the batch of step `step`: a pure function of these and of the model, but for
   /// dropout.
   virtual PartLoss loss(int64_t step, int64_t part) = 0;

@@ -58,7 +58,7 @@ Trainer::Trainer(TrainConfig config, StartMode start)
   task_ = make_task(config_, device_);
   divergence_ = Divergence(num_classes(task_->model_config()));
   optimizer_ = make_optimizer(task_->module(), config_.optimizer);
-  total_steps_ = config_.steps ? *config_.steps : *config_.epochs * task_->steps_per_epoch();
+  total_steps_ = config_.steps ? *config_.steps : task_->steps_in_epochs(*config_.epochs);
   start_from(start);
   write_file(directory_.file("config.yaml"), to_yaml(config_));
   metrics_.emplace(directory_, config_.tensorboard, step_ > 0 ? std::optional(step_) : std::nullopt);
@@ -167,6 +167,7 @@ void Trainer::train_step() {
   set_weight_decay(*optimizer_, config_.optimizer.kind,
                    weight_decay_at(config_.optimizer, step_, total_steps_));
   optimizer_->zero_grad();
+  task_->begin_step(step_);
   Totals batch;
   try {
     for (int64_t part = 0; part < config_.accumulation; ++part) {
@@ -178,13 +179,13 @@ void Trainer::train_step() {
       batch.seen += loss.count;
       if (loss.count == 0) continue;
       // Parts may have unlike numbers of targets, so sums are added up and divided once.
-      (config_.accumulation == 1 ? loss.mean : loss.mean * count).backward();
+      (config_.accumulation == 1 && !config_.sum_loss ? loss.mean : loss.mean * count).backward();
     }
   } catch (const NotFiniteError& e) {  // latent weights overflowed in the step before
     fail_diverged(e.what());
   }
   const auto parameters = task_->module().parameters();
-  if (config_.accumulation > 1) {
+  if (config_.accumulation > 1 && !config_.sum_loss) {
     const torch::NoGradGuard no_grad;
     const double scale = 1.0 / static_cast<double>(std::max<int64_t>(batch.seen, 1));
     for (const torch::Tensor& parameter : parameters) {

@@ -1,0 +1,60 @@
+// What a language model of a run begins as: an architecture with fresh weights and a tokenizer, or a model
+// that exists, with all its files say of text. Tasks build their module from it and save its texts.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "rotor/text/chat_template.h"
+#include "rotor/text/open_source.h"
+#include "rotor/text/special_tokens.h"
+#include "train/config/train_config.h"
+#include "train/models/transformer.h"
+
+namespace rotor::train {
+
+class RunModel {
+ public:
+  /// Opens config.from, or the run's own last checkpoint if there is one, and sets config.model to its
+  /// architecture with the config's quantization; or else loads or trains the tokenizer
+  /// (train/data/run_tokenizer.h) and fits the vocabulary to it. Texts of a model that was opened go to
+  /// `<output_dir>/tokenizer`. Throws Error for a bad model, one without tokenizer, or one whose context is
+  /// shorter than data.block_size.
+  explicit RunModel(TrainConfig& config);
+
+  const text::Tokenizer& tokenizer() const { return *text_.tokenizer; }
+  /// File or directory that the tokenizer was loaded from.
+  const std::string& tokenizer_path() const { return tokenizer_path_; }
+  /// The model's, or that of data.chat_template. Throws Error if it is broken.
+  std::optional<text::ChatTemplate> chat_template() const;
+  /// The tokens that begin and end a text.
+  text::SpecialTokenIds special_tokens() const;
+  /// Where an answer ends.
+  std::vector<text::TokenId> stop_tokens() const;
+  bool is_fresh() const { return source_ == nullptr; }
+
+  /// The module of config.model, with the opened model's weights unless the run is resumed: then the trainer
+  /// loads them. Call it once: the opened files are closed.
+  Transformer build(const TrainConfig& config, torch::Device device);
+
+  /// Writes tokenizer and chat template into a checkpoint directory.
+  void save_text(const std::string& directory) const;
+
+ private:
+  void open(TrainConfig& config);
+  void make(TrainConfig& config);
+
+  std::unique_ptr<ModelSource> source_;  // null: fresh weights
+  bool is_resumed_ = false;
+  std::string name_;
+  text::ModelText text_;
+  std::string tokenizer_path_;
+  std::optional<std::string> template_override_;
+};
+
+/// Compute type and the like, as the config says.
+TransformerOptions transformer_options(const TrainConfig& config);
+
+}  // namespace rotor::train
