@@ -1,0 +1,22 @@
+// A short name for the weights that an adapter is made for, so that it is not put on others. It is the same
+// in whichever format a model is kept: what formats may change (embeddings, heads, norms) is not part of it.
+#pragma once
+
+#include <string>
+
+#include "rotor/formats/model_source.h"
+#include "rotor/formats/rotor_file.h"
+
+namespace rotor {
+
+/// The checksum (checksum.h) over a line for each linear layer of the model, in the order of the tensor
+/// table: of a ternary matrix "NAME SHAPE CHECKSUM SCALE\n", with the checksum of its tiles (core/tiles.h)
+/// and its scale as bfloat16, four hexadecimal digits, since masters that are made of codes may give back its
+/// neighbour; of any other "NAME SHAPE CHECKSUM\n", with that of its values as float32. Reads these weights.
+/// Throws Error for one that is bad.
+std::string base_fingerprint(const ModelSource& source);
+
+/// The same of a .rotor file, from the checksums that it holds: reads no weights.
+std::string base_fingerprint(const RotorFile& file);
+
+}  // namespace rotor
