@@ -2,7 +2,9 @@
 // checkpoints too.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "export/convert.h"
 #include "rotor/formats/atomic_file.h"
@@ -146,6 +148,154 @@ TEST_P(FinetuneTest, AnswersAreReproducedByThePackedModel) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Bases, FinetuneTest, ::testing::Values("packed", "ours"));
+
+using Finetune = FinetuneTest;
+
+double first_loss(const std::string& run_file) {
+  std::ifstream in(run_file);
+  std::string line;
+  std::getline(in, line);
+  return parse_json(line, "metrics").at("loss").get<double>();
+}
+
+TEST_F(Finetune, BeginsWithTheModelItWasGivenInAnyFormat) {
+  write_data(examples(4));
+  const std::string base = make_base("packed");
+  const text::OpenedSource source = text::open_source(base, {});
+  exporting::export_rotor(*source.model, source.text, dir_.file("b.rotor"),
+                          {.head = DenseType::f32, .head_screening = {}}, [](const auto&) {});
+  for (const std::string& from : {base, dir_.file("b.rotor")}) {
+    TrainConfig start = config(from, "run", {"train.learning_rate=0", "train.epochs=1"});
+    Trainer trainer(start, StartMode::overwrite);
+    ASSERT_TRUE(trainer.run());
+    const text::OpenedSource after = text::open_source(checkpoint("run"), {});
+    for (const TensorSpec& spec : tensor_table(after.model->config())) {
+      if (!is_ternary(after.model->config(), spec)) {
+        EXPECT_EQ(after.model->tensor(spec), source.model->tensor(spec)) << spec.name;
+        continue;
+      }
+      std::vector<int8_t> found(static_cast<size_t>(spec.shape[0] * spec.shape[1]));
+      std::vector<int8_t> expected(found.size());
+      after.model->read_trits(spec, 0, spec.shape[0], found);
+      source.model->read_trits(spec, 0, spec.shape[0], expected);
+      EXPECT_EQ(found, expected) << spec.name;
+      EXPECT_FLOAT_EQ(after.model->scale(spec), source.model->scale(spec)) << spec.name;
+    }
+    EXPECT_TRUE(after.text.metadata.chat_template.has_value());
+  }
+}
+
+TEST_F(Finetune, AResumedRunEndsAsAnUnbrokenOneWithoutItsBase) {
+  write_data(examples(12));
+  for (const std::vector<std::string>& mode :
+       {std::vector<std::string>{},
+        {"lora.rank=4", "lora.dropout=0.2", "train.activation_checkpointing=true"}}) {
+    const std::string base = make_base("ours");
+    std::vector<std::string> all = mode;
+    all.insert(all.end(),
+               {"train.epochs=2", "eval.every=3", "data.validation_fraction=0.2", "train.accumulation=2"});
+    ASSERT_TRUE(Trainer(config(base, "whole", all), StartMode::overwrite).run());
+    Trainer(config(base, "broken", all), StartMode::overwrite).run();
+    // Back to the first checkpoint.
+    const std::string link = checkpoint("broken");
+    fs::remove(link);
+    fs::create_directory_symlink("checkpoints/step-3", link);
+    if (mode.empty()) fs::remove_all(base);
+    ASSERT_TRUE(Trainer(config(base, "broken", all), StartMode::resume).run());
+    const char* file = mode.empty() ? "/model.safetensors" : "/adapter_model.safetensors";
+    EXPECT_EQ(test::read_bytes(checkpoint("broken") + file), test::read_bytes(checkpoint("whole") + file));
+  }
+}
+
+TEST_F(Finetune, AdaptersBeginAsNothingAndLearnWithoutTouchingTheBase) {
+  write_data(examples(8));
+  const std::string base = make_base("packed");
+  const std::vector<std::string> short_run = {"train.epochs=10", "log.every=1", "train.batch_size=4"};
+  ASSERT_TRUE(Trainer(config(base, "full", short_run), StartMode::fresh).run());
+  std::vector<std::string> with_lora = short_run;
+  with_lora.emplace_back("lora.rank=8");
+  ASSERT_TRUE(Trainer(config(base, "lora", with_lora), StartMode::fresh).run());
+  // The packed base computes what the latents do, whose scales may differ in the last bit.
+  EXPECT_NEAR(first_loss(dir_.file("lora/metrics.jsonl")), first_loss(dir_.file("full/metrics.jsonl")), 1e-4);
+  EXPECT_FALSE(fs::exists(checkpoint("lora") + "/model.safetensors"));
+  std::ifstream in(dir_.file("lora/metrics.jsonl"));
+  double last = 0.0;
+  for (std::string line; std::getline(in, line);) last = parse_json(line, "metrics").value("loss", last);
+  EXPECT_LT(last, 0.8 * first_loss(dir_.file("lora/metrics.jsonl")));
+  // Another base is refused when the run goes on.
+  const std::string other = make_base("ours");
+  expect_error([&] { Trainer(config(other, "lora", with_lora), StartMode::resume).run(); },
+               {"rotor_base_fingerprint"});
+}
+
+TEST_F(Finetune, PreferencesAreLearnt) {
+  std::string lines;
+  for (const Example& example : examples(16)) {
+    lines += R"({"prompt": ")" + example.question + R"(", "chosen": "yes )" + example.answer +
+             R"(", "rejected": "no )" + example.answer + "\"}\n";
+  }
+  test::write_bytes(data_, lines);
+  const std::string base = make_base("ours");
+  const std::vector<std::string> flags = {"data.type=preference", "data.validation_fraction=0.25",
+                                          "train.epochs=8",       "train.batch_size=4",
+                                          "eval.every=1000",      "log.every=1"};
+  Trainer trainer(config(base, "dpo", flags), StartMode::fresh);
+  ASSERT_TRUE(trainer.run());
+  // Before the first step both models agree: the loss is ln 2.
+  EXPECT_NEAR(first_loss(dir_.file("dpo/metrics.jsonl")), std::log(2.0), 1e-6);
+  EXPECT_EQ(trainer.last_evaluation().correct, 4);
+  EXPECT_EQ(trainer.last_evaluation().total, 4);
+  EXPECT_LT(trainer.last_evaluation().loss, 0.4);
+  expect_error([&] { Trainer(config(base, "x"), StartMode::fresh); }, {"chats.jsonl:1", "expected messages"});
+}
+
+TEST_F(Finetune, ATeacherThatIsTheStudentTeachesNothing) {
+  write_data(examples(4));
+  const std::string base = make_base("ours");
+  const auto gradient = [&](const std::string& run, const std::vector<std::string>& flags) {
+    std::vector<std::string> all = {"train.epochs=1", "train.batch_size=4", "log.every=1",
+                                    "distill.teacher=" + base};
+    all.insert(all.end(), flags.begin(), flags.end());
+    Trainer(config(base, run, all), StartMode::fresh).run();
+    std::ifstream in(dir_.file(run + "/metrics.jsonl"));
+    std::string line;
+    std::getline(in, line);
+    const Json json = parse_json(line, "metrics");
+    return std::pair(json.at("loss").get<double>(), json.at("grad_norm").get<double>());
+  };
+  const auto [loss, norm] =
+      gradient("same", {"distill.data_weight=0", "distill.relation_weight=1", "distill.relation_heads=4"});
+  EXPECT_NEAR(loss, 0.0, 1e-5);
+  EXPECT_NEAR(norm, 0.0, 1e-4);
+  const auto [both_loss, both_norm] = gradient("data", {});
+  EXPECT_GT(both_loss, 1.0);
+  EXPECT_GT(both_norm, 0.1);
+  const std::string other = make_base("packed");
+  expect_error([&] { gradient("other", {"distill.teacher=" + other}); }, {"distill.teacher", "vocabulary"});
+  expect_error(
+      [&] {
+        gradient("heads", {"distill.relation_weight=1", "distill.relation_heads=7"});
+      },
+      {"relation_heads", "96"});
+}
+
+TEST_F(Finetune, ConfigsThatCannotWorkAreRefused) {
+  write_data(examples(4));
+  const std::string base = make_base("ours");
+  const auto refuse = [&](const std::vector<std::string>& flags, const std::vector<std::string>& parts) {
+    expect_error([&] { Trainer(config(base, "refused", flags), StartMode::overwrite); }, parts);
+  };
+  refuse({"data.block_size=65"}, {"block_size", "context of 64", "65"});
+  refuse({"model.from=" + dir_.file("nothing")}, {"nothing", "no such file"});
+  refuse({"tokenizer.type=sentencepiece"}, {"tokenizer", "model.from"});
+  refuse({"model.hidden_size=3"}, {"model.hidden_size", "unknown key"});
+  refuse({"lora.rank=2", "model.quantization=none"}, {"model.quantization", "ternary"});
+  refuse({"lora.alpha=2"}, {"lora.rank is missing"});
+  refuse({"train.dpo_beta=1"}, {"dpo_beta", "preference"});
+  refuse({"data.chat_template="}, {"chats.jsonl:1", "no chat template"});
+  refuse({"data.window=random"}, {"data.window", "unknown key"});
+  refuse({"distill.teacher=" + base, "distill.logits_weight=0"}, {"logits_weight"});
+}
 
 }  // namespace
 }  // namespace rotor::train

@@ -1,10 +1,11 @@
 // rotor-train eval: a checkpoint against the test split of a config's data.
 #include <cstdio>
+#include <filesystem>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/json.h"
-#include "rotor/text/tokenizer.h"
+#include "rotor/formats/lora_config.h"
 #include "rotor/tool/options.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
@@ -16,6 +17,22 @@ namespace {
 constexpr const char* kExamples =
     "  rotor-train eval configs/fashion-mlp.yaml --checkpoint runs/fashion-mlp/best\n"
     "  rotor-train eval configs/mnist-mlp.yaml --checkpoint runs/mnist-mlp/checkpoint --json\n";
+
+/// What is evaluated is the checkpoint, whatever the config would train; of adapters, its base with them.
+void take_model(TrainConfig& config, const std::string& directory) {
+  if (std::filesystem::exists(directory + "/" + kAdapterConfigFile)) {
+    if (!config.lora) fail(directory, ": an adapter: expected a config with model.from and lora");
+    return;
+  }
+  const ModelConfig model = Checkpoint(directory).config();
+  if (model.is_transformer() != config.model.is_transformer()) {
+    fail(directory, ": the checkpoint's model is a ", model.model_type, ", the config's a ",
+         config.model.model_type);
+  }
+  config.model = model;
+  config.lora.reset();
+  if (model.is_transformer()) config.from = directory;
+}
 
 }  // namespace
 
@@ -35,24 +52,17 @@ int eval(int argc, char** argv) {
   use_fast_blas();
   set_threads(config.threads);
   const auto directory = (*parsed)["checkpoint"].as<std::string>();
-  const ModelConfig model = Checkpoint(directory).config();
-  if (model.is_transformer() != config.model.is_transformer()) {
-    fail(directory, ": the checkpoint's model is a ", model.model_type, ", the config's a ",
-         config.model.model_type);
-  }
-  config.model = model;
+  take_model(config, directory);
+  const bool is_transformer = config.model.is_transformer();
   config.eval_windows = 0;
-  if (model.is_transformer()) {
-    config.tokenizer.path = directory;
-    config.tokenizer.type = text::load_tokenizer(directory)->kind();
-  }
-  const std::unique_ptr<Task> task = make_task(config, make_device(config.device));
+  const std::unique_ptr<Task> task =
+      make_task(config, make_device(config.device), {.checkpoint = directory, .trains = false});
   task->load(directory);
   const Evaluation result = task->evaluate();
   if (parsed->count("json") != 0) {
     Json json = {{"loss", result.loss}, {"accuracy", result.accuracy()}, {"correct", result.correct}};
     json[task->unit()] = result.total;
-    if (model.is_transformer()) json["perplexity"] = result.perplexity();
+    if (is_transformer) json["perplexity"] = result.perplexity();
     std::printf("%s\n", dump_json(json, 2).c_str());
   } else {
     std::printf("%s (%lld of %lld %s)\n", task->describe(result).c_str(),

@@ -12,6 +12,7 @@
 namespace rotor::train {
 namespace {
 
+constexpr const char* kAllLinear = "all-linear";
 constexpr int64_t kMany = std::numeric_limits<int64_t>::max();
 constexpr double kLarge = std::numeric_limits<double>::max();
 
@@ -140,6 +141,36 @@ void read_start(ConfigSection section, TrainConfig& config) {
   section.done();
 }
 
+LoraConfig read_lora(ConfigSection section) {
+  LoraConfig lora;
+  lora.rank = section.integer("rank", std::nullopt, 1, 65536);
+  lora.alpha = section.number("alpha", 2.0 * static_cast<double>(lora.rank), 1e-9, 1e9);
+  lora.use_rslora = section.boolean("rslora", false);
+  lora.dropout = section.number("dropout", 0.0, 0.0, 0.99);
+  const auto targets = section.texts("target_modules", std::vector<std::string>{kAllLinear});
+  lora.all_linear = targets == std::vector<std::string>{kAllLinear};
+  if (!lora.all_linear) lora.targets.names = targets;
+  if (targets.empty())
+    section.fail_at("target_modules", cat("expected [", kAllLinear, "], or names of layers"));
+  section.done();
+  return lora;
+}
+
+DistillConfig read_distill(ConfigSection section) {
+  DistillConfig distill;
+  distill.teacher = section.text("teacher", std::nullopt);
+  distill.data_weight = section.number("data_weight", distill.data_weight, 0.0, 1e6);
+  distill.logits_weight = section.number("logits_weight", distill.logits_weight, 0.0, 1e6);
+  distill.temperature = section.number("temperature", distill.temperature, 0.01, 1e3);
+  distill.relation_weight = section.number("relation_weight", distill.relation_weight, 0.0, 1e9);
+  distill.relation_layer = section.integer("relation_layer", distill.relation_layer, 0, 1024);
+  distill.relation_heads = section.integer("relation_heads", distill.relation_heads, 1, 65536);
+  section.done();
+  if (distill.logits_weight == 0.0 && distill.relation_weight == 0.0)
+    section.fail_at("logits_weight", "nothing is asked of the teacher: this and relation_weight are 0");
+  return distill;
+}
+
 TextDataConfig read_text(ConfigSection section) {
   TextDataConfig data;
   data.type = section.choice("type", std::nullopt, {"text", "jsonl", "chat", "preference"});
@@ -195,6 +226,7 @@ void read_train(ConfigSection section, TrainConfig& config) {
     section.fail_at("accumulation", cat("expected a divisor of batch_size (", config.batch_size, "), found ",
                                         config.accumulation));
   }
+  config.dpo_beta = section.number("dpo_beta", config.dpo_beta, 1e-6, 1e6);
   config.sum_loss = section.choice("loss", "mean", {"mean", "sum"}) == "sum";
   config.quantizer_warmup_steps = section.integer("quantizer_warmup_steps", 0, 0, kMany);
   config.dtype = section.choice("dtype", config.dtype, {"float32", "bfloat16"});
@@ -245,12 +277,18 @@ TrainConfig read_config(const ConfigDocument& document) {
   if (starts) {
     read_start(root.section("model"), config);
     if (root.has("tokenizer")) root.fail_at("tokenizer", "expected none: it comes with model.from");
+    if (root.has("lora")) config.lora = read_lora(root.section("lora"));
   } else {
     config.model = read_model(root.section("model"), config.text.block_size);
+    if (root.has("lora")) root.fail_at("lora", "expected model.from, the base that adapters are for");
   }
   if (transformer) {
     if (!starts) config.tokenizer = read_tokenizer(root.section("tokenizer"));
     read_sample(root.section("sample"), config.sample);
+    if (root.has("distill")) {
+      config.distill = read_distill(root.section("distill"));
+      if (config.text.type == "preference") root.fail_at("distill", "is not for preferences");
+    }
   } else {
     config.images = read_images(root.section("data"));
   }
@@ -258,8 +296,13 @@ TrainConfig read_config(const ConfigDocument& document) {
   if (transformer && !config.steps && !config.text.is_chat())
     root.section("train").fail_at("epochs",
                                   "language models count train.steps, unless they learn from chats");
+  if (config.lora && config.quantizer_warmup_steps > 0)
+    root.section("train").fail_at("quantizer_warmup_steps",
+                                  "is not for adapters, whose base is ternary already");
   if (config.model.quantization == Quantization::none && config.quantizer_warmup_steps > 0)
     root.section("train").fail_at("quantizer_warmup_steps", "is for ternary models");
+  if (config.text.type != "preference" && root.section("train").has("dpo_beta"))
+    root.section("train").fail_at("dpo_beta", "is for data.type: preference");
   for (const char* key :
        {"accumulation", "activation_checkpointing", "dtype", "loss", "quantizer_warmup_steps"}) {
     if (!transformer && root.section("train").has(key))

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rotor/core/model_config.h"
+#include "rotor/formats/lora_config.h"
 #include "train/data/text_config.h"
 
 namespace rotor::train {
@@ -27,6 +28,17 @@ struct TokenizerConfig {
   int64_t vocab_size = 0;              ///< required but for char, where 0 takes every character
   bool byte_fallback = true;
   std::optional<double> character_coverage;
+};
+
+/// A teacher whose predictions are learnt beside the data's.
+struct DistillConfig {
+  std::string teacher;           ///< as model.from
+  double data_weight = 1.0;      ///< of the cross entropy on the data
+  double logits_weight = 1.0;    ///< of the divergence from the teacher's predictions
+  double temperature = 1.0;      ///< that both predictions are softened by
+  double relation_weight = 0.0;  ///< of the divergence of relations between hidden states; 0: none
+  int64_t relation_layer = 0;    ///< of the student, from 1; 0: the last. The teacher's is as deep, by share
+  int64_t relation_heads = 8;    ///< parts that hidden states are split into for it
 };
 
 enum class OptimizerKind { adam, adamw, sgd };
@@ -62,7 +74,10 @@ struct TrainConfig {
   /// Where a model to go on with is: a checkpoint directory, a GGUF file, a .rotor file; empty: fresh
   /// weights.
   std::string from;
-  ModelConfig model;          ///< of `from`, once that was opened, but for `quantization`
+  ModelConfig model;               ///< of `from`, once that was opened, but for `quantization`
+  std::optional<LoraConfig> lora;  ///< adapters alone are trained; with `from`
+  std::optional<DistillConfig> distill;
+  double dpo_beta = 0.1;      ///< of preferences: how far the model may go from where it began
   ImageDataConfig images;     ///< if the model is an mlp
   TextDataConfig text;        ///< if it is a transformer
   TokenizerConfig tokenizer;  ///< likewise, without `from`

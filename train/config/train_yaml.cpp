@@ -119,6 +119,28 @@ void write_model(Writer& out, const std::string& from, const ModelConfig& model)
   out.end();
 }
 
+void write_lora(Writer& out, const LoraConfig& lora) {
+  out.begin("lora");
+  out.write("rank", lora.rank);
+  out.write("alpha", lora.alpha);
+  out.write("rslora", lora.use_rslora);
+  out.write("dropout", lora.dropout);
+  out.write("target_modules", lora.all_linear ? std::vector<std::string>{"all-linear"} : lora.targets.names);
+  out.end();
+}
+
+void write_distill(Writer& out, const DistillConfig& distill) {
+  out.begin("distill");
+  out.write("teacher", distill.teacher);
+  out.write("data_weight", distill.data_weight);
+  out.write("logits_weight", distill.logits_weight);
+  out.write("temperature", distill.temperature);
+  out.write("relation_weight", distill.relation_weight);
+  out.write("relation_layer", distill.relation_layer);
+  out.write("relation_heads", distill.relation_heads);
+  out.end();
+}
+
 void write_text(Writer& out, const TextDataConfig& data) {
   out.begin("data");
   out.word("type", data.type);
@@ -165,6 +187,7 @@ void write_train(Writer& out, const TrainConfig& config) {
   out.write("steps", config.steps);
   out.write("batch_size", config.batch_size);
   if (config.model.is_transformer()) {
+    if (config.text.type == "preference") out.write("dpo_beta", config.dpo_beta);
     out.word("loss", config.sum_loss ? "sum" : "mean");
     out.write("quantizer_warmup_steps", config.quantizer_warmup_steps);
     out.write("accumulation", config.accumulation);
@@ -206,7 +229,8 @@ TrainConfig essence(const TrainConfig& config) {
   key.text.validation_path = defaults.text.validation_path;
   key.text.cache_dir = defaults.text.cache_dir;
   if (!key.from.empty()) key.from = "a model";  // the checkpoint has what became of it
-  key.tokenizer = defaults.tokenizer;           // the checkpoint has the tokenizer itself
+  if (key.distill) key.distill->teacher = "a model";
+  key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
   key.keep_checkpoints = defaults.keep_checkpoints;
   key.log_every = defaults.log_every;
   key.telemetry_every = defaults.telemetry_every;
@@ -239,6 +263,8 @@ std::string to_yaml(const TrainConfig& config) {
   write_model(out, config.from, config.model);
   if (config.model.is_transformer()) {
     if (config.from.empty()) write_tokenizer(out, config.tokenizer);
+    if (config.lora) write_lora(out, *config.lora);
+    if (config.distill) write_distill(out, *config.distill);
     write_text(out, config.text);
   } else {
     write_images(out, config.images);

@@ -127,10 +127,11 @@ class LineReader {
 
 template <class Item>
 std::vector<Item> read_all(const std::string& path, const TextDataConfig& config, int64_t threads,
-                           const Encode<Item>& encode, ChatCounts& counts) {
+                           const Encode<Item>& encode, ChatCounts& all_counts) {
   using Block = std::vector<Result<Item>>;
   const std::vector<TextFile> files = list_text_files(path, TextFormat::jsonl);
   std::vector<Item> items;
+  ChatCounts counts;
   std::string first_error;
   const auto take = [&](Block block) {
     for (Result<Item>& result : block) {
@@ -146,7 +147,7 @@ std::vector<Item> read_all(const std::string& path, const TextDataConfig& config
       if (result.item) items.push_back(*std::move(result.item));
     }
   };
-  tool::Progress progress("reading chats", total_bytes(files));
+  tool::Progress progress("reading " + path, total_bytes(files));
   int64_t bytes = 0;
   std::deque<std::future<Block>> queue;
   WorkerPool pool(threads);  // last: it ends before what its work uses
@@ -170,6 +171,7 @@ std::vector<Item> read_all(const std::string& path, const TextDataConfig& config
   }
   for (; !queue.empty(); queue.pop_front()) take(queue.front().get());
   progress.finish(counts.text(config.block_size));
+  all_counts += counts;
   if (items.empty()) {
     fail(path, ": no conversation is left: ", counts.text(config.block_size),
          first_error.empty() ? "" : "; the first bad one: " + first_error);
@@ -208,6 +210,15 @@ ChatSplits<Item> read_splits(const TextDataConfig& config, int64_t threads, cons
 }
 
 }  // namespace
+
+ChatCounts& ChatCounts::operator+=(const ChatCounts& other) {
+  lines += other.lines;
+  bad += other.bad;
+  cut += other.cut;
+  cut_tokens += other.cut_tokens;
+  dropped += other.dropped;
+  return *this;
+}
 
 std::string ChatCounts::text(int64_t block_size) const {
   std::string text = tool::count_text(lines, "line");

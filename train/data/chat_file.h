@@ -22,6 +22,7 @@ struct ChatCounts {
 
   /// "1527 lines; 12 longer than 513 tokens were cut by 4,510 tokens; 3 bad lines were skipped".
   std::string text(int64_t block_size) const;
+  ChatCounts& operator+=(const ChatCounts& other);
 };
 
 template <class Item>

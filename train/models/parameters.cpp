@@ -5,6 +5,7 @@
 
 #include "rotor/core/absmean_masters.h"
 #include "rotor/core/error.h"
+#include "rotor/core/parallel.h"
 #include "train/models/ternary_linear.h"
 
 namespace rotor::train {
@@ -55,29 +56,53 @@ std::vector<float> values_for(const ModelSource& source, const TensorSpec& spec,
   return ternary ? make_masters(source, spec) : dequantized(source, spec);
 }
 
+/// Codes and scale of a layer that is not trained, by pieces of rows.
+void load_planes(TernaryLinearImpl& layer, const ModelSource& source, const TensorSpec& spec) {
+  const int64_t rows = layer.options.out_features();
+  const int64_t cols = layer.options.in_features();
+  if (spec.shape != std::vector{rows, cols}) {
+    fail(source.path(), ": tensor \"", spec.name, "\": expected shape ", shape_text({rows, cols}), ", found ",
+         shape_text(spec.shape));
+  }
+  parallel_rows(rows, rows_a_piece(cols), [&](int64_t first, int64_t count) {
+    std::vector<int8_t> codes(static_cast<size_t>(count * cols));
+    source.read_trits(spec, first, count, codes);
+    layer.set_codes(first, codes);
+  });
+  layer.set_scale(source.scale(spec));
+}
+
 }  // namespace
 
 void load_masters(torch::nn::Module& module, const ModelSource& source,
                   const std::function<void()>& on_tensor) {
   const torch::NoGradGuard no_grad;
-  const std::vector<TensorSpec> table = tensor_table(source.config());
   const auto parameters = module.named_parameters();
-  if (table.size() != parameters.size()) {
-    fail(source.path(), ": expected ", parameters.size(), " tensors for this model, found ", table.size());
-  }
-  for (const TensorSpec& spec : table) {
-    const torch::Tensor* parameter = parameters.find(spec.name);
-    if (parameter == nullptr) fail(source.path(), ": tensor \"", spec.name, "\" has no place in the module");
-    if (parameter->sizes().vec() != spec.shape) {
-      fail(source.path(), ": tensor \"", spec.name, "\": expected shape ",
-           shape_text(parameter->sizes().vec()), ", found ", shape_text(spec.shape));
+  size_t filled = 0;
+  for (const TensorSpec& spec : tensor_table(source.config())) {
+    TernaryLinearImpl* layer = find_ternary(module, spec.name);
+    if (layer != nullptr && layer->options.packed()) {
+      load_planes(*layer, source, spec);
+    } else {
+      const torch::Tensor* parameter = parameters.find(spec.name);
+      if (parameter == nullptr)
+        fail(source.path(), ": tensor \"", spec.name, "\" has no place in the module");
+      if (parameter->sizes().vec() != spec.shape) {
+        fail(source.path(), ": tensor \"", spec.name, "\": expected shape ",
+             shape_text(parameter->sizes().vec()), ", found ", shape_text(spec.shape));
+      }
+      const bool ternary = layer != nullptr && layer->options.quantization() == Quantization::ternary;
+      std::vector<float> values = values_for(source, spec, ternary);
+      parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
+      ++filled;
     }
-    const TernaryLinearImpl* layer = find_ternary(module, spec.name);
-    const bool ternary = layer != nullptr && layer->options.quantization() == Quantization::ternary;
-    std::vector<float> values = values_for(source, spec, ternary);
-    parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
     if (on_tensor) on_tensor();
   }
+  const auto is_adapter = [](const auto& item) { return item.key().find(".lora_") != std::string::npos; };
+  const size_t expected =
+      parameters.size() - static_cast<size_t>(std::ranges::count_if(parameters, is_adapter));
+  if (filled != expected)
+    fail(source.path(), ": expected ", expected, " tensors for this model, found ", filled);
 }
 
 void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "rotor/core/error.h"
+#include "train/models/packed_planes.h"
 
 namespace rotor::train {
 namespace {
@@ -64,6 +65,52 @@ struct TernaryLinearFunction : torch::autograd::Function<TernaryLinearFunction> 
   }
 };
 
+/// Codes of packed layers, side by side: float32 [sum of out_features, in].
+torch::Tensor unpack(const torch::autograd::variable_list& planes, int64_t cols) {
+  int64_t rows = 0;
+  for (const torch::Tensor& layer : planes) rows += layer.size(1);
+  const torch::Tensor codes =
+      torch::empty({rows, cols}, torch::TensorOptions().device(planes[0].device()).dtype(torch::kFloat32));
+  int64_t first = 0;
+  for (const torch::Tensor& layer : planes) {
+    unpack_planes(layer, codes.narrow(0, first, layer.size(1)));
+    first += layer.size(1);
+  }
+  return codes;
+}
+
+/// Products with layers that are not trained: their codes are unpacked for each pass and not kept. Only the
+/// input gets a gradient, straight through its quantizer.
+struct PackedLinearFunction : torch::autograd::Function<PackedLinearFunction> {
+  /// input [N, in], row_scales [out] -> [N, out] float32
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
+                               const torch::Tensor& row_scales, const torch::autograd::variable_list& planes,
+                               bool int8_activations, torch::ScalarType compute) {
+    torch::autograd::variable_list saved = planes;
+    saved.push_back(row_scales);
+    context->save_for_backward(saved);
+    context->saved_data["columns"] = input.size(1);
+    context->saved_data["compute"] = compute;
+    const torch::Tensor w = unpack(planes, input.size(1)).to(compute);
+    if (!int8_activations)
+      return torch::matmul(input.to(compute), w.t()).to(torch::kFloat32).mul_(row_scales);
+    const QuantizedActivation x = quantize_activation(input);
+    return torch::matmul(x.codes.to(compute), w.t()).to(torch::kFloat32).div_(x.scale).mul_(row_scales);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    torch::autograd::variable_list planes = context->get_saved_variables();
+    const torch::Tensor row_scales = planes.back();
+    planes.pop_back();
+    const auto compute = context->saved_data["compute"].toScalarType();
+    const torch::Tensor w = unpack(planes, context->saved_data["columns"].toInt()).to(compute);
+    torch::autograd::variable_list result(4 + planes.size());
+    result[0] = torch::matmul((gradients[0] * row_scales).to(compute), w).to(torch::kFloat32);
+    return result;
+  }
+};
+
 }  // namespace
 
 TernaryLinearImpl::TernaryLinearImpl(const TernaryLinearOptions& options_in) : options(options_in) {
@@ -75,8 +122,13 @@ TernaryLinearImpl::TernaryLinearImpl(const TernaryLinearOptions& options_in) : o
 }
 
 void TernaryLinearImpl::reset() {
-  weight = register_parameter("weight", torch::empty({options.out_features(), options.in_features()}));
-  torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  if (options.packed()) {
+    planes = register_buffer("planes", make_planes(options.out_features(), options.in_features()));
+    weight_scale = register_buffer("weight_scale", torch::ones({}));
+  } else {
+    weight = register_parameter("weight", torch::empty({options.out_features(), options.in_features()}));
+    torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
+  }
   if (options.bias()) bias = register_parameter("bias", torch::zeros({options.out_features()}));
   if (options.rms_norm_eps()) {
     rms_norm = register_module("rms_norm", RmsNorm(options.in_features(), *options.rms_norm_eps()));
@@ -108,6 +160,27 @@ void TernaryLinearImpl::freeze(std::span<const int8_t> codes, float scale) {
   frozen_scale_ = torch::full({}, scale, weight.options().requires_grad(false));
 }
 
+void TernaryLinearImpl::set_codes(int64_t first, std::span<const int8_t> codes) {
+  write_planes(planes, first, options.in_features(), codes);
+}
+
+void TernaryLinearImpl::set_scale(float scale) {
+  const torch::NoGradGuard no_grad;
+  weight_scale.fill_(scale);
+}
+
+void TernaryLinearImpl::adapt(int64_t rank, double scale, double dropout) {
+  const auto linear = [](int64_t in, int64_t out) {
+    return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(false));
+  };
+  lora_a = register_module("lora_A", linear(options.in_features(), rank));
+  lora_b = register_module("lora_B", linear(rank, options.out_features()));
+  lora_scale = scale;
+  lora_dropout = dropout;
+  torch::nn::init::kaiming_uniform_(lora_a->weight, std::sqrt(5.0));
+  torch::nn::init::zeros_(lora_b->weight);
+}
+
 torch::Tensor TernaryLinearImpl::quantize_to(const torch::Tensor& codes) const {
   if (!frozen_scale_.defined()) return quantize_weight_to(weight, codes);
   codes.copy_(weight);
@@ -129,7 +202,8 @@ torch::Tensor LinearGroup::forward(const torch::Tensor& input) {
     for (LinearGroup& group : apart_) outputs.push_back(group.forward(input));
     return torch::cat(outputs, -1);
   }
-  const torch::Tensor output = products(input);
+  torch::Tensor output = products(input);
+  if (const torch::Tensor added = adapters(input); added.defined()) output = output + added;
   if (!layers_.front()->options.bias()) return output;
   std::vector<torch::Tensor> biases;
   for (const TernaryLinear& layer : layers_) biases.push_back(layer->bias);
@@ -140,6 +214,7 @@ torch::Tensor LinearGroup::products(const torch::Tensor& input_in) {
   TernaryLinear& first = layers_.front();
   const torch::Tensor input = first->rms_norm.is_empty() ? input_in : first->rms_norm->forward(input_in);
   const TernaryLinearOptions& options = first->options;
+  if (options.packed()) return forward_packed(input);
   if (options.quantization() == Quantization::ternary) {
     return first->ternary_share() < 1.0 ? forward_partly_ternary(input) : forward_ternary(input);
   }
@@ -149,6 +224,39 @@ torch::Tensor LinearGroup::products(const torch::Tensor& input_in) {
     outputs.push_back(torch::nn::functional::linear(input.to(options.compute()), w).to(torch::kFloat32));
   }
   return outputs.size() == 1 ? outputs[0] : torch::cat(outputs, -1);
+}
+
+torch::Tensor LinearGroup::adapters(const torch::Tensor& input) {
+  const auto is_adapted = [](const TernaryLinear& layer) { return !layer->lora_a.is_empty(); };
+  if (std::ranges::none_of(layers_, is_adapted)) return {};
+  std::vector<torch::Tensor> outputs;
+  for (TernaryLinear& layer : layers_) {
+    if (!is_adapted(layer)) {
+      std::vector<int64_t> shape = input.sizes().vec();
+      shape.back() = layer->options.out_features();
+      outputs.push_back(torch::zeros(shape, input.options()));
+      continue;
+    }
+    const torch::Tensor x = torch::dropout(input, layer->lora_dropout, layer->is_training());
+    outputs.push_back(layer->lora_b(layer->lora_a(x)) * layer->lora_scale);
+  }
+  return outputs.size() == 1 ? outputs[0] : torch::cat(outputs, -1);
+}
+
+torch::Tensor LinearGroup::forward_packed(const torch::Tensor& input) {
+  const TernaryLinearOptions& options = layers_.front()->options;
+  torch::autograd::variable_list planes;
+  std::vector<torch::Tensor> scales;
+  for (const TernaryLinear& layer : layers_) {
+    planes.push_back(layer->planes);
+    scales.push_back(layer->weight_scale.expand({layer->options.out_features()}));
+  }
+  const torch::Tensor output = PackedLinearFunction::apply(
+      input.reshape({-1, options.in_features()}), torch::cat(scales), planes,
+      options.activation_quantization() == ActivationQuantization::int8_absmax, options.compute());
+  std::vector<int64_t> shape = input.sizes().vec();
+  shape.back() = output.size(-1);
+  return output.reshape(shape);
 }
 
 void LinearGroup::refresh_codes() {

@@ -33,6 +33,8 @@ struct TernaryLinearOptions {
   /// What products are computed in: kFloat32, or kBFloat16 (int8 codes and trits are exact in it; sums are
   /// rounded).
   TORCH_ARG(torch::ScalarType, compute) = torch::kFloat32;
+  /// A ternary layer that is not trained: its codes are kept as planes (packed_planes.h), without latents.
+  TORCH_ARG(bool, packed) = false;
 };
 
 /// Input [..., in_features], output [..., out_features].
@@ -56,6 +58,12 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
   /// Makes the layer compute with codes [out, in] and a scale as they were published, without latent weights:
   /// it can run but no longer learn.
   void freeze(std::span<const int8_t> codes, float scale);
+  /// The same for a packed layer, by whole rows from `first` on.
+  void set_codes(int64_t first, std::span<const int8_t> codes);
+  void set_scale(float scale);
+  /// Adds lora_B(lora_A(dropout(x))) * scale to the output, x being the layer's input before its norm (Hu et
+  /// al., arXiv 2106.09685). A is Kaiming-uniform, B zero: nothing changes at first.
+  void adapt(int64_t rank, double scale, double dropout);
   /// Codes into `codes`, float32 [out, in]; returns the scale.
   torch::Tensor quantize_to(const torch::Tensor& codes) const;
 
@@ -65,9 +73,14 @@ class TernaryLinearImpl : public torch::nn::Cloneable<TernaryLinearImpl> {
   double ternary_share() const { return ternary_share_; }
 
   TernaryLinearOptions options;
-  torch::Tensor weight;        ///< latent, float32 [out, in]
-  torch::Tensor bias;          ///< float32 [out]; undefined without bias
-  RmsNorm rms_norm = nullptr;  ///< null without rms_norm_eps
+  torch::Tensor weight;                                  ///< latent, float32 [out, in]; undefined if packed
+  torch::Tensor bias;                                    ///< float32 [out]; undefined without bias
+  RmsNorm rms_norm = nullptr;                            ///< null without rms_norm_eps
+  torch::Tensor planes;                                  ///< uint8 [2, out, plane_row_bytes(in)] if packed
+  torch::Tensor weight_scale;                            ///< float32 scalar if packed
+  torch::nn::Linear lora_a = nullptr, lora_b = nullptr;  ///< null unless adapted
+  double lora_scale = 0.0;
+  double lora_dropout = 0.0;
 
  private:
   torch::Tensor frozen_scale_;
@@ -91,6 +104,8 @@ class LinearGroup {
   torch::Tensor products(const torch::Tensor& input);
   torch::Tensor forward_ternary(const torch::Tensor& input);
   torch::Tensor forward_partly_ternary(const torch::Tensor& input);
+  torch::Tensor forward_packed(const torch::Tensor& input);
+  torch::Tensor adapters(const torch::Tensor& input);
   void refresh_codes();
 
   std::vector<LinearGroup> apart_;  // a group a layer, if the layers cannot share an input; else empty

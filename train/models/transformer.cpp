@@ -29,7 +29,12 @@ TernaryLinear make_linear(const ModelConfig& config, const std::string& name, in
                                                           : config.activation_quantization());
   layer.compute(options.compute);
   if (ternary && config.transformer.use_rms_norm) layer.rms_norm_eps(config.transformer.linear_norm_eps);
-  return TernaryLinear(layer);
+  layer.packed(ternary && options.frozen);
+  TernaryLinear linear(layer);
+  if (options.lora != nullptr && name != "lm_head" && options.lora->adapts(name)) {
+    linear->adapt(options.lora->rank_of(name), options.lora->scale_of(name), options.lora->dropout);
+  }
+  return linear;
 }
 
 }  // namespace
@@ -89,7 +94,7 @@ struct TransformerLayerImpl : torch::nn::Module {
 namespace {
 
 /// Runs a layer without remembering its inside, and once more, remembering it, for the backward pass (Chen et
-/// al., arXiv 1604.06174). The layer has no randomness, so both runs agree.
+/// al., arXiv 1604.06174).
 struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   struct Layer : torch::CustomClassHolder {
     std::shared_ptr<TransformerLayerImpl> module;
@@ -104,6 +109,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     layer->module = module;
     layer->attention = attention;
     context->saved_data["layer"] = c10::IValue::make_capsule(std::move(layer));
+    context->saved_data["random"] = at::globalContext().defaultGenerator(hidden.device()).get_state();
     const torch::NoGradGuard no_grad;
     return module->forward(hidden, attention);
   }
@@ -114,7 +120,12 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
     auto* layer = static_cast<Layer*>(capsule.get());
     const torch::AutoGradMode with_grad(true);
     const torch::Tensor hidden = context->get_saved_variables()[0].detach().requires_grad_(true);
+    // Dropout is to drop the same: the generator goes back to where it was, and then on from where it is.
+    at::Generator generator = at::globalContext().defaultGenerator(hidden.device());
+    const torch::Tensor now = generator.get_state();
+    generator.set_state(context->saved_data["random"].toTensor());
     const torch::Tensor output = layer->module->forward(hidden, layer->attention);
+    generator.set_state(now);
     torch::autograd::backward({output}, {gradients[0]});
     return {hidden.grad(), torch::Tensor(), torch::Tensor()};
   }
@@ -146,7 +157,9 @@ TransformerImpl::TransformerImpl(const ModelConfig& config, const TransformerOpt
   }
   const torch::NoGradGuard no_grad;
   for (const auto& parameter : named_parameters()) {
-    if (parameter->dim() >= 2) parameter->normal_(0.0, t.initializer_range);
+    const bool is_adapter = parameter.key().find(".lora_") != std::string::npos;
+    if (options.frozen) parameter->set_requires_grad(is_adapter);
+    if (parameter->dim() >= 2 && !is_adapter) parameter->normal_(0.0, t.initializer_range);
   }
 }
 
@@ -183,6 +196,8 @@ torch::Tensor TransformerImpl::forward_observed(const torch::Tensor& ids, const 
   torch::Tensor hidden = embedding_(ids);
   if (observer) observer(0, hidden);
   const bool checkpointing = options_.activation_checkpointing && torch::GradMode::is_enabled();
+  // A function without an input that wants a gradient is left out of the backward pass, with all inside it.
+  if (checkpointing && !hidden.requires_grad()) hidden.requires_grad_(true);
   for (size_t i = 0; i < layers_.size(); ++i) {
     hidden = checkpointing ? CheckpointFunction::apply(hidden, layers_[i], context)
                            : layers_[i]->forward(hidden, context);

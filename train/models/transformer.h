@@ -6,9 +6,11 @@
 #include <torch/torch.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "rotor/core/model_config.h"
+#include "rotor/formats/lora_config.h"
 #include "train/models/norm.h"
 #include "train/models/ternary_linear.h"
 
@@ -23,6 +25,10 @@ struct TransformerOptions {
   bool activation_checkpointing = false;
   /// Leaves the inputs of ternary layers unquantized: to tell rounding from errors.
   bool float_activations = false;
+  /// Ternary layers are kept as planes (TernaryLinearOptions::packed), and nothing but adapters is trained.
+  bool frozen = false;
+  /// Layers that it chooses get an adapter.
+  std::shared_ptr<const LoraConfig> lora = nullptr;
 };
 
 /// One block, and what it shares with the others. An implementation detail of TransformerImpl.

@@ -4,7 +4,6 @@
 #include "rotor/core/error.h"
 #include "rotor/core/mix_seed.h"
 #include "rotor/tool/progress.h"
-#include "train/models/parameters.h"
 #include "train/trainer/sample.h"
 
 namespace rotor::train {
@@ -22,12 +21,14 @@ void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokeniz
 
 }  // namespace
 
-LanguageTask::LanguageTask(TrainConfig& config, torch::Device device) : device_(device), run_model_(config) {
-  config_ = config;
-  data_ = open_data();
+LanguageTask::LanguageTask(TrainConfig& config, torch::Device device, const TaskStart& start)
+    : TransformerTask(config, device, start), data_(open_data()) {
   if (run_model_.is_fresh()) set_special_tokens(config.model.transformer, run_model_.tokenizer(), *data_);
-  config_ = config;
-  model_ = run_model_.build(config_, device_);
+  build(config);
+  if (config.distill && start.trains) {
+    distillation_.emplace(*config.distill, transformer_options(config), config.model, run_model_.tokenizer(),
+                          device);
+  }
 }
 
 std::unique_ptr<LanguageData> LanguageTask::open_data() {
@@ -53,11 +54,6 @@ int64_t LanguageTask::steps_in_epochs(int64_t epochs) const {
   return (rows + config_.batch_size - 1) / config_.batch_size;
 }
 
-void LanguageTask::begin_step(int64_t step) {
-  const int64_t steps = config_.quantizer_warmup_steps;
-  model_->set_ternary_share(step >= steps ? 1.0 : static_cast<double>(step) / static_cast<double>(steps));
-}
-
 PartLoss LanguageTask::loss(int64_t step, int64_t part) {
   const int64_t rows = config_.batch_size / config_.accumulation;
   const WindowRequest request{.seed = config_.seed,
@@ -67,14 +63,22 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
                               .first_row = part * rows,
                               .num_rows = rows};
   const TokenBatch batch = data_->training_rows(request);
+  const torch::Tensor inputs = batch.inputs.to(device_);
   const torch::Tensor targets = batch.targets.to(device_).reshape({-1});
   const torch::Tensor segments = batch.segments.defined() ? batch.segments.to(device_) : torch::Tensor();
-  const torch::Tensor logits = model_->forward(batch.inputs.to(device_), segments);
+  torch::Tensor relations;  // hidden states of the layer that a teacher is asked about
+  const auto observe = [&](int64_t layer, const torch::Tensor& hidden) {
+    if (distillation_ && layer == distillation_->student_layer()) relations = hidden;
+  };
+  const torch::Tensor logits = model_->forward_observed(inputs, segments, observe);
   const torch::Tensor flat = logits.reshape({-1, logits.size(-1)});
   PartLoss result;
   result.mean = torch::nn::functional::cross_entropy(flat, targets);
   // Counting hits would cost as much as the loss itself; evaluations do it.
   result.count = batch.targets.ne(kNoTarget).sum().item<int64_t>();
+  if (distillation_ && result.count > 0) {
+    result.mean = distillation_->loss(result.mean, {inputs, targets, segments}, flat, relations);
+  }
   return result;
 }
 
@@ -103,19 +107,6 @@ std::string LanguageTask::sample(int64_t step) {
       chat_template->render({{{"role", "user"}, {"content", config_.sample.prompt}}}, options);
   return sample_answer(model_, run_model_.tokenizer(), prompt, run_model_.stop_tokens(), config_.sample,
                        config_.text.block_size, seed, device_);
-}
-
-void LanguageTask::save(const std::string& directory) {
-  save_parameters(*model_, model_->config(), directory);
-  run_model_.save_text(directory);
-}
-
-void LanguageTask::load(const std::string& directory) {
-  const Checkpoint checkpoint(directory);
-  if (tensor_table(checkpoint.config()).size() != tensor_table(model_->config()).size()) {
-    fail(directory, ": the checkpoint's tensors are not those of the configured model");
-  }
-  load_parameters(*model_, checkpoint);
 }
 
 }  // namespace rotor::train

@@ -104,7 +104,7 @@ void load_optimizer(torch::optim::Optimizer& optimizer, const OptimizerConfig& c
   const bool keeps_none = config.kind == OptimizerKind::sgd && config.momentum == 0;
   size_t expected = 0;
   for (const auto& parameter : module.named_parameters()) {
-    if (step == 0 || keeps_none) continue;
+    if (step == 0 || keeps_none || !parameter->requires_grad()) continue;
     auto state = make_state(config.kind);
     const StateView view = view_of(*state, config.kind);
     view.set_step(step);

@@ -7,10 +7,12 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/atomic_file.h"
+#include "rotor/formats/base_fingerprint.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/tool/progress.h"
 #include "train/data/chat_encoder.h"
 #include "train/data/run_tokenizer.h"
+#include "train/models/adapter.h"
 #include "train/models/parameters.h"
 
 namespace rotor::train {
@@ -38,24 +40,31 @@ std::optional<std::string> read_template(const std::string& name) {
 TransformerOptions transformer_options(const TrainConfig& config) {
   return {.compute = config.dtype == "bfloat16" ? torch::kBFloat16 : torch::kFloat32,
           .activation_checkpointing = config.activation_checkpointing,
-          .float_activations = false};
+          .float_activations = false,
+          .frozen = config.lora.has_value(),
+          .lora = config.lora ? std::make_shared<LoraConfig>(*config.lora) : nullptr};
 }
 
-RunModel::RunModel(TrainConfig& config) : template_override_(read_template(config.text.chat_template)) {
-  fs::create_directories(config.output_dir);
-  config.from.empty() ? make(config) : open(config);
+RunModel::RunModel(TrainConfig& config, const TaskStart& start)
+    : template_override_(read_template(config.text.chat_template)) {
+  if (start.trains) fs::create_directories(config.output_dir);
+  config.from.empty() ? make(config) : open(config, start);
 }
 
-void RunModel::open(TrainConfig& config) {
-  const std::string own = config.output_dir + "/checkpoint";
-  is_resumed_ = fs::exists(own);
-  name_ = is_resumed_ ? own : config.from;
+void RunModel::open(TrainConfig& config, const TaskStart& start) {
+  is_fresh_ = false;
+  wants_weights_ = config.lora || start.checkpoint.empty();
+  name_ = wants_weights_ ? config.from : start.checkpoint;
   text::OpenedSource opened = text::open_source(name_, {});
   const Quantization quantization = config.model.quantization;
   config.model = opened.model->config();
+  if (!config.model.is_transformer()) fail(name_, ": model.from: expected a language model, found an mlp");
+  if (config.lora && config.model.quantization != quantization) {
+    fail(name_, ": model.quantization: the base of adapters is as it is, ", name(config.model.quantization),
+         ", found ", name(quantization), "; rotor-export --ternarize makes a ternary model of a float one");
+  }
   config.model.quantization = quantization;
   config.model.validate();
-  if (!config.model.is_transformer()) fail(name_, ": model.from: expected a language model, found an mlp");
   if (opened.text.tokenizer == nullptr) {
     fail(name_,
          ": model.from: expected a tokenizer (tokenizer.json or tokenizer.model) with the model, found none");
@@ -65,14 +74,22 @@ void RunModel::open(TrainConfig& config) {
     fail(name_, ": data.block_size: expected at most the model's context of ", context, " tokens, found ",
          config.text.block_size);
   }
+  source_ = std::move(opened.model);
+  text_ = std::move(opened.text);
+  if (config.lora) {
+    config.lora->base_model = config.from;
+    config.lora->base_fingerprint = base_fingerprint(*source_);
+    lora_ = config.lora;
+  }
+  tokenizer_path_ = name_;
+  if (!start.trains) return;
+  // A copy, since the checkpoint that a run goes on with is removed in time.
   tokenizer_path_ = config.output_dir + "/tokenizer";
   fs::remove_all(tokenizer_path_);
   fs::create_directories(tokenizer_path_);
-  text::write_model_text(opened.text, tokenizer_path_);
-  text_ = std::move(opened.text);
+  text::write_model_text(text_, tokenizer_path_);
   text_.tokenizer = text::load_tokenizer(tokenizer_path_);
   text_.directory = tokenizer_path_;
-  source_ = std::move(opened.model);
 }
 
 void RunModel::make(TrainConfig& config) {
@@ -104,18 +121,36 @@ std::vector<text::TokenId> RunModel::stop_tokens() const {
 
 Transformer RunModel::build(const TrainConfig& config, torch::Device device) {
   Transformer model(config.model, transformer_options(config));
-  if (source_ != nullptr && !is_resumed_) {
+  if (source_ != nullptr && wants_weights_) {
     const auto count = static_cast<int64_t>(tensor_table(config.model).size());
     tool::Progress progress("loading " + name_, count);
     int64_t done = 0;
     load_masters(*model, *source_, [&] { progress.update(++done, ""); });
-    const bool lost = config.model.quantization == Quantization::ternary && !source_->has_masters();
+    const bool lost = !lora_ && config.model.quantization == Quantization::ternary && !source_->has_masters();
     progress.finish(source_->format() +
                     (lost ? "; it holds no latent weights: each begins in the middle of its code" : ""));
   }
   source_.reset();
   model->to(device);
   return model;
+}
+
+void RunModel::save(const Transformer& model, const std::string& directory) const {
+  if (lora_) {
+    save_adapter(*model, *lora_, directory);
+  } else {
+    save_parameters(*model, model->config(), directory);
+  }
+  save_text(directory);
+}
+
+void RunModel::load(Transformer& model, const std::string& directory) const {
+  if (lora_) return load_adapter(*model, *lora_, directory);
+  const Checkpoint checkpoint(directory);
+  if (tensor_table(checkpoint.config()).size() != tensor_table(model->config()).size()) {
+    fail(directory, ": the checkpoint's tensors are not those of the configured model");
+  }
+  load_parameters(*model, checkpoint);
 }
 
 void RunModel::save_text(const std::string& directory) const {

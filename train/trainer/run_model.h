@@ -12,17 +12,18 @@
 #include "rotor/text/special_tokens.h"
 #include "train/config/train_config.h"
 #include "train/models/transformer.h"
+#include "train/trainer/task.h"
 
 namespace rotor::train {
 
 class RunModel {
  public:
-  /// Opens config.from, or the run's own last checkpoint if there is one, and sets config.model to its
-  /// architecture with the config's quantization; or else loads or trains the tokenizer
-  /// (train/data/run_tokenizer.h) and fits the vocabulary to it. Texts of a model that was opened go to
-  /// `<output_dir>/tokenizer`. Throws Error for a bad model, one without tokenizer, or one whose context is
-  /// shorter than data.block_size.
-  explicit RunModel(TrainConfig& config);
+  /// Opens config.from, or, unless that is the base of adapters, the checkpoint that the task starts from,
+  /// and sets config.model to its architecture with the config's quantization; or else loads or trains the
+  /// tokenizer (train/data/run_tokenizer.h) and fits the vocabulary to it. Texts of a model that was opened
+  /// for training go to `<output_dir>/tokenizer`. Throws Error for a bad model, one without tokenizer, or one
+  /// whose context is shorter than data.block_size.
+  RunModel(TrainConfig& config, const TaskStart& start);
 
   const text::Tokenizer& tokenizer() const { return *text_.tokenizer; }
   /// File or directory that the tokenizer was loaded from.
@@ -33,21 +34,25 @@ class RunModel {
   text::SpecialTokenIds special_tokens() const;
   /// Where an answer ends.
   std::vector<text::TokenId> stop_tokens() const;
-  bool is_fresh() const { return source_ == nullptr; }
+  bool is_fresh() const { return is_fresh_; }
 
-  /// The module of config.model, with the opened model's weights unless the run is resumed: then the trainer
-  /// loads them. Call it once: the opened files are closed.
+  /// The module of config.model, with the opened model's weights unless a checkpoint is to be loaded.
+  /// Call it once: the opened files are closed.
   Transformer build(const TrainConfig& config, torch::Device device);
 
-  /// Writes tokenizer and chat template into a checkpoint directory.
-  void save_text(const std::string& directory) const;
+  /// A checkpoint: parameters or adapters, tokenizer and chat template, into an existing directory; and back.
+  void save(const Transformer& model, const std::string& directory) const;
+  void load(Transformer& model, const std::string& directory) const;
 
  private:
-  void open(TrainConfig& config);
+  void open(TrainConfig& config, const TaskStart& start);
   void make(TrainConfig& config);
+  void save_text(const std::string& directory) const;
 
-  std::unique_ptr<ModelSource> source_;  // null: fresh weights
-  bool is_resumed_ = false;
+  std::unique_ptr<ModelSource> source_;  // null: fresh weights, or build() was called
+  bool is_fresh_ = true;
+  bool wants_weights_ = true;
+  std::optional<LoraConfig> lora_;
   std::string name_;
   text::ModelText text_;
   std::string tokenizer_path_;

@@ -7,11 +7,13 @@
 #include "rotor/core/error.h"
 #include "train/trainer/classifier_task.h"
 #include "train/trainer/language_task.h"
+#include "train/trainer/preference_task.h"
 
 namespace rotor::train {
 
-std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device) {
-  if (config.model.is_transformer()) return std::make_unique<LanguageTask>(config, device);
+std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device, const TaskStart& start) {
+  if (config.text.type == "preference") return std::make_unique<PreferenceTask>(config, device, start);
+  if (config.model.is_transformer()) return std::make_unique<LanguageTask>(config, device, start);
   return std::make_unique<ClassifierTask>(config, device);
 }
 

@@ -58,9 +58,14 @@ class Task {
   virtual void load(const std::string& directory) = 0;
 };
 
+struct TaskStart {
+  std::string checkpoint;  ///< that will be loaded; empty: the task begins anew
+  bool trains = true;      ///< else it is only evaluated
+};
+
 /// The task of `config`, which receives what the data decide (pixel statistics, vocabulary). Files of the run
 /// go to config.output_dir. Throws Error for bad data.
-std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device);
+std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device, const TaskStart& start = {});
 
 /// The device of that name. Throws Error if this LibTorch or machine has no CUDA.
 torch::Device make_device(const std::string& name);

@@ -106,6 +106,7 @@ TernaryTelemetry::Latents ternary_latents(const torch::nn::Module& module) {
   for (const auto& entry : module.named_modules()) {
     const auto linear = std::dynamic_pointer_cast<TernaryLinearImpl>(entry.value());
     if (linear == nullptr || linear->options.quantization() != Quantization::ternary) continue;
+    if (!linear->weight.defined()) continue;  // it is not trained
     latents.emplace_back(entry.key().empty() ? "weight" : entry.key() + ".weight", linear->weight);
   }
   return latents;

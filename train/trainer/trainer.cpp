@@ -55,7 +55,7 @@ Trainer::Trainer(TrainConfig config, StartMode start)
   if (start == StartMode::overwrite) directory_.clear();
   if (start == StartMode::resume && last) check_resumable(*last);
   torch::manual_seed(config_.seed);
-  task_ = make_task(config_, device_);
+  task_ = make_task(config_, device_, {.checkpoint = start == StartMode::resume && last ? *last : ""});
   divergence_ = Divergence(num_classes(task_->model_config()));
   optimizer_ = make_optimizer(task_->module(), config_.optimizer);
   total_steps_ = config_.steps ? *config_.steps : task_->steps_in_epochs(*config_.epochs);
@@ -232,7 +232,7 @@ void Trainer::evaluate_now() {
     fail_diverged(cat("the loss of the evaluation is ", last_evaluation_.loss));
   std::vector<std::pair<std::string, double>> values = {{"eval_loss", last_evaluation_.loss},
                                                         {"eval_accuracy", last_evaluation_.accuracy()}};
-  if (config_.model.is_transformer()) values.emplace_back("eval_perplexity", last_evaluation_.perplexity());
+  if (task_->unit() == "tokens") values.emplace_back("eval_perplexity", last_evaluation_.perplexity());
   metrics_->scalars(step_, values);
   const bool is_best = !best_step_ || task_->is_better(last_evaluation_, best_evaluation_);
   if (is_best) {
@@ -262,9 +262,8 @@ void Trainer::after_step(tool::Progress& progress, int64_t round_start) {
   // The pace is that of this round; nothing else is measured while it runs.
   const double seconds = std::max(progress.elapsed_seconds(), 1e-9);
   const auto steps = static_cast<double>(step_ - round_start);
-  const double per_step =
-      static_cast<double>(config_.batch_size) *
-      (config_.model.is_transformer() ? static_cast<double>(config_.text.block_size) : 1.0);
+  const double per_step = static_cast<double>(config_.batch_size) *
+                          (task_->unit() == "tokens" ? static_cast<double>(config_.text.block_size) : 1.0);
   rate_ = steps * per_step / seconds;
   const auto seen = static_cast<double>(std::max<int64_t>(totals_.seen, 1));
   const std::string left = tool::duration_text(static_cast<double>(total_steps_ - step_) * seconds / steps);

@@ -1,0 +1,117 @@
+// The teacher computes without gradients, from planes if it is ternary.
+#include "train/trainer/distillation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "rotor/core/error.h"
+#include "rotor/text/open_source.h"
+#include "rotor/tool/progress.h"
+#include "train/data/text_dataset.h"
+#include "train/models/parameters.h"
+
+namespace rotor::train {
+namespace {
+
+void require_same_tokens(const std::string& path, const ModelConfig& teacher, const text::Tokenizer* theirs,
+                         const ModelConfig& student, const text::Tokenizer& ours) {
+  if (teacher.transformer.vocab_size != student.transformer.vocab_size) {
+    fail(path, ": distill.teacher: expected the student's vocabulary of ", student.transformer.vocab_size,
+         " tokens, found ", teacher.transformer.vocab_size);
+  }
+  if (theirs == nullptr) return;
+  const int64_t count = std::min(theirs->vocab_size(), ours.vocab_size());
+  for (text::TokenId id = 0; id < count; ++id) {
+    if (theirs->token_bytes(id, false) != ours.token_bytes(id, false)) {
+      fail(path, ": distill.teacher: token ", id,
+           " is another one than the student's: the two must share a tokenizer");
+    }
+  }
+}
+
+void require_heads(const std::string& what, int64_t width, int64_t heads) {
+  if (width % heads != 0) {
+    fail("distill.relation_heads: expected a divisor of the ", what, "'s hidden_size of ", width, ", found ",
+         heads);
+  }
+}
+
+}  // namespace
+
+Distillation::Distillation(const DistillConfig& config, TransformerOptions options,
+                           const ModelConfig& student, const text::Tokenizer& tokenizer, torch::Device device)
+    : config_(config) {
+  const text::OpenedSource opened = text::open_source(config.teacher, {});
+  const ModelConfig& teacher = opened.model->config();
+  if (!teacher.is_transformer())
+    fail(config.teacher, ": distill.teacher: expected a language model, found an mlp");
+  require_same_tokens(config.teacher, teacher, opened.text.tokenizer.get(), student, tokenizer);
+  const int64_t layers = student.transformer.num_hidden_layers;
+  if (config.relation_weight > 0) {
+    student_layer_ = config.relation_layer == 0 ? layers : config.relation_layer;
+    if (student_layer_ > layers) {
+      fail("distill.relation_layer: expected 1 to ", layers, ", found ", config.relation_layer);
+    }
+    teacher_layer_ = std::max<int64_t>(1, student_layer_ * teacher.transformer.num_hidden_layers / layers);
+    require_heads("student", student.transformer.hidden_size, config.relation_heads);
+    require_heads("teacher", teacher.transformer.hidden_size, config.relation_heads);
+  }
+  options.activation_checkpointing = false;
+  options.lora = nullptr;
+  options.frozen = true;
+  teacher_ = Transformer(teacher, options);
+  tool::Progress progress("loading " + config.teacher, static_cast<int64_t>(tensor_table(teacher).size()));
+  int64_t done = 0;
+  load_masters(*teacher_, *opened.model, [&] { progress.update(++done, ""); });
+  progress.finish(cat("the teacher, ", opened.model->format()));
+  teacher_->to(device);
+  teacher_->eval();
+}
+
+torch::Tensor Distillation::log_relations(const torch::Tensor& hidden, const torch::Tensor& segments) const {
+  const int64_t length = hidden.size(1);
+  const int64_t width = hidden.size(2) / config_.relation_heads;
+  torch::Tensor h = hidden.view({hidden.size(0), length, config_.relation_heads, width}).transpose(1, 2);
+  h = h * torch::rsqrt(h.square().mean(-1, /*keepdim=*/true) + 1e-6);
+  torch::Tensor forbidden = torch::ones({length, length}, h.options().dtype(torch::kBool)).triu(1);
+  if (segments.defined()) {
+    forbidden = forbidden.logical_or(segments.unsqueeze(2).ne(segments.unsqueeze(1))).unsqueeze(1);
+  }
+  const torch::Tensor scores = torch::matmul(h, h.transpose(-2, -1)) / std::sqrt(static_cast<double>(width));
+  return torch::log_softmax(scores.masked_fill(forbidden, -std::numeric_limits<float>::infinity()), -1);
+}
+
+torch::Tensor Distillation::loss(const torch::Tensor& cross_entropy, const Rows& rows,
+                                 const torch::Tensor& logits, const torch::Tensor& hidden) {
+  torch::Tensor teacher_hidden;
+  torch::Tensor teacher_logits;
+  {
+    const torch::NoGradGuard no_grad;
+    teacher_logits =
+        teacher_->forward_observed(rows.inputs, rows.segments, [&](int64_t layer, const torch::Tensor& h) {
+          if (layer == teacher_layer_) teacher_hidden = h;
+        });
+  }
+  torch::Tensor total = cross_entropy * config_.data_weight;
+  if (config_.logits_weight > 0) {
+    const torch::Tensor predicted = rows.targets.ne(kNoTarget).nonzero().squeeze(1);
+    const auto softened = [&](const torch::Tensor& all) {
+      return torch::log_softmax(
+          all.reshape({-1, all.size(-1)}).index_select(0, predicted) / config_.temperature, -1);
+    };
+    const torch::Tensor theirs = softened(teacher_logits);
+    const torch::Tensor divergence = (theirs.exp() * (theirs - softened(logits))).sum(-1).mean();
+    total = total + divergence * (config_.logits_weight * config_.temperature * config_.temperature);
+  }
+  if (config_.relation_weight > 0) {
+    const torch::Tensor theirs = log_relations(teacher_hidden, rows.segments).detach();
+    const torch::Tensor ours = log_relations(hidden, rows.segments);
+    // Where a token may not be looked at both are -inf, and their difference is nothing.
+    const torch::Tensor difference = (theirs - ours).masked_fill(theirs.isinf(), 0.0);
+    total = total + (theirs.exp() * difference).sum(-1).mean() * config_.relation_weight;
+  }
+  return total;
+}
+
+}  // namespace rotor::train
