@@ -61,7 +61,8 @@ void finish_values(const float* values, int64_t first, int64_t count, const Proj
   float* out = row(projection.y, token) + first;
   const auto bias = projection.weights->bias;
   for (int64_t r = 0; r < count; ++r) {
-    const float value = bias.empty() ? values[r] : values[r] + bias[static_cast<size_t>(first + r)];
+    const float product = projection.factor * values[r];
+    const float value = bias.empty() ? product : product + bias[static_cast<size_t>(first + r)];
     out[r] = projection.add ? out[r] + value : value;
   }
 }
