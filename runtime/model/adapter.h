@@ -49,11 +49,13 @@ class Adapter {
   struct Free {
     void operator()(uint8_t* memory) const;
   };
+  void allocate(const PeftAdapter& files);
   LinearWeights read(const PeftAdapter& files, const TensorInfo& tensor);
 
   std::string path_;
-  std::vector<std::optional<LowRank>> layers_;            // [blocks * kBlockLinears]
-  std::vector<std::unique_ptr<uint8_t, Free>> matrices_;  // what layers_ view
+  std::vector<std::optional<LowRank>> layers_;  // [blocks * kBlockLinears]
+  std::unique_ptr<uint8_t, Free> memory_;       // what they view
+  size_t used_ = 0;                             // bytes of it
 };
 
 /// An adapter that is added to the base, so many times.
