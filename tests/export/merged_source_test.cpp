@@ -35,6 +35,7 @@ std::vector<int8_t> trits_of(const ModelSource& source, const TensorSpec& spec) 
 /// W + sum of weight * scale * B A, plainly.
 std::vector<float> merged(std::vector<float> values, const TensorSpec& spec,
                           const std::vector<MergedAdapter>& adapters) {
+  if (!can_adapt(spec)) return values;
   const auto cols = static_cast<size_t>(spec.shape[1]);
   for (const auto& [files, weight] : adapters) {
     const LoraLayer* layer = files->find(module_of(spec));
