@@ -5,8 +5,12 @@
 #include <utility>
 
 #include "export/convert.h"
+#include "export/merge_report.h"
+#include "export/merged_source.h"
 #include "rotor/core/error.h"
+#include "rotor/formats/base_fingerprint.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/tool/adapter_option.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/main.h"
 #include "rotor/tool/options.h"
@@ -27,6 +31,7 @@ constexpr const char* kExamples =
     "  rotor-export bitnet.rotor bitnet.gguf --type i2_s          and back\n"
     "  rotor-export bitnet.rotor bitnet-hf --to hf-packed         a directory that transformers loads\n"
     "  rotor-export --ternarize absmean qwen out.rotor            a float model, to see what that costs\n"
+    "  rotor-export bitnet.rotor poet.rotor --adapter poetry      a LoRA adapter merged into the weights\n"
     "  rotor-export --dry-run runs/fashion-mlp/best best.rotor    say what would be written\n";
 
 enum class Target { rotor, gguf, hf, hf_packed };
@@ -151,14 +156,15 @@ Export choose_export(const cxxopts::ParseResult& parsed, Target target, const Op
   fail("unknown target");
 }
 
-void print_tensor(const ExportedTensor& tensor) {
+/// `change`: what merging adapters did, or nothing.
+void print_tensor(const ExportedTensor& tensor, const std::string& change) {
   std::fprintf(stderr, "  %-24s %-14s %-14s %10s", tensor.name.c_str(), shape_text(tensor.shape).c_str(),
                tensor.type.c_str(), tool::bytes_text(static_cast<double>(tensor.bytes)).c_str());
   if (tensor.ternary) {
     std::fprintf(stderr, "   %4.1f %% zeros, scale %.6g", 100 * tensor.counts.sparsity(),
                  static_cast<double>(tensor.scale));
   }
-  std::fprintf(stderr, "\n");
+  std::fprintf(stderr, "%s%s\n", change.empty() ? "" : "; ", change.c_str());
 }
 
 void print_text(const ModelText& text, const std::string& source) {
@@ -204,6 +210,12 @@ cxxopts::Options make_options() {
                     cxxopts::value<std::string>())(
       "i2s-order", "x86 | arm: of a GGUF file with I2_S, where it was or will be used", text("x86"))(
       "ignore-unknown", "leave out tensors that have no place in the model")(
+      "adapter",
+      "DIR[:WEIGHT]: merge a LoRA adapter (PEFT), WEIGHT times (default: 1), and round to ternary values "
+      "again; "
+      "may be repeated",
+      cxxopts::value<std::vector<std::string>>())(
+      "any-base", "take adapters that were made for other weights, if their shapes fit")(
       "dry-run", "say what would be written, write nothing")("version", "print the version");
   return options;
 }
@@ -236,6 +248,28 @@ void print_source_notes(const OpenedSource& opened, const SourceOptions& options
   }
 }
 
+/// Puts the adapters that are asked for on the model. Returns the source that merges them, which the model is
+/// then; nullptr if there are none.
+const MergedSource* merge_adapters(const cxxopts::ParseResult& parsed, OpenedSource& opened) {
+  const bool any_base = parsed.count("any-base") != 0;
+  if (parsed.count("adapter") == 0) return nullptr;
+  std::vector<MergedAdapter> adapters;
+  std::string fingerprint;
+  for (const std::string& text : parsed["adapter"].as<std::vector<std::string>>()) {
+    const auto [directory, weight] = tool::read_adapter_option(text);
+    adapters.push_back({std::make_shared<PeftAdapter>(directory), weight});
+    const PeftAdapter& files = *adapters.back().files;
+    files.check_shapes(opened.model->config(), opened.model->path());
+    if (any_base || files.config().base_fingerprint.empty()) continue;
+    if (fingerprint.empty()) fingerprint = base_fingerprint(*opened.model);
+    files.check_fingerprint(fingerprint, opened.model->path());
+  }
+  auto merged = std::make_unique<MergedSource>(std::move(opened.model), std::move(adapters));
+  const MergedSource* source = merged.get();
+  opened.model = std::move(merged);
+  return source;
+}
+
 int run(int argc, char** argv) {
   cxxopts::Options options = make_options();
   if (argc == 2 && std::string(argv[1]) == "--version") {
@@ -248,8 +282,9 @@ int run(int argc, char** argv) {
   const auto destination = (*parsed)["destination"].as<std::string>();
   const Target target = target_of(*parsed, destination);
   const SourceOptions how = source_options(*parsed);
-  const OpenedSource opened = open_source(source, how);
+  OpenedSource opened = open_source(source, how);
   check_destination(source, destination);
+  const MergedSource* merged = merge_adapters(*parsed, opened);
   const Export to_do = choose_export(*parsed, target, opened, destination, how.gguf.i2s_order);
   print_source_notes(opened, how);
   const ModelConfig& config = opened.model->config();
@@ -265,12 +300,13 @@ int run(int argc, char** argv) {
     if (config.is_transformer()) print_text(opened.text, source);
     return 0;
   }
+  MergeReport report;
   size_t source_bytes = 0;
   size_t bytes = 0;
   to_do.write([&](const ExportedTensor& tensor) {
     source_bytes += tensor.source_bytes;
     bytes += tensor.bytes;
-    print_tensor(tensor);
+    print_tensor(tensor, merged != nullptr ? report.add(*merged, tensor.name) : "");
     if (tool::interrupted()) throw Interrupted();
   });
   if (config.is_transformer()) print_text(opened.text, source);
@@ -278,6 +314,7 @@ int run(int argc, char** argv) {
                tool::bytes_text(static_cast<double>(bytes)).c_str(),
                tool::bytes_text(static_cast<double>(source_bytes)).c_str(),
                static_cast<double>(source_bytes) / static_cast<double>(bytes));
+  if (merged != nullptr) std::fprintf(stderr, "%s", report.text().c_str());
   return 0;
 }
 

@@ -48,7 +48,8 @@ struct InputNorm {
 struct Projection {
   const LinearWeights* weights = nullptr;
   Tensor y;
-  bool add = false;  ///< y += instead of y =
+  bool add = false;     ///< y += instead of y =
+  float factor = 1.0F;  ///< of the product, before a bias is added; 1 for layers that are not dense
 };
 
 /// A dense head in int8 with the low-bit copy that tells which of its rows are worth reading.
@@ -142,7 +143,7 @@ class Backend {
   /// Linear layers of one input, all ternary with the same activation quantization or all dense:
   /// y[b, r] = sum_c weight[r, c] * quantized(norm(x)[b, c]) + bias[r]; x [B, cols], y [B, rows].
   /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
-  /// weight_scale. No y is x, but for added ones.
+  /// weight_scale. Dense: y = sum * factor. No y is x, but for added ones.
   virtual void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) = 0;
   /// linear() of kind(gate) * up (see gate()). `gate` is unspecified afterwards.
   virtual void gated_linear(const Tensor& gate, const Tensor& up, Activation kind, const InputNorm& norm,

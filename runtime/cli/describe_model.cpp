@@ -5,9 +5,11 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/tiles.h"
+#include "rotor/formats/base_fingerprint.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/config_json.h"
 #include "rotor/formats/gguf_source.h"
+#include "rotor/formats/peft_adapter.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/model_text.h"
 
@@ -45,6 +47,7 @@ Json describe(const RotorFile& file) {
   Json json = {{"format", "rotor"},
                {"file_bytes", file.container().file_bytes()},
                {"scale_convention", "weight = code * weight_scale"},
+               {"fingerprint", base_fingerprint(file)},
                {"tensors", Json::array()}};
   describe_config(file.config(), file.path(), json);
   if (file.config().is_transformer()) {
@@ -128,9 +131,32 @@ Json describe_checkpoint(const std::string& path) {
   return json;
 }
 
+Json describe_adapter(const std::string& path) {
+  const PeftAdapter adapter(path);
+  Json json = describe(adapter.weights());
+  const LoraConfig& config = adapter.config();
+  json["format"] = "adapter";
+  json["source"] = "LoRA adapter (PEFT)";
+  json["base_model"] = config.base_model.empty() ? Json() : Json(config.base_model);
+  json["base_fingerprint"] = config.base_fingerprint.empty() ? Json() : Json(config.base_fingerprint);
+  json["config"] = read_json_file(path + "/" + kAdapterConfigFile);
+  std::erase_if(json["config"].get_ref<Json::object_t&>(), [](const auto& entry) {
+    return entry.second.is_null() || entry.first == kBaseFingerprintKey;
+  });
+  int64_t parameters = 0;
+  json["layers"] = Json::array();
+  for (const LoraLayer& layer : adapter.layers()) {
+    parameters += layer.rank * (layer.inputs + layer.outputs);
+    json["layers"].push_back({{"module", layer.module}, {"rank", layer.rank}, {"scale", layer.scale}});
+  }
+  json["parameters"] = parameters;
+  return json;
+}
+
 }  // namespace
 
 Json describe_model(const std::string& path) {
+  if (std::filesystem::exists(path + "/" + kAdapterConfigFile)) return describe_adapter(path);
   if (std::filesystem::is_directory(path)) return describe_checkpoint(path);
   if (MappedFile(path).text().starts_with("GGUF")) return describe_gguf(path);
   const bool is_rotor = SafetensorsFile(path).metadata().contains(rotor_key::kFormatVersion);

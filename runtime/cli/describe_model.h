@@ -10,7 +10,9 @@ namespace rotor::runtime::cli {
 /// Keys: format, file_bytes, tensors (name, dtype, shape, bytes; of ternary ones scale and sparsity where
 /// they can be had without reading all weights). Of a model that Rotor can run or convert also: source,
 /// config, parameters, scale_convention, tokenizer (kind, vocab_size; null without), chat_template,
-/// bos_token, stop_tokens; of a .rotor file memory_bytes, context, kv_bytes_per_token. Of a file of a known
+/// bos_token, stop_tokens; of a .rotor file fingerprint, memory_bytes, context, kv_bytes_per_token. Of an
+/// adapter's directory: source, config (what is not null), parameters, base_model, base_fingerprint (null if
+/// unknown), layers (module, rank, scale). Of a file of a known
 /// container that is no such model: `unreadable`, which says why. Throws Error for anything else.
 Json describe_model(const std::string& path);
 

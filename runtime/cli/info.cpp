@@ -1,4 +1,5 @@
-// rotor info: what is in a .rotor file, a GGUF file, a checkpoint directory or a safetensors file.
+// rotor info: what is in a .rotor file, a GGUF file, a checkpoint directory, an adapter or a safetensors
+// file.
 #include <cstdio>
 
 #include "rotor/formats/json.h"
@@ -13,7 +14,9 @@ namespace {
 
 constexpr const char* kExamples =
     "  rotor info fashion.rotor                            architecture, tensors, share of zeros\n"
-    "  rotor info --json runs/fashion-mlp/checkpoint       the same of a checkpoint, for scripts\n";
+    "  rotor info --json runs/fashion-mlp/checkpoint       the same of a checkpoint, for scripts\n"
+    "  rotor info adapters/poetry                          which layers a LoRA adapter is for, and which "
+    "base\n";
 
 void print_text(const Json& json) {
   if (json.contains("scale_convention")) {
@@ -34,6 +37,19 @@ void print_text(const Json& json) {
                   : tool::printable(json["chat_template"].get<std::string>()).c_str());
 }
 
+void print_adapter(const Json& json) {
+  const auto text = [&](const char* key, const char* unknown) {
+    return json[key].is_null() ? std::string(unknown) : tool::printable(json[key].get<std::string>());
+  };
+  std::printf("  base: %s, fingerprint %s\n", text("base_model", "not named").c_str(),
+              text("base_fingerprint", "unknown").c_str());
+  for (const Json& layer : json["layers"]) {
+    std::printf("  %-40s rank %-4lld scale %.6g\n",
+                tool::printable(layer["module"].get<std::string>()).c_str(), layer["rank"].get<long long>(),
+                layer["scale"].get<double>());
+  }
+}
+
 void print(const std::string& path, const Json& json) {
   const std::string format = json["format"].get<std::string>();
   std::printf("%s: %s, %s\n", path.c_str(), json.value("source", format).c_str(),
@@ -49,6 +65,10 @@ void print(const std::string& path, const Json& json) {
                 json["context"].get<long long>(),
                 tool::bytes_text(json["kv_bytes_per_token"].get<double>()).c_str());
   }
+  if (json.contains("fingerprint")) {
+    std::printf("  fingerprint: %s\n", json["fingerprint"].get<std::string>().c_str());
+  }
+  if (json.contains("layers")) print_adapter(json);
   print_text(json);
   for (const char* block : {"metadata", "config"}) {
     if (!json.contains(block)) continue;
@@ -75,7 +95,7 @@ void print(const std::string& path, const Json& json) {
 int info(int argc, char** argv) {
   cxxopts::Options options(
       "rotor info",
-      "Describes a .rotor file, a GGUF file, a checkpoint directory or a safetensors file: "
+      "Describes a .rotor file, a GGUF file, a checkpoint directory, a LoRA adapter or a safetensors file: "
       "architecture, tensors, what scales mean, tokenizer, chat template.");
   options.add_options()("model", "file or directory", cxxopts::value<std::string>())("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);

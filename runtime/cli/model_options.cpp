@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "rotor/core/error.h"
+#include "rotor/tool/adapter_option.h"
 #include "rotor/tool/progress.h"
 
 namespace rotor::runtime::cli {
@@ -69,7 +70,12 @@ void add_model_options(cxxopts::Options& options, const std::string& default_kv)
       cxxopts::value<std::string>()->default_value("int8"))(
       "b,batch-size", "tokens of a prompt computed at once", cxxopts::value<int64_t>()->default_value("128"))(
       "no-mmap", "read the model into memory of our own (huge pages): a slower start, faster afterwards")(
-      "mlock", "keep the model from being paged out")("check", "verify the whole file first");
+      "mlock", "keep the model from being paged out")("check", "verify the whole file first")(
+      "adapter",
+      "DIR[:WEIGHT]: a LoRA adapter (PEFT) that is added to the model, WEIGHT times (default: 1); may be "
+      "repeated",
+      cxxopts::value<std::vector<std::string>>())(
+      "any-base", "take adapters that were made for other weights, if their shapes fit");
 }
 
 void add_head_screening_option(cxxopts::Options& options) {
@@ -114,6 +120,13 @@ ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {
   options.model.float_activations = activations == "float";
   options.model.check = parsed.count("check") != 0;
   options.model.memory = {.copy = parsed.count("no-mmap") != 0, .lock = parsed.count("mlock") != 0};
+  if (parsed.count("adapter") != 0) {
+    for (const std::string& text : parsed["adapter"].as<std::vector<std::string>>()) {
+      const auto [directory, weight] = tool::read_adapter_option(text);
+      options.model.adapters.push_back({directory, weight});
+    }
+  }
+  options.model.any_base = parsed.count("any-base") != 0;
   if (parsed.count("head-screening") != 0) {
     try {
       options.session.head_screening = head_screening_from_name(parsed["head-screening"].as<std::string>());
@@ -148,16 +161,30 @@ void say_backend(const LanguageModel& model) {
     }
   }
   std::fprintf(stderr, "backend %s\n", text.c_str());
+  for (const auto& [adapter, weight] : model.adapters()) {
+    std::fprintf(stderr, "adapter %s, weight %g, %s, %s\n", adapter->path().c_str(),
+                 static_cast<double>(weight), tool::count_text(adapter->num_layers(), "layer").c_str(),
+                 tool::bytes_text(static_cast<double>(adapter->bytes())).c_str());
+  }
 }
 
 Json backend_json(const LanguageModel& model) {
   const Backend& backend = model.backend();
   const bool on_cpu = backend.name() == "cpu";
+  Json adapters = Json::array();
+  for (const auto& [adapter, weight] : model.adapters()) {
+    adapters.push_back({{"path", adapter->path()},
+                        {"weight", weight},
+                        {"layers", adapter->num_layers()},
+                        {"largest_rank", adapter->largest_rank()},
+                        {"bytes", adapter->bytes()}});
+  }
   return {{"backend", backend.name()},
           {"device", backend.device().empty() ? Json(nullptr) : Json(backend.device())},
           {"kernels", backend.kernels()},
           {"gpu_layers", on_cpu ? 0 : model.placement()->gpu_layers()},
-          {"threads", backend.threads()}};
+          {"threads", backend.threads()},
+          {"adapters", adapters}};
 }
 
 const text::Tokenizer& need_tokenizer(const LanguageModel& model, const std::string& instead) {

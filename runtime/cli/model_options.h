@@ -17,7 +17,8 @@ struct ModelOptions {
   SessionOptions session;  ///< context 0: --ctx-size was not given
 };
 
-/// -t, --pin, --backend, --device, --gpu-layers, --gpu-memory, --kv, --activations, -b, --check.
+/// -t, --pin, --backend, --device, --gpu-layers, --gpu-memory, --kv, --activations, -b, --check, --adapter,
+/// --any-base.
 void add_model_options(cxxopts::Options& options, const std::string& default_kv);
 /// --head-screening, of commands that draw tokens.
 void add_head_screening_option(cxxopts::Options& options);
@@ -29,10 +30,11 @@ std::optional<cxxopts::ParseResult> parse_model_options(cxxopts::Options& option
 /// Throws Error naming the flag, what is expected and what was found.
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed);
 
-/// Says on stderr what runs the model, which has been placed.
+/// Says on stderr what runs the model, which has been placed, and which adapters it has.
 void say_backend(const LanguageModel& model);
 /// The same as JSON: `backend`, `device` (null: the machine's processor), `kernels`, `threads`, and
-/// `gpu_layers`, 0 on the CPU.
+/// `gpu_layers`, 0 on the CPU; and `adapters`, each with `path`, `weight`, `layers`, `largest_rank` and
+/// `bytes`.
 Json backend_json(const LanguageModel& model);
 
 /// Throws Error naming the model's file if it holds no tokenizer; `instead` says what to do.

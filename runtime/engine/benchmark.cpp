@@ -156,6 +156,9 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
   if (energy_known && decoded > 0) result.joule_per_token = joules / decoded;
   result.bytes_per_token = weight_bytes_per_token(model.file()) - unread_head_bytes(model, head) +
                            kv_bytes * (options.depth + options.decode_tokens / 2);
+  for (const ActiveAdapter& active : session.adapters()) {
+    result.bytes_per_token += static_cast<int64_t>(active.adapter->bytes());
+  }
   if (head.tokens > 0) {
     result.head_share = static_cast<double>(head.rows) / static_cast<double>(head.tokens * t.vocab_size);
   }

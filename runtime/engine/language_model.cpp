@@ -5,6 +5,8 @@
 #include <cstdio>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/base_fingerprint.h"
+#include "rotor/formats/peft_adapter.h"
 
 namespace rotor::runtime {
 namespace {
@@ -40,7 +42,8 @@ LanguageModel::LanguageModel(const std::string& path, Backends backends, const L
       placement_options_(options.placement),
       warn_(options.warn ? options.warn : warn_on_stderr),
       transformer_(file_, options.float_activations),
-      tokenizer_(text::tokenizer_of(file_)) {
+      tokenizer_(text::tokenizer_of(file_)),
+      any_base_(options.any_base) {
   const int64_t vocab_size = config().vocab_size;
   if (tokenizer_ != nullptr && tokenizer_->vocab_size() > vocab_size) {
     fail(path, ": tokenizer: expected at most ", vocab_size, " tokens (vocab_size of the model), found ",
@@ -58,6 +61,10 @@ LanguageModel::LanguageModel(const std::string& path, Backends backends, const L
   std::erase_if(stop_tokens_, [&](text::TokenId id) { return !is_token(id); });
   std::ranges::sort(stop_tokens_);
   stop_tokens_.erase(std::ranges::unique(stop_tokens_).begin(), stop_tokens_.end());
+  for (const auto& [directory, weight] : options.adapters) {
+    adapters_.push_back({load_adapter(directory), weight});
+    transformer_.check_adapter(adapters_.back());
+  }
 }
 
 int64_t LanguageModel::vocab_size() const {
@@ -79,15 +86,32 @@ std::shared_ptr<Placement> LanguageModel::decide(const SessionOptions& options) 
     placement->lose(error);
     return placement;
   }
-  const MemoryNeed need = memory_need(transformer_, stage_options(transformer_, options));
+  const MemoryNeed need = memory_need(transformer_, stage_options(transformer_, options), options.adapters);
   return std::make_shared<Placement>(transformer_, device, *backends_.cpu,
                                      choose_split(need, gpu_layers, room), warn_);
 }
 
 std::shared_ptr<Placement> LanguageModel::place(const SessionOptions& options) const {
   const std::lock_guard lock(mutex_);
-  if (placement_ == nullptr) placement_ = decide(options);
+  if (placement_ != nullptr) return placement_;
+  SessionOptions with_adapters = options;
+  if (options.adapters.empty()) with_adapters.adapters = adapters_;
+  placement_ = decide(with_adapters);
+  for (const auto& adapter : loaded_) placement_->keep(*adapter);
   return placement_;
+}
+
+std::shared_ptr<const Adapter> LanguageModel::load_adapter(const std::string& directory) const {
+  const PeftAdapter files(directory);
+  files.check_shapes(transformer_.config(), file_.path());
+  if (!any_base_ && !files.config().base_fingerprint.empty()) {
+    files.check_fingerprint(base_fingerprint(file_), file_.path());
+  }
+  auto adapter = std::make_shared<const Adapter>(files, transformer_.config(), file_.path());
+  const std::lock_guard lock(mutex_);
+  loaded_.push_back(adapter);
+  if (placement_ != nullptr) placement_->keep(*adapter);
+  return adapter;
 }
 
 std::shared_ptr<const Placement> LanguageModel::placement() const {
@@ -101,7 +125,9 @@ Backend& LanguageModel::backend() const {
 }
 
 Session LanguageModel::make_session(const SessionOptions& options) const {
-  return {transformer_, place(options), options};
+  SessionOptions with_adapters = options;
+  if (options.adapters.empty()) with_adapters.adapters = adapters_;
+  return {transformer_, place(with_adapters), with_adapters};
 }
 
 TokenFeed feed_of(Session& session) {

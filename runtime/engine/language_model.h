@@ -21,6 +21,12 @@
 
 namespace rotor::runtime {
 
+/// A directory with an adapter in PEFT's form, and how often it is added to the base.
+struct AdapterChoice {
+  std::string directory;
+  float weight = 1.0F;
+};
+
 struct LanguageModelOptions {
   std::string backend;  ///< empty: the first that runs here
   int64_t threads = 0;  ///< 0: one a core
@@ -30,8 +36,10 @@ struct LanguageModelOptions {
   /// Called with what a user should know, from any thread; empty: it goes to stderr.
   std::function<void(const std::string& message)> warn;
   bool float_activations = false;
-  bool check = false;  ///< verify the whole file first
-  FileMemory memory;   ///< of the model file
+  bool check = false;                   ///< verify the whole file first
+  FileMemory memory;                    ///< of the model file
+  std::vector<AdapterChoice> adapters;  ///< that sessions begin with
+  bool any_base = false;                ///< adapters of other bases are taken if their shapes fit
 };
 
 /// What computes a language model: a device, and the CPU beside it, which is nullptr if it is the device.
@@ -73,7 +81,13 @@ class LanguageModel {
   std::shared_ptr<Placement> place(const SessionOptions& options) const;
   /// nullptr before that.
   std::shared_ptr<const Placement> placement() const;
-  /// This object must outlive the session.
+  /// Reads an adapter, for Session::set_adapters(); it stays in memory, and in the device's, as long as the
+  /// model does. Throws Error naming what is wrong with it, also if it was made for another base.
+  std::shared_ptr<const Adapter> load_adapter(const std::string& directory) const;
+  /// Those of the options.
+  const std::vector<ActiveAdapter>& adapters() const { return adapters_; }
+
+  /// This object must outlive the session, which begins with adapters() if the options name none.
   Session make_session(const SessionOptions& options) const;
 
  private:
@@ -87,6 +101,9 @@ class LanguageModel {
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::optional<text::TokenId> bos_;
   std::vector<text::TokenId> stop_tokens_;
+  bool any_base_;
+  std::vector<ActiveAdapter> adapters_;
+  mutable std::vector<std::shared_ptr<const Adapter>> loaded_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<Placement> placement_;
 };

@@ -31,14 +31,17 @@ auto taking_memory(const auto& work) {
 
 }  // namespace
 
-MemoryNeed memory_need(const Transformer& model, const Transformer::StageOptions& session) {
+MemoryNeed memory_need(const Transformer& model, const Transformer::StageOptions& session,
+                       std::span<const ActiveAdapter> adapters) {
   const TransformerConfig& t = model.config().transformer;
   const int64_t logits = (kHeadRows + 1) * t.vocab_size;
   const int64_t head_inputs = (kHeadRows + 1) * t.hidden_size;
   MemoryNeed need;
-  need.activations = model.workspace_bytes(session);
+  need.activations = model.workspace_bytes(session) + Transformer::adapter_workspace_bytes(adapters, session);
   for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
-    need.layers.push_back(sum(model.layer_weights({i, i + 1})) + model.cache_bytes_per_layer(session));
+    uint64_t bytes = sum(model.layer_weights({i, i + 1})) + model.cache_bytes_per_layer(session);
+    for (const ActiveAdapter& active : adapters) bytes += sum(active.adapter->weights(i, i + 1));
+    need.layers.push_back(bytes);
   }
   need.head = sum(model.head_weights()) + static_cast<uint64_t>(logits + head_inputs) * sizeof(float);
   return need;
@@ -94,6 +97,18 @@ Backend& Placement::backend() const {
 
 Backend& Placement::head_backend() const {
   return split_.head && !lost_ ? device_ : *cpu_;
+}
+
+void Placement::keep(const Adapter& adapter) {
+  const int64_t layers = gpu_layers();
+  if (layers == 0) return;
+  try {
+    auto held = taking_memory([&] { return device_.hold(adapter.weights(0, layers)); });
+    const std::lock_guard lock(mutex_);
+    held_.push_back(std::move(held));
+  } catch (const DeviceLost& error) {
+    lose(error);
+  }
 }
 
 std::vector<Transformer::Stage> Placement::make_stages(const Transformer::StageOptions& options) const {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,9 @@ struct MemoryNeed {
   std::vector<uint64_t> layers;  ///< weights and cache of each
   uint64_t head = 0;             ///< embedding, final norm, head, and logits
 };
-MemoryNeed memory_need(const Transformer& model, const Transformer::StageOptions& session);
+/// `adapters`: those that the session has.
+MemoryNeed memory_need(const Transformer& model, const Transformer::StageOptions& session,
+                       std::span<const ActiveAdapter> adapters = {});
 
 /// What of a model a device has: its first layers, and maybe embedding and head.
 struct Split {
@@ -67,6 +70,10 @@ class Placement {
   int64_t gpu_layers() const { return lost_ ? 0 : split_.layers; }
   bool lost() const { return lost_; }
 
+  /// Keeps an adapter in the device's memory, so that sessions can change to it without bringing it there.
+  /// Throws Error if there is no room for it.
+  void keep(const Adapter& adapter);
+
   /// Memory of a session. Throws DeviceLost only if lose() was not called yet.
   std::vector<Transformer::Stage> make_stages(const Transformer::StageOptions& options) const;
 
@@ -81,6 +88,7 @@ class Placement {
   Warn warn_;
   std::once_flag warned_;
   std::atomic<bool> lost_ = false;
+  std::mutex mutex_;
   std::vector<std::shared_ptr<void>> held_;
 };
 

@@ -29,7 +29,9 @@ Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
     : model_(model),
       placement_(std::move(placement)),
       head_(model, options.head_screening),
-      options_(stage_options(model, options)) {
+      options_(stage_options(model, options)),
+      adapters_(options.adapters) {
+  for (const ActiveAdapter& active : adapters_) model_.check_adapter(active);
   ids_.reserve(static_cast<size_t>(options_.context));
   survive([&] { memory_ = make_memory(); });
 }
@@ -43,7 +45,29 @@ Session::Memory Session::make_memory() const {
   Backend& backend = *memory.stages.back().backend;
   memory.last_hidden = backend.allocate(1, model_.config().transformer.hidden_size);
   memory.logits = backend.allocate(1, vocab_size());
+  attach_adapters(memory);
   return memory;
+}
+
+void Session::attach_adapters(Memory& memory) const {
+  for (Transformer::Stage& stage : memory.stages) model_.attach(stage, adapters_, options_.batch);
+}
+
+void Session::set_adapters(std::vector<ActiveAdapter> adapters) {
+  if (adapters == adapters_) return;
+  for (const ActiveAdapter& active : adapters) model_.check_adapter(active);
+  std::swap(adapters_, adapters);
+  const std::vector<text::TokenId> ids = std::exchange(ids_, {});
+  try {
+    survive([&] { attach_adapters(memory_); });
+  } catch (...) {
+    for (Transformer::Stage& stage : memory_.stages) stage.adapters = {};  // which view what goes now
+    adapters_ = std::move(adapters);
+    ids_ = ids;
+    attach_adapters(memory_);
+    throw;
+  }
+  ids_.reserve(static_cast<size_t>(options_.context));
 }
 
 void Session::survive(const auto& work) {

@@ -24,6 +24,7 @@ struct SessionOptions {
   KvType kv = KvType::f16;  ///< what keys and values are kept as
   int64_t batch = 128;      ///< tokens of a prompt that are computed at once
   HeadScreeningMode head_screening = HeadScreeningMode::automatic;
+  std::vector<ActiveAdapter> adapters;  ///< that the session begins with
 };
 
 /// What a session with these options asks of the model's stages. Throws Error if the context is longer than
@@ -63,6 +64,13 @@ class Session {
   /// What feed() read of the head.
   const HeadScreening::Statistics& head_statistics() const { return head_.statistics(); }
 
+  /// The adapters that are added to the base from now on; none: the base alone. If these are others than
+  /// before, or have other weights, the cache is emptied, since it holds what those made of its tokens.
+  /// Throws Error, and then leaves all as it was, for one that does not fit the model, and if a device has no
+  /// room for it.
+  void set_adapters(std::vector<ActiveAdapter> adapters);
+  const std::vector<ActiveAdapter>& adapters() const { return adapters_; }
+
   /// Forgets what lies at `position` and behind it.
   void rewind(int64_t position);
 
@@ -77,6 +85,8 @@ class Session {
 
   Backend& head_backend() const { return *memory_.stages.back().backend; }
   Memory make_memory() const;
+  /// Gives the stages the adapters of this session.
+  void attach_adapters(Memory& memory) const;
   /// Does `work`, and if the device is lost meanwhile, once more on the CPU: behind the tokens that are in
   /// the cache then, with the last one's hidden state in memory_.last_hidden.
   void survive(const auto& work);
@@ -93,6 +103,7 @@ class Session {
   std::shared_ptr<Placement> placement_;
   HeadScreening head_;
   Transformer::StageOptions options_;
+  std::vector<ActiveAdapter> adapters_;
   std::vector<text::TokenId> ids_;  // in the cache
   Memory memory_;
   bool on_cpu_ = false;  // since the device was lost

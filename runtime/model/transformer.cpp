@@ -22,6 +22,7 @@ constexpr std::array kTensors = {&Transformer::Workspace::hidden,  &Transformer:
 Transformer::Stage first_rows(const Transformer::Stage& stage, int64_t rows) {
   Transformer::Stage part = stage;
   for (const auto tensor : kTensors) (part.workspace.*tensor).rows = rows;
+  for (Tensor& tensor : part.workspace.low_rank) tensor.rows = rows;
   return part;
 }
 
@@ -45,20 +46,23 @@ Transformer::Transformer(const RotorFile& file, bool float_activations) : config
   embedding_ = file.dense("model.embed_tokens.weight");
   for (int64_t i = 0; i < t.num_hidden_layers; ++i) {
     const std::string prefix = cat("model.layers.", i, ".");
-    const auto matrix = [&](const std::string& name) {
-      return linear(file, prefix + name, float_activations);
+    const auto matrix = [&](BlockLinear which, const std::string& name) {
+      Linear layer = linear(file, prefix + name, float_activations);
+      layer.block = i;
+      layer.which = which;
+      return layer;
     };
     const auto gain = [&](const std::string& name) { return file.floats(prefix + name + ".weight"); };
     Layer layer;
     layer.input_norm = gain("input_layernorm");
-    layer.query = matrix("self_attn.q_proj");
-    layer.key = matrix("self_attn.k_proj");
-    layer.value = matrix("self_attn.v_proj");
-    layer.output = matrix("self_attn.o_proj");
+    layer.query = matrix(BlockLinear::query, "self_attn.q_proj");
+    layer.key = matrix(BlockLinear::key, "self_attn.k_proj");
+    layer.value = matrix(BlockLinear::value, "self_attn.v_proj");
+    layer.output = matrix(BlockLinear::output, "self_attn.o_proj");
     layer.post_attention_norm = gain("post_attention_layernorm");
-    layer.gate = matrix("mlp.gate_proj");
-    layer.up = matrix("mlp.up_proj");
-    layer.down = matrix("mlp.down_proj");
+    layer.gate = matrix(BlockLinear::gate, "mlp.gate_proj");
+    layer.up = matrix(BlockLinear::up, "mlp.up_proj");
+    layer.down = matrix(BlockLinear::down, "mlp.down_proj");
     if (config_.has_sub_norms()) {
       layer.attention_sub_norm = gain("self_attn.attn_sub_norm");
       layer.ffn_sub_norm = gain("mlp.ffn_sub_norm");
@@ -102,26 +106,36 @@ Transformer::Linear Transformer::linear(const RotorFile& file, const std::string
   return layer;
 }
 
-void Transformer::project(Backend& backend, const Tensor& x, std::span<const float> gain,
+void Transformer::project(const Stage& stage, const Tensor& x, std::span<const float> gain,
                           const Tensor& normed, std::initializer_list<Output> outputs) const {
-  const InputNorm norm{gain, static_cast<float>(config_.transformer.rms_norm_eps)};
+  Backend& backend = *stage.backend;
+  InputNorm norm{gain, static_cast<float>(config_.transformer.rms_norm_eps)};
   const Linear& first = *outputs.begin()->linear;
   const bool one_input = std::ranges::all_of(outputs, [&](const Output& output) {
     return output.linear->norm.gain.empty() &&
            output.linear->weights.is_ternary() == first.weights.is_ternary();
   });
+  const bool adapted =
+      std::ranges::any_of(outputs, [&](const Output& output) { return is_adapted(stage, *output.linear); });
+  const Tensor* input = &x;
+  if (!gain.empty() && (adapted || !one_input)) {  // else the op does it
+    ops::rms_norm(backend, x, gain, norm.eps, normed);
+    input = &normed;
+    norm = {};
+  }
   if (one_input) {
     std::array<Projection, 3> projections;
     std::ranges::transform(outputs, projections.begin(), [](const Output& output) {
       return Projection{&output.linear->weights, output.y, output.add};
     });
-    return ops::linear(backend, x, norm, {projections.data(), outputs.size()});
+    ops::linear(backend, *input, norm, {projections.data(), outputs.size()});
+  } else {
+    for (const Output& output : outputs) {
+      const Projection projection{&output.linear->weights, output.y, output.add};
+      ops::linear(backend, *input, output.linear->norm, {&projection, 1});
+    }
   }
-  if (!gain.empty()) ops::rms_norm(backend, x, gain, norm.eps, normed);
-  for (const Output& output : outputs) {
-    const Projection projection{&output.linear->weights, output.y, output.add};
-    ops::linear(backend, gain.empty() ? x : normed, output.linear->norm, {&projection, 1});
-  }
+  if (adapted) add_adapters(stage, *input, outputs);
 }
 
 void Transformer::run_layer(const Stage& stage, int64_t index, int64_t position) const {
@@ -129,20 +143,20 @@ void Transformer::run_layer(const Stage& stage, int64_t index, int64_t position)
   const Workspace& w = stage.workspace;
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const Tensor& normed = w.final_hidden;  // free until the last layer is done
-  project(backend, w.hidden, layer.input_norm, normed,
+  project(stage, w.hidden, layer.input_norm, normed,
           {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
   ops::attention(backend, w.query, w.key, w.value, *w.rope, stage.cache, index - stage.layers.first, position,
                  w.context);
-  project(backend, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
+  project(stage, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
 
-  project(backend, w.hidden, layer.post_attention_norm, normed, {{&layer.gate, w.gate}, {&layer.up, w.up}});
-  if (layer.down.norm.gain.empty()) {
+  project(stage, w.hidden, layer.post_attention_norm, normed, {{&layer.gate, w.gate}, {&layer.up, w.up}});
+  if (layer.down.norm.gain.empty() && !is_adapted(stage, layer.down)) {
     const Projection down{&layer.down.weights, w.hidden, true};
     const InputNorm norm{layer.ffn_sub_norm, static_cast<float>(config_.transformer.rms_norm_eps)};
     ops::gated_linear(backend, w.gate, w.up, config_.transformer.hidden_act, norm, {&down, 1});
   } else {
     ops::gate(backend, w.gate, w.up, config_.transformer.hidden_act, w.gate);
-    project(backend, w.gate, layer.ffn_sub_norm, w.gate, {{&layer.down, w.hidden, true}});
+    project(stage, w.gate, layer.ffn_sub_norm, w.gate, {{&layer.down, w.hidden, true}});
   }
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/backends/backend.h"
+#include "runtime/model/adapter.h"
 
 namespace rotor::runtime {
 
@@ -34,6 +35,7 @@ class Transformer {
     std::shared_ptr<const RopeTable> rope;
     std::shared_ptr<void> held_rope;  ///< in the backend's memory
     Tensor hidden, query, key, value, context, gate, up, final_hidden;
+    std::array<Tensor, 3> low_rank;  ///< of layers with one input, between an adapter's matrices
   };
 
   /// The part of a forward pass that one backend computes; one a session.
@@ -41,7 +43,9 @@ class Transformer {
     Backend* backend = nullptr;
     LayerRange layers;
     Workspace workspace;
-    KvCache cache;  ///< of these layers
+    KvCache cache;                            ///< of these layers
+    std::span<const ActiveAdapter> adapters;  ///< of attach()
+    std::shared_ptr<void> held_adapters;      ///< in the backend's memory
   };
   struct StageOptions {
     int64_t batch = 1;    ///< tokens at once, at most
@@ -57,6 +61,13 @@ class Transformer {
 
   /// `backend` must outlive the stage.
   Stage make_stage(Backend& backend, LayerRange layers, const StageOptions& options) const;
+
+  /// Throws Error, naming the adapter, unless it fits this model and its weight is finite.
+  void check_adapter(const ActiveAdapter& active) const;
+  /// From now on the stage computes with these adapters, which check_adapter() has seen, in place of those
+  /// before. `adapters` must outlive that; `batch` is the stage's. Throws Error if there is no memory for
+  /// them, and then changes nothing.
+  void attach(Stage& stage, std::span<const ActiveAdapter> adapters, int64_t batch) const;
 
   /// Runs `ids`, at most as many as a stage takes at once, at position, position + 1, ... behind what is in
   /// the caches, and adds them there. `stages` have all layers in order; the last one, which may have none of
@@ -83,12 +94,17 @@ class Transformer {
   /// Bytes that make_stage() takes: for each layer, and for all of them together if there are any.
   uint64_t cache_bytes_per_layer(const StageOptions& options) const;
   uint64_t workspace_bytes(const StageOptions& options) const;
+  /// Bytes that attach() takes besides the adapters' own.
+  static uint64_t adapter_workspace_bytes(std::span<const ActiveAdapter> adapters,
+                                          const StageOptions& options);
 
  private:
   /// A linear layer and the norm of its own input (use_rms_norm), or none.
   struct Linear {
     LinearWeights weights;
     InputNorm norm;
+    int64_t block = 0;  // where adapters look for it, unless it is the head
+    BlockLinear which = BlockLinear::query;
   };
   struct Layer {
     std::span<const float> input_norm, attention_sub_norm, post_attention_norm,
@@ -104,8 +120,11 @@ class Transformer {
   Linear linear(const RotorFile& file, const std::string& name, bool float_activations) const;
   /// At most three linear layers of norm(x); no norm if `gain` is empty. norm(x) itself, where it is needed,
   /// goes to `normed`, [T, D] as x, which it may be.
-  void project(Backend& backend, const Tensor& x, std::span<const float> gain, const Tensor& normed,
+  void project(const Stage& stage, const Tensor& x, std::span<const float> gain, const Tensor& normed,
                std::initializer_list<Output> outputs) const;
+  static bool is_adapted(const Stage& stage, const Linear& linear);
+  /// Adds what the stage's adapters make of the layers' input `x`, in front of their own norms.
+  static void add_adapters(const Stage& stage, const Tensor& x, std::span<const Output> outputs);
   /// The workspace's tensors beside hidden and final_hidden, and their columns.
   struct Width {
     Tensor Workspace::*tensor;

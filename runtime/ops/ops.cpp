@@ -32,6 +32,7 @@ void check_linear(const Tensor& x, const InputNorm& norm, std::span<const Projec
     require(weights.is_ternary() == first.is_ternary() &&
                 weights.activation_quantization == first.activation_quantization,
             "linear: layers of one kind");
+    require(projection.factor == 1.0F || !weights.is_ternary(), "linear: factors of dense layers alone");
   }
 }
 

@@ -7,9 +7,9 @@
 #include <set>
 
 #include "export/convert.h"
-#include "export/open_source.h"
 #include "rotor/formats/checkpoint.h"
 #include "rotor/formats/rotor_source.h"
+#include "rotor/text/open_source.h"
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
@@ -21,7 +21,7 @@ void ignore(const exporting::ExportedTensor&) {}
 
 /// The fingerprint of whatever lies at `path`, in both ways if there are two.
 std::string fingerprint_of(const std::string& path) {
-  const auto opened = exporting::open_source(path, {});
+  const auto opened = text::open_source(path, {});
   const std::string found = base_fingerprint(*opened.model);
   EXPECT_EQ(found.size(), 16U);
   if (path.ends_with(".rotor")) {
@@ -38,7 +38,7 @@ TEST(BaseFingerprint, EveryFormatHasTheSame) {
     const test::TempDir dir;
     test::write_golden_transformer(dir.file("base"), variant);
     const std::string expected = fingerprint_of(dir.file("base"));
-    const auto base = exporting::open_source(dir.file("base"), {});
+    const auto base = text::open_source(dir.file("base"), {});
     for (const DenseType head : {DenseType::f32, DenseType::q8}) {
       export_rotor(*base.model, base.text, dir.file("base.rotor"), {.head = head}, ignore);
       EXPECT_EQ(fingerprint_of(dir.file("base.rotor")), expected);
@@ -68,7 +68,7 @@ TEST(BaseFingerprint, GgufHasTheSame) {
   const std::string base = test::golden_path("bitnet-256");
   const std::string expected = fingerprint_of(base);
   for (const GgufType type : {GgufType::tq1_0, GgufType::tq2_0, GgufType::i2_s}) {
-    const auto opened = exporting::open_source(base, {});
+    const auto opened = text::open_source(base, {});
     export_gguf(*opened.model, opened.text, dir.file("m.gguf"), {.ternary = type}, ignore);
     EXPECT_EQ(fingerprint_of(dir.file("m.gguf")), expected) << gguf_type_name(type);
   }

@@ -61,7 +61,8 @@ void finish_values(const float* values, int64_t first, int64_t count, const Proj
   float* out = row(projection.y, token) + first;
   const auto bias = projection.weights->bias;
   for (int64_t r = 0; r < count; ++r) {
-    const float value = bias.empty() ? values[r] : values[r] + bias[static_cast<size_t>(first + r)];
+    const float product = projection.factor * values[r];
+    const float value = bias.empty() ? product : product + bias[static_cast<size_t>(first + r)];
     out[r] = projection.add ? out[r] + value : value;
   }
 }
@@ -231,13 +232,31 @@ void matvec_dense(const Kernels& kernels, const DenseMatrix& matrix, int64_t fir
   }
 }
 
-void linear_dense(const Kernels& kernels, ThreadPool& pool, const float* values,
-                  const Projection& projection) {
+int64_t count_dense_blocks(const Projection& projection) {
+  return (projection.weights->rows + kDenseBlock - 1) / kDenseBlock;
+}
+
+/// Rows `first` on of a layer, at most a block of them, for all tokens.
+void finish_dense_block(const Kernels& kernels, const Projection& projection, int64_t first,
+                        const DenseInput& x) {
   const LinearWeights& weights = *projection.weights;
-  const auto tokens = static_cast<size_t>(projection.y.rows);
-  const auto cols = static_cast<size_t>(weights.cols);
+  const int64_t count = std::min(kDenseBlock, weights.rows - first);
+  float part[kDenseBlock];
+  for (int64_t b = 0; b < projection.y.rows; ++b) {
+    matvec_dense(kernels, weights.dense, first, count, x, static_cast<size_t>(b), part);
+    finish_values(part, first, count, projection, b);
+  }
+}
+
+/// The blocks of all layers, shared among the threads.
+void linear_dense(const Kernels& kernels, ThreadPool& pool, const float* values,
+                  std::span<const Projection> projections) {
+  const auto tokens = static_cast<size_t>(projections.front().y.rows);
+  const auto cols = static_cast<size_t>(projections.front().weights->cols);
   DenseInput x{values, nullptr, nullptr};
-  if (weights.dense.type == DenseType::q8) {
+  if (std::ranges::any_of(projections, [](const Projection& projection) {
+        return projection.weights->dense.type == DenseType::q8;
+      })) {
     int16_t* codes = scratch<int16_t, struct Codes16OfInput>(tokens * cols);
     float* scales = scratch<float, struct Scales16OfInput>(tokens);
     for (size_t b = 0; b < tokens; ++b) {
@@ -246,15 +265,18 @@ void linear_dense(const Kernels& kernels, ThreadPool& pool, const float* values,
     x.codes = codes;
     x.scales = scales;
   }
-  const int64_t blocks = (grain_of(projection.y.rows * weights.cols) + kDenseBlock - 1) / kDenseBlock;
-  pool.parallel_for(weights.rows, blocks * kDenseBlock, [&](int64_t begin, int64_t end) {
-    float part[kDenseBlock];
-    for (int64_t first = begin; first < end; first += kDenseBlock) {
-      const int64_t count = std::min(kDenseBlock, end - first);
-      for (size_t b = 0; b < tokens; ++b) {
-        matvec_dense(kernels, weights.dense, first, count, x, b, part);
-        finish_values(part, first, count, projection, static_cast<int64_t>(b));
+  int64_t all = 0;
+  for (const Projection& projection : projections) all += count_dense_blocks(projection);
+  const int64_t grain = (grain_of(static_cast<int64_t>(tokens * cols)) + kDenseBlock - 1) / kDenseBlock;
+  pool.parallel_for(all, grain, [&](int64_t begin, int64_t end) {
+    int64_t before = 0;  // blocks of the layers so far
+    for (const Projection& projection : projections) {
+      const int64_t count = count_dense_blocks(projection);
+      const int64_t last = std::min(end - before, count);
+      for (int64_t block = std::max<int64_t>(begin - before, 0); block < last; ++block) {
+        finish_dense_block(kernels, projection, block * kDenseBlock, x);
       }
+      before += count;
     }
   });
 }
@@ -269,11 +291,10 @@ void cpu_linear(const Kernels& kernels, ThreadPool& pool, const Tensor& x, const
                        : matmul_int8(kernels, pool, x, norm, projections);
   }
   const float* values = normalise(kernels, pool, x, norm);
+  if (!kind.is_ternary()) return linear_dense(kernels, pool, values, projections);
   const auto cols = static_cast<size_t>(x.cols);
   for (const Projection& projection : projections) {
-    if (!kind.is_ternary()) {
-      linear_dense(kernels, pool, values, projection);
-    } else if (kind.activation_quantization == ActivationQuantization::none) {
+    if (kind.activation_quantization == ActivationQuantization::none) {
       linear_ternary_float(kernels, pool, values, cols, projection);
     } else {
       linear_ternary(kernels, pool, values, cols, projection);

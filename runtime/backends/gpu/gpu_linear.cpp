@@ -220,7 +220,7 @@ void linear_dense(Context& context, const Binding& x, int64_t tokens, const Proj
   for (const auto& [rows, first, units] :
        context.weights().find(bytes, row_bytes, kMostGroups * group_rows)) {
     context.run(kernel, {rows, scales, x, Context::whole(projection.y)},
-                {units, matrix.cols, tokens, projection.y.cols, first, projection.add},
+                {units, matrix.cols, tokens, projection.y.cols, first, projection.add, projection.factor},
                 {ceil_div(units, group_rows), ceil_div(static_cast<uint64_t>(tokens), token_block), 1});
   }
 }

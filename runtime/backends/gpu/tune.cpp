@@ -155,8 +155,8 @@ class Measurement {
                         {{"LANES", t.dense_lanes}, {"BLOCK", t.dense_block}, {"TOKENS", 1}, {"VECTORS", 1}});
     const uint64_t rows = bytes_ / kCols;
     const uint64_t group_rows = uint64_t{t.dense_group / t.dense_lanes} * t.dense_block;
-    context_.run(kernel, {weights_, activations_, activations_, outputs_}, {rows, kCols, 1U, rows, 0U, 0U},
-                 {ceil_div(rows, group_rows), 1, 1});
+    context_.run(kernel, {weights_, activations_, activations_, outputs_},
+                 {rows, kCols, 1U, rows, 0U, 0U, 1.0F}, {ceil_div(rows, group_rows), 1, 1});
   }
 
   void run_matmul(const Tuning& t) {

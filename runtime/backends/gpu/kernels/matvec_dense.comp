@@ -1,4 +1,4 @@
-// A dense matrix times TOKENS tokens: y[t, first + row] (+)= sum * row scale. LANES work items share the
+// A dense matrix times TOKENS tokens: y[t, first + row] (+)= sum * row scale * factor. LANES work items share the
 // columns of BLOCK rows; VECTORS: rows begin at multiples of 16 bytes.
 #include "dialect.h"
 #include "numbers.h"
@@ -7,7 +7,7 @@ CONSTANT(1, LANES, 32)
 CONSTANT(2, BLOCK, 1)
 CONSTANT(3, TOKENS, 1)
 CONSTANT(4, VECTORS, 1)
-PARAMS(uint rows; uint cols; uint tokens; uint y_cols; uint y_first; uint add;)
+PARAMS(uint rows; uint cols; uint tokens; uint y_cols; uint y_first; uint add; float factor;)
 KERNEL(matvec_dense,
   READS(0, uvec4, matrix)
   READS(1, float, row_scales)
@@ -55,7 +55,7 @@ BODY {
     uint row = first_row + i / TOKENS;
     uint token = first_token + i % TOKENS;
     if (lane == 0u && row < p.rows && token < p.tokens) {
-      float value = scratch[LANE];
+      float value = scratch[LANE] * p.factor;
 #if TYPE == 2
       value *= row_scales[p.y_first + row];
 #endif
