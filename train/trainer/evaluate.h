@@ -9,6 +9,7 @@
 
 #include "train/data/image_dataset.h"
 #include "train/data/text_dataset.h"
+#include "train/distributed/rank_share.h"
 #include "train/models/ternary_mlp.h"
 #include "train/models/transformer.h"
 
@@ -26,14 +27,16 @@ struct Evaluation {
   double perplexity() const { return std::exp(loss); }
 };
 
-/// The classifier over all of `data`; its training mode is put back afterwards.
+/// The classifier over all of `data`, or over this rank's share of it; its training mode is put back
+/// afterwards.
 Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device,
-                    int64_t batch_size = 1000);
+                    int64_t batch_size = 1000, RankShare share = {});
 
 struct WindowRange {
   int64_t block_size = 256;
   int64_t batch_size = 16;
   int64_t max_windows = 0;  ///< 0: all
+  RankShare share = {};     ///< the windows of this rank
 };
 
 /// The language model over non-overlapping full windows, in order, each from an empty context.

@@ -67,12 +67,14 @@ std::string LanguageTask::description() const {
 
 PartLoss LanguageTask::loss(int64_t step, int64_t part) {
   const int64_t rows = config_.batch_size / config_.accumulation;
+  const auto [own, own_end] = share_.of(rows);
+  if (own == own_end) return {};
   const WindowRequest request{.seed = config_.seed,
                               .step = step,
                               .batch_size = config_.batch_size,
                               .block_size = config_.text.block_size,
-                              .first_row = part * rows,
-                              .num_rows = rows};
+                              .first_row = part * rows + own,
+                              .num_rows = own_end - own};
   const TokenBatch batch = config_.text.window == "random" ? corpus_->train.random_windows(request)
                                                            : corpus_->train.sequential_windows(request);
   const torch::Tensor targets = batch.targets.to(device_).reshape({-1});
@@ -87,8 +89,9 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
 }
 
 Evaluation LanguageTask::evaluate() {
-  return train::evaluate(model_, corpus_->validation, device_,
-                         {.block_size = config_.text.block_size, .max_windows = config_.eval_windows});
+  return train::evaluate(
+      model_, corpus_->validation, device_,
+      {.block_size = config_.text.block_size, .max_windows = config_.eval_windows, .share = share_});
 }
 
 std::string LanguageTask::describe(const Evaluation& evaluation) const {

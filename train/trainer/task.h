@@ -9,13 +9,14 @@
 #include <string>
 
 #include "train/config/train_config.h"
+#include "train/distributed/rank_share.h"
 #include "train/trainer/evaluate.h"
 
 namespace rotor::train {
 
 /// The loss of a part of a batch.
 struct PartLoss {
-  torch::Tensor mean;   ///< over `count`, with gradients
+  torch::Tensor mean;   ///< over `count`, with gradients; undefined without any
   int64_t count = 0;    ///< images, or tokens with a target
   int64_t correct = 0;  ///< best guesses that are right
 };
@@ -35,6 +36,8 @@ class Task {
   /// Steps after which the data were seen once and figures start anew; 0 if there are no epochs.
   virtual int64_t steps_per_epoch() const = 0;
 
+  /// From now on loss() and evaluate() are about this rank's share of the rows alone.
+  void set_share(RankShare share) { share_ = share; }
   /// Loss of part `part` of the batch of step `step`: a pure function of these and of the model, but for
   /// dropout.
   virtual PartLoss loss(int64_t step, int64_t part) = 0;
@@ -51,16 +54,20 @@ class Task {
   /// Writes model and what belongs to it (tokenizer) into a checkpoint directory.
   virtual void save(const std::string& directory) = 0;
   virtual void load(const std::string& directory) = 0;
+
+ protected:
+  RankShare share_;
 };
 
 /// The task of `config`, which receives what the data decide (pixel statistics, vocabulary). Files of the run
 /// go to config.output_dir. Throws Error for bad data.
 std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device);
 
-/// The device of that name. Throws Error if this LibTorch or machine has no CUDA.
-torch::Device make_device(const std::string& name);
+/// The device of that name, of several GPUs the one with that index. Throws Error if this LibTorch or machine
+/// has no CUDA.
+torch::Device make_device(const std::string& name, int64_t index = 0);
 
-/// Uses that many threads, or all cores for 0.
-void set_threads(int64_t threads);
+/// Uses that many threads, or for 0 all cores, of which `processes` on this machine take equal parts.
+void set_threads(int64_t threads, int64_t processes = 1);
 
 }  // namespace rotor::train
