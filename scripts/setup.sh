@@ -29,6 +29,7 @@ ca-certificates|yes|downloads: what curl trusts|ca-certificates|file /etc/ssl/ce
 ccache|no|builds faster the second time|ccache|command ccache
 git|no|the source|git|command git
 libtorch-dev|no|training (LibTorch)|libtorch (from pytorch.org) or python-pytorch|header torch/csrc/api/include/torch/torch.h
+libgloo-dev|no|training on several processes: headers for LibTorch's process groups|gloo|header gloo/context.h
 libopenblas0-openmp|no|fast matrix products for LibTorch, sharing its threads|openblas-openmp or openblas|library libopenblas.so
 libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/yaml.h
 libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h

@@ -17,10 +17,11 @@ constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total)
+Progress::Progress(std::string label, int64_t total, bool quiet)
     : label_(std::move(label)),
       total_(std::max<int64_t>(total, 1)),
-      terminal_(isatty(STDERR_FILENO) != 0),
+      quiet_(quiet),
+      terminal_(!quiet && isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()),
       drawn_(start_ - kRedrawInterval) {}
 
@@ -51,6 +52,7 @@ void Progress::update(int64_t done, const std::string& text) {
 
 void Progress::finish(const std::string& text) {
   bar_is_drawn_ = false;
+  if (quiet_) return;
   std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(),
                terminal_ ? "\x1b[K" : "");
 }

@@ -115,17 +115,17 @@ TEST(OptimizerState, RoundTripGivesTheSameNextStep) {
       model->forward(torch::ones({2, 64})).square().sum().backward();
       optimizer.step();
     };
-    save_optimizer(*optimizer_a, kind, *a, 0, dir.file("fresh"));  // before any step: no tensors
+    save_optimizer(*optimizer_a, config, *a, 0, dir.file("fresh"));  // before any step: no tensors
     load_optimizer(*optimizer_b, config, *b, 0, dir.file("fresh"));
     for (int i = 0; i < 3; ++i) step(a, *optimizer_a);
-    save_optimizer(*optimizer_a, kind, *a, 3, dir.file("state"));
+    save_optimizer(*optimizer_a, config, *a, 3, dir.file("state"));
     {
       const torch::NoGradGuard no_grad;
       for (const auto& parameter : b->named_parameters())
         parameter->copy_(a->named_parameters()[parameter.key()]);
     }
     load_optimizer(*optimizer_b, config, *b, 3, dir.file("state"));
-    save_optimizer(*optimizer_b, kind, *b, 3, dir.file("again"));
+    save_optimizer(*optimizer_b, config, *b, 3, dir.file("again"));
     EXPECT_EQ(test::read_bytes(dir.file("state")), test::read_bytes(dir.file("again")));
     step(a, *optimizer_a);
     step(b, *optimizer_b);

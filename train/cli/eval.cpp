@@ -56,7 +56,7 @@ int eval(int argc, char** argv) {
   const bool is_transformer = config.model.is_transformer();
   config.eval_windows = 0;
   const std::unique_ptr<Task> task =
-      make_task(config, make_device(config.device), {.checkpoint = directory, .trains = false});
+      make_task(config, make_device(config.device), {.checkpoint = directory, .trains = false, .owns_folder = false});
   task->load(directory);
   const Evaluation result = task->evaluate();
   if (parsed->count("json") != 0) {

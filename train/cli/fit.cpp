@@ -1,12 +1,16 @@
 // rotor-train fit: a config becomes a run.
 #include <cstdio>
-#include <optional>
+#include <exception>
+#include <string>
 
+#include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/options.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
 #include "train/data/token_cache.h"
+#include "train/distributed/launch.h"
+#include "train/distributed/rank_group.h"
 #include "train/trainer/trainer.h"
 
 namespace rotor::train::cli {
@@ -15,7 +19,49 @@ namespace {
 constexpr const char* kExamples =
     "  rotor-train fit configs/fashion-mlp.yaml\n"
     "  rotor-train fit configs/mnist-mlp.yaml --set data.path=/data/mnist --set train.epochs=5\n"
-    "  rotor-train fit configs/mnist-mlp.yaml --resume          go on after Ctrl-C\n";
+    "  rotor-train fit configs/mnist-mlp.yaml --resume          go on after Ctrl-C\n"
+    "  torchrun --no-python --nproc-per-node 4 rotor-train fit configs/distributed-lm.yaml\n"
+    "                                                           on four ranks; mpirun and srun do as well\n";
+
+/// Prints for people; of several ranks only the first does.
+template <class... Args>
+void say(const RankGroup* group, const Args&... args) {
+  if (group == nullptr || group->is_root()) std::fprintf(stderr, "%s\n", cat(args...).c_str());
+}
+
+/// Trains to the end or an interrupt. Returns the exit status.
+int run(const TrainConfig& config, StartMode start, RankGroup* group, const Launch& launch) {
+  Trainer trainer(config, start, group, launch);
+  if (group == nullptr || group->is_root()) print_blas_note();
+  if (!trainer.run()) {
+    say(group, "interrupted: checkpoint written to ", config.output_dir, "/checkpoint; go on with --resume");
+    return tool::kInterruptedStatus;
+  }
+  const std::string checkpoint = cat("checkpoint ", config.output_dir, "/checkpoint");
+  if (!trainer.task().can_evaluate()) {
+    say(group, "done: ", checkpoint);
+    return 0;
+  }
+  say(group, "done: ", trainer.task().describe(trainer.last_evaluation()),
+      " (best: ", trainer.task().describe(trainer.best_evaluation()), "), ", checkpoint);
+  return 0;
+}
+
+/// The same as one of several ranks: an error ends all of them.
+int run_as_rank(const TrainConfig& config, StartMode start, const Launch& launch) {
+  RankGroup group(launch, config.distributed.timeout, make_device(config.device, launch.local_rank));
+  try {
+    const int status = run(config, start, &group, launch);
+    group.leave();
+    return status;
+  } catch (const TokenizingInterrupted& interrupted) {
+    group.abandon(interrupted.what(), tool::kInterruptedStatus);
+  } catch (const c10::Error& e) {
+    group.abandon(cat("LibTorch: ", e.what_without_backtrace()));
+  } catch (const std::exception& e) {
+    group.abandon(e.what());
+  }
+}
 
 }  // namespace
 
@@ -36,28 +82,14 @@ int fit(int argc, char** argv) {
   use_fast_blas();
   tool::catch_interrupts();
   const StartMode start = resume ? StartMode::resume : overwrite ? StartMode::overwrite : StartMode::fresh;
-  std::optional<Trainer> started;
+  const Launch launch = read_launch();
+  if (launch.size > 1) return run_as_rank(config, start, launch);
   try {
-    started.emplace(config, start);
+    return run(config, start, nullptr, launch);
   } catch (const TokenizingInterrupted& interrupted) {
     std::fprintf(stderr, "%s\n", interrupted.what());
     return tool::kInterruptedStatus;
   }
-  Trainer& trainer = *started;
-  print_blas_note();
-  if (!trainer.run()) {
-    std::fprintf(stderr, "interrupted: checkpoint written to %s/checkpoint; go on with --resume\n",
-                 config.output_dir.c_str());
-    return tool::kInterruptedStatus;
-  }
-  if (!trainer.task().can_evaluate()) {
-    std::fprintf(stderr, "done: checkpoint %s/checkpoint\n", config.output_dir.c_str());
-    return 0;
-  }
-  std::fprintf(stderr, "done: %s (best: %s), checkpoint %s/checkpoint\n",
-               trainer.task().describe(trainer.last_evaluation()).c_str(),
-               trainer.task().describe(trainer.best_evaluation()).c_str(), config.output_dir.c_str());
-  return 0;
 }
 
 }  // namespace rotor::train::cli

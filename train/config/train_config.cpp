@@ -262,6 +262,12 @@ void read_sample(ConfigSection section, SampleConfig& sample) {
   section.done();
 }
 
+void read_distributed(ConfigSection section, DistributedConfig& distributed) {
+  distributed.bucket_mb = section.number("bucket_mb", distributed.bucket_mb, 0.0, 1e6);
+  distributed.timeout = section.number("timeout", distributed.timeout, 1.0, 1e6);
+  section.done();
+}
+
 TrainConfig read_config(const ConfigDocument& document) {
   ConfigSection root(document);
   TrainConfig config;
@@ -318,6 +324,7 @@ TrainConfig read_config(const ConfigDocument& document) {
       log.integer("telemetry_every", std::max(config.telemetry_every, config.log_every), 0, kMany);
   config.tensorboard = log.boolean("tensorboard", config.tensorboard);
   log.done();
+  read_distributed(root.section("distributed"), config.distributed);
   root.done();
   return config;
 }

@@ -66,6 +66,12 @@ struct SampleConfig {
   double temperature = 0.8;
 };
 
+/// Training on several ranks (train/distributed/).
+struct DistributedConfig {
+  double bucket_mb = 16;  ///< gradients that are summed over ranks at once, 10^6 bytes
+  double timeout = 60;    ///< seconds to wait for ranks at the start; of silence, until one counts as gone
+};
+
 struct TrainConfig {
   std::string output_dir;
   uint64_t seed = 1;
@@ -97,6 +103,7 @@ struct TrainConfig {
   int64_t telemetry_every = 100;          ///< steps between counts of ternary weights; 0: none
   bool tensorboard = true;                ///< write event files as well
   SampleConfig sample;
+  DistributedConfig distributed;
 };
 
 /// Reads and checks a config file. Throws Error naming file, line, key, expected and found.
@@ -110,5 +117,9 @@ std::string to_yaml(const TrainConfig& config);
 /// The keys that decide what a run computes and that differ, as `key: was A, is B`, one a line; empty if a
 /// run of `saved` may go on with `current`. Folders, threads, logging and the like may change.
 std::string resume_differences(const TrainConfig& saved, const TrainConfig& current);
+
+/// The keys in which the config of a rank differs from that of rank 0, as `key: rank 0 has A, this rank has
+/// B`, one a line; empty if the two can train together. Folders and threads are each machine's own.
+std::string rank_differences(const TrainConfig& root, const TrainConfig& own);
 
 }  // namespace rotor::train

@@ -218,8 +218,8 @@ void write_sample(Writer& out, const SampleConfig& sample) {
   out.end();
 }
 
-/// What a run computes depends on: the rest at its defaults.
-TrainConfig essence(const TrainConfig& config) {
+/// Without what each machine has for itself.
+TrainConfig without_paths(const TrainConfig& config) {
   const TrainConfig defaults;
   TrainConfig key = config;
   key.output_dir = defaults.output_dir;
@@ -230,12 +230,21 @@ TrainConfig essence(const TrainConfig& config) {
   key.text.cache_dir = defaults.text.cache_dir;
   if (!key.from.empty()) key.from = "a model";  // the checkpoint has what became of it
   if (key.distill) key.distill->teacher = "a model";
+  key.tokenizer.path = defaults.tokenizer.path;
+  return key;
+}
+
+/// What a run computes depends on: the rest at its defaults.
+TrainConfig essence(const TrainConfig& config) {
+  const TrainConfig defaults;
+  TrainConfig key = without_paths(config);
   key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
   key.keep_checkpoints = defaults.keep_checkpoints;
   key.log_every = defaults.log_every;
   key.telemetry_every = defaults.telemetry_every;
   key.tensorboard = defaults.tensorboard;
   key.sample = defaults.sample;
+  key.distributed = defaults.distributed;
   return key;
 }
 
@@ -249,6 +258,31 @@ void flatten(const YAML::Node& node, const std::string& path, std::map<std::stri
   YAML::Emitter emitter;
   emitter << YAML::Flow << node;
   out[path] = emitter.c_str();
+}
+
+/// The keys that differ, one a line.
+std::string differences(const TrainConfig& a, const TrainConfig& b, const std::string& a_has,
+                        const std::string& b_has) {
+  std::map<std::string, std::string> of_a;
+  std::map<std::string, std::string> of_b;
+  flatten(YAML::Load(to_yaml(a)), "", of_a);
+  flatten(YAML::Load(to_yaml(b)), "", of_b);
+  std::ostringstream text;
+  const auto line = [&](const std::string& key, const std::string& in_a, const std::string& in_b) {
+    text << (text.tellp() > 0 ? "\n" : "") << key << ": " << a_has << in_a << ", " << b_has << in_b;
+  };
+  for (const auto& [key, value] : of_a) {
+    const auto found = of_b.find(key);
+    if (found == of_b.end()) {
+      line(key, value, "nothing");
+    } else if (found->second != value) {
+      line(key, value, found->second);
+    }
+  }
+  for (const auto& [key, value] : of_b) {
+    if (!of_a.contains(key)) line(key, "nothing", value);
+  }
+  return text.str();
 }
 
 }  // namespace
@@ -280,31 +314,20 @@ std::string to_yaml(const TrainConfig& config) {
   out.write("tensorboard", config.tensorboard);
   out.end();
   if (config.model.is_transformer()) write_sample(out, config.sample);
+  out.begin("distributed");
+  out.write("bucket_mb", config.distributed.bucket_mb);
+  out.write("timeout", config.distributed.timeout);
+  out.end();
   out.end();
   return out.text();
 }
 
 std::string resume_differences(const TrainConfig& saved, const TrainConfig& current) {
-  std::map<std::string, std::string> was;
-  std::map<std::string, std::string> is;
-  flatten(YAML::Load(to_yaml(essence(saved))), "", was);
-  flatten(YAML::Load(to_yaml(essence(current))), "", is);
-  std::ostringstream text;
-  const auto line = [&](const std::string& key, const std::string& before, const std::string& now) {
-    text << (text.tellp() > 0 ? "\n" : "") << key << ": was " << before << ", is " << now;
-  };
-  for (const auto& [key, value] : was) {
-    const auto found = is.find(key);
-    if (found == is.end()) {
-      line(key, value, "absent");
-    } else if (found->second != value) {
-      line(key, value, found->second);
-    }
-  }
-  for (const auto& [key, value] : is) {
-    if (!was.contains(key)) line(key, "absent", value);
-  }
-  return text.str();
+  return differences(essence(saved), essence(current), "was ", "is ");
+}
+
+std::string rank_differences(const TrainConfig& root, const TrainConfig& own) {
+  return differences(without_paths(root), without_paths(own), "rank 0 has ", "this rank has ");
 }
 
 }  // namespace rotor::train

@@ -43,8 +43,11 @@ PartLoss ClassifierTask::loss(int64_t step, int64_t /*part*/) {
     order_ = shuffled_order(train_->size(), seed_, epoch);
     order_epoch_ = epoch;
   }
-  const int64_t begin = step % steps_per_epoch() * batch_size_;
-  const int64_t count = std::min(batch_size_, train_->size() - begin);
+  const int64_t first = step % steps_per_epoch() * batch_size_;
+  const auto [own, own_end] = share_.of(std::min(batch_size_, train_->size() - first));
+  const int64_t begin = first + own;
+  const int64_t count = own_end - own;
+  if (count == 0) return {};
   const auto indices = std::span(order_).subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
   const Batch batch = train_->batch(indices, pixel_table_, device_);
   const torch::Tensor logits = model_->forward(batch.images);
@@ -53,7 +56,7 @@ PartLoss ClassifierTask::loss(int64_t step, int64_t /*part*/) {
 }
 
 Evaluation ClassifierTask::evaluate() {
-  return train::evaluate(model_, *test_, device_);
+  return train::evaluate(model_, *test_, device_, 1000, share_);
 }
 
 std::string ClassifierTask::describe(const Evaluation& evaluation) const {

@@ -6,7 +6,8 @@
 
 namespace rotor::train {
 
-Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device, int64_t batch_size) {
+Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device, int64_t batch_size,
+                    RankShare share) {
   const torch::NoGradGuard no_grad;
   const bool was_training = model->is_training();
   model->eval();
@@ -14,8 +15,9 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
   Evaluation result;
   double loss_sum = 0.0;
   std::vector<int64_t> indices;
-  for (int64_t first = 0; first < data.size(); first += batch_size) {
-    indices.resize(static_cast<size_t>(std::min(batch_size, data.size() - first)));
+  const auto [begin_index, end_index] = share.of(data.size());
+  for (int64_t first = begin_index; first < end_index; first += batch_size) {
+    indices.resize(static_cast<size_t>(std::min(batch_size, end_index - first)));
     std::iota(indices.begin(), indices.end(), first);
     const Batch batch = data.batch(indices, table, device);
     const torch::Tensor logits = model->forward(batch.images);
@@ -27,9 +29,9 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
     const auto* begin = classes.data_ptr<int64_t>();
     result.predictions.insert(result.predictions.end(), begin, begin + classes.numel());
   }
-  result.total = data.size();
+  result.total = end_index - begin_index;
   for (size_t i = 0; i < result.predictions.size(); ++i) {
-    if (result.predictions[i] == data.raw().labels[i]) ++result.correct;
+    if (result.predictions[i] == data.raw().labels[static_cast<size_t>(begin_index) + i]) ++result.correct;
   }
   result.loss = result.total == 0 ? 0.0 : loss_sum / static_cast<double>(result.total);
   model->train(was_training);
@@ -37,7 +39,7 @@ Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device d
 }
 
 Evaluation evaluate(Transformer& model, const LanguageData& data, torch::Device device, int64_t max_rows,
-                    int64_t batch_size) {
+                    RankShare share, int64_t batch_size) {
   const torch::NoGradGuard no_grad;
   const bool was_training = model->is_training();
   model->eval();
@@ -45,8 +47,9 @@ Evaluation evaluate(Transformer& model, const LanguageData& data, torch::Device 
   if (max_rows > 0) rows = std::min(rows, max_rows);
   Evaluation result;
   double loss_sum = 0.0;
-  for (int64_t first = 0; first < rows; first += batch_size) {
-    const TokenBatch batch = data.validation_rows(first, std::min(batch_size, rows - first));
+  const auto [begin, end] = share.of(rows);
+  for (int64_t first = begin; first < end; first += batch_size) {
+    const TokenBatch batch = data.validation_rows(first, std::min(batch_size, end - first));
     const torch::Tensor segments = batch.segments.defined() ? batch.segments.to(device) : torch::Tensor();
     const torch::Tensor targets = batch.targets.to(device).reshape({-1});
     torch::Tensor logits = model->forward(batch.inputs.to(device), segments);

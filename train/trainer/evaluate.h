@@ -9,6 +9,7 @@
 
 #include "train/data/image_dataset.h"
 #include "train/data/language_data.h"
+#include "train/distributed/rank_share.h"
 #include "train/models/ternary_mlp.h"
 #include "train/models/transformer.h"
 
@@ -26,12 +27,14 @@ struct Evaluation {
   double perplexity() const { return std::exp(loss); }
 };
 
-/// The classifier over all of `data`; its training mode is put back afterwards.
+/// The classifier over all of `data`, or over this rank's share of it; its training mode is put back
+/// afterwards.
 Evaluation evaluate(TernaryMlp& model, const ImageDataset& data, torch::Device device,
-                    int64_t batch_size = 1000);
+                    int64_t batch_size = 1000, RankShare share = {});
 
-/// The language model over the first `max_rows` rows (0: all) of the validation split, `batch_size` at once.
+/// The language model over the first `max_rows` rows (0: all) of the validation split, or over this rank's
+/// share of them, `batch_size` at once.
 Evaluation evaluate(Transformer& model, const LanguageData& data, torch::Device device, int64_t max_rows,
-                    int64_t batch_size = 16);
+                    RankShare share = {}, int64_t batch_size = 16);
 
 }  // namespace rotor::train

@@ -56,12 +56,14 @@ int64_t LanguageTask::steps_in_epochs(int64_t epochs) const {
 
 PartLoss LanguageTask::loss(int64_t step, int64_t part) {
   const int64_t rows = config_.batch_size / config_.accumulation;
+  const auto [own, own_end] = share_.of(rows);
+  if (own == own_end) return {};
   const WindowRequest request{.seed = config_.seed,
                               .step = step,
                               .batch_size = config_.batch_size,
                               .block_size = config_.text.block_size,
-                              .first_row = part * rows,
-                              .num_rows = rows};
+                              .first_row = part * rows + own,
+                              .num_rows = own_end - own};
   const TokenBatch batch = data_->training_rows(request);
   const torch::Tensor inputs = batch.inputs.to(device_);
   const torch::Tensor targets = batch.targets.to(device_).reshape({-1});
@@ -84,7 +86,7 @@ PartLoss LanguageTask::loss(int64_t step, int64_t part) {
 
 Evaluation LanguageTask::evaluate() {
   model_->set_ternary_share(1.0);  // what counts is the model that is exported
-  return train::evaluate(model_, *data_, device_, config_.eval_windows);
+  return train::evaluate(model_, *data_, device_, config_.eval_windows, share_);
 }
 
 std::string LanguageTask::describe(const Evaluation& evaluation) const {

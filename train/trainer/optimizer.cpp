@@ -5,15 +5,12 @@ namespace rotor::train {
 namespace {
 
 template <class Options>
-std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Module& module,
+std::vector<torch::optim::OptimizerParamGroup> make_groups(const std::vector<OptimizedTensor>& tensors,
                                                            const Options& options, double weight_decay) {
   std::vector<torch::Tensor> matrices;
   std::vector<torch::Tensor> vectors;
-  for (const auto& parameter : module.named_parameters()) {
-    if (!parameter->requires_grad()) continue;
-    const bool decays = parameter->dim() >= 2 && parameter.key().find("embed_tokens") == std::string::npos;
-    (decays ? matrices : vectors).push_back(parameter.value());
-  }
+  for (const OptimizedTensor& entry : tensors)
+    (entry.is_decayed ? matrices : vectors).push_back(entry.tensor);
   Options decayed = options;
   decayed.weight_decay(weight_decay);
   std::vector<torch::optim::OptimizerParamGroup> groups;
@@ -23,27 +20,41 @@ std::vector<torch::optim::OptimizerParamGroup> make_groups(const torch::nn::Modu
 }
 
 template <class Optimizer, class Options>
-std::unique_ptr<torch::optim::Optimizer> make(const torch::nn::Module& module, Options options,
+std::unique_ptr<torch::optim::Optimizer> make(const std::vector<OptimizedTensor>& tensors, Options options,
                                               double weight_decay) {
   options.weight_decay(0.0);
-  return std::make_unique<Optimizer>(make_groups(module, options, weight_decay), options);
+  return std::make_unique<Optimizer>(make_groups(tensors, options, weight_decay), options);
 }
 
 }  // namespace
 
+bool is_decayed(const std::string& name, const torch::Tensor& parameter) {
+  return parameter.dim() >= 2 && name.find("embed_tokens") == std::string::npos;
+}
+
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
+                                                        const OptimizerConfig& config) {
+  std::vector<OptimizedTensor> tensors;
+  for (const auto& parameter : module.named_parameters()) {
+    if (!parameter->requires_grad()) continue;
+    tensors.push_back({parameter.value(), is_decayed(parameter.key(), parameter.value())});
+  }
+  return make_optimizer(tensors, config);
+}
+
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const std::vector<OptimizedTensor>& tensors,
                                                         const OptimizerConfig& config) {
   using namespace torch::optim;
   const auto betas = std::make_tuple(config.betas[0], config.betas[1]);
   switch (config.kind) {
     case OptimizerKind::adam:
-      return make<Adam>(module, AdamOptions(config.learning_rate).betas(betas).eps(config.eps),
+      return make<Adam>(tensors, AdamOptions(config.learning_rate).betas(betas).eps(config.eps),
                         config.weight_decay);
     case OptimizerKind::adamw:
-      return make<AdamW>(module, AdamWOptions(config.learning_rate).betas(betas).eps(config.eps),
+      return make<AdamW>(tensors, AdamWOptions(config.learning_rate).betas(betas).eps(config.eps),
                          config.weight_decay);
     case OptimizerKind::sgd:
-      return make<SGD>(module, SGDOptions(config.learning_rate).momentum(config.momentum),
+      return make<SGD>(tensors, SGDOptions(config.learning_rate).momentum(config.momentum),
                        config.weight_decay);
   }
   return nullptr;

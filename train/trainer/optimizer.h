@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "train/config/train_config.h"
 
@@ -13,6 +15,17 @@ namespace rotor::train {
 /// is the embedding. Frozen parameters are left out.
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module& module,
                                                         const OptimizerConfig& config);
+
+/// A tensor to be optimized, and whether it is decayed.
+struct OptimizedTensor {
+  torch::Tensor tensor;
+  bool is_decayed;
+};
+/// The same for parts of a module's parameters.
+std::unique_ptr<torch::optim::Optimizer> make_optimizer(const std::vector<OptimizedTensor>& tensors,
+                                                        const OptimizerConfig& config);
+/// Whether the parameter of that name is decayed.
+bool is_decayed(const std::string& name, const torch::Tensor& parameter);
 
 void set_learning_rate(torch::optim::Optimizer& optimizer, double learning_rate);
 

@@ -117,27 +117,27 @@ PartLoss PreferenceTask::pair_loss(const Split& split, const std::vector<int64_t
 }
 
 PartLoss PreferenceTask::loss(int64_t step, int64_t part) {
-  find_reference();
   const auto count = static_cast<int64_t>(train_.pairs.size());
   const int64_t rows = config_.batch_size / config_.accumulation;
+  const auto [own, own_end] = share_.of(rows);
+  if (own == own_end) return {};
   std::vector<int64_t> indices;
-  for (int64_t row = part * rows; row < (part + 1) * rows; ++row) {
-    const int64_t sample = step * config_.batch_size + row;
+  for (int64_t row = own; row < own_end; ++row) {
+    const int64_t sample = step * config_.batch_size + part * rows + row;
     indices.push_back(shuffled_index(config_.seed, sample / count, sample % count, count));
   }
   return pair_loss(train_, indices);
 }
 
 Evaluation PreferenceTask::evaluate() {
-  find_reference();
   const torch::NoGradGuard no_grad;
   model_->set_ternary_share(1.0);
   model_->eval();
   Evaluation result;
   double sum = 0.0;
-  const auto count = static_cast<int64_t>(validation_.pairs.size());
-  for (int64_t first = 0; first < count; first += kEvaluationPairs) {
-    std::vector<int64_t> indices(static_cast<size_t>(std::min(kEvaluationPairs, count - first)));
+  const auto [begin, end] = share_.of(static_cast<int64_t>(validation_.pairs.size()));
+  for (int64_t first = begin; first < end; first += kEvaluationPairs) {
+    std::vector<int64_t> indices(static_cast<size_t>(std::min(kEvaluationPairs, end - first)));
     std::iota(indices.begin(), indices.end(), first);
     const PartLoss part = pair_loss(validation_, indices);
     sum += part.mean.item<double>() * static_cast<double>(part.count);
@@ -154,18 +154,22 @@ std::string PreferenceTask::describe(const Evaluation& evaluation) const {
                       100.0 * evaluation.accuracy());
 }
 
-void PreferenceTask::find_reference() {
+void PreferenceTask::begin(const std::function<void(torch::Tensor)>& broadcast) {
   find_reference(train_, "reference, training");
   find_reference(validation_, "reference, validation");
+  broadcast(train_.reference);
+  broadcast(validation_.reference);
 }
 
 void PreferenceTask::find_reference(Split& split, const std::string& label) {
   if (split.reference.defined()) return;
+  const auto count = static_cast<int64_t>(split.pairs.size());
+  torch::Tensor reference = torch::empty({count, 2});
+  split.reference = reference;
+  if (share_.rank != 0) return;  // it comes from rank 0
   const torch::NoGradGuard no_grad;
   model_->eval();
-  const auto count = static_cast<int64_t>(split.pairs.size());
   tool::Progress progress(label, count);
-  torch::Tensor reference = torch::empty({count, 2});
   for (int64_t first = 0; first < count; first += kEvaluationPairs) {
     if (tool::interrupted()) throw TokenizingInterrupted("interrupted before the first step; begin anew");
     std::vector<int64_t> indices(static_cast<size_t>(std::min(kEvaluationPairs, count - first)));
@@ -175,13 +179,11 @@ void PreferenceTask::find_reference(Split& split, const std::string& label) {
     progress.update(first + size, "");
   }
   progress.finish(tool::count_text(count, "pair"));
-  split.reference = reference;
   model_->train();
 }
 
 void PreferenceTask::save(const std::string& directory) {
   TransformerTask::save(directory);
-  find_reference();
   SafetensorsWriter writer(directory + "/" + kReferenceFile, {},
                            {{"train", DType::f32, train_.reference.sizes().vec()},
                             {"validation", DType::f32, validation_.reference.sizes().vec()}});

@@ -21,6 +21,8 @@ class PreferenceTask final : public TransformerTask {
   /// -log sigmoid(beta ((log p(chosen) - log p0(chosen)) - (log p(rejected) - log p0(rejected)))), eq. 7, p0
   /// being the model as it began. `correct` counts pairs whose chosen answer gained more.
   PartLoss loss(int64_t step, int64_t part) override;
+  /// Asks the model what it says of each pair, unless a checkpoint knows what it said as it began.
+  void begin(const std::function<void(torch::Tensor)>& broadcast) override;
   bool can_evaluate() const override { return !validation_.pairs.empty(); }
   Evaluation evaluate() override;
   bool is_better(const Evaluation& a, const Evaluation& b) const override { return a.loss < b.loss; }
@@ -38,8 +40,6 @@ class PreferenceTask final : public TransformerTask {
   /// Sums of the answers' log probabilities, [2 * indices]: chosen, rejected, chosen, ...
   torch::Tensor log_probabilities(const Split& split, const std::vector<int64_t>& indices);
   PartLoss pair_loss(const Split& split, const std::vector<int64_t>& indices);
-  /// Asks the model as it is, unless that is known. Must be called before the first step.
-  void find_reference();
   void find_reference(Split& split, const std::string& label);
 
   Split train_, validation_;

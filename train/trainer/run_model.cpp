@@ -2,7 +2,8 @@
 // checkpoint of its own.
 #include "train/trainer/run_model.h"
 
-#include <cstdio>
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "rotor/core/error.h"
@@ -45,9 +46,14 @@ TransformerOptions transformer_options(const TrainConfig& config) {
           .lora = config.lora ? std::make_shared<LoraConfig>(*config.lora) : nullptr};
 }
 
+RunModel::TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  if (!path.empty()) fs::remove_all(path, ignored);
+}
+
 RunModel::RunModel(TrainConfig& config, const TaskStart& start)
     : template_override_(read_template(config.text.chat_template)) {
-  if (start.trains) fs::create_directories(config.output_dir);
+  if (start.owns_folder) fs::create_directories(config.output_dir);
   config.from.empty() ? make(config) : open(config, start);
 }
 
@@ -81,10 +87,12 @@ void RunModel::open(TrainConfig& config, const TaskStart& start) {
     config.lora->base_fingerprint = base_fingerprint(*source_);
     lora_ = config.lora;
   }
-  tokenizer_path_ = name_;
-  if (!start.trains) return;
   // A copy, since the checkpoint that a run goes on with is removed in time.
-  tokenizer_path_ = config.output_dir + "/tokenizer";
+  if (start.owns_folder) {
+    tokenizer_path_ = config.output_dir + "/tokenizer";
+  } else {
+    tokenizer_path_ = temporary_.path = cat(fs::temp_directory_path().string(), "/rotor-", getpid(), "-tokenizer");
+  }
   fs::remove_all(tokenizer_path_);
   fs::create_directories(tokenizer_path_);
   text::write_model_text(text_, tokenizer_path_);

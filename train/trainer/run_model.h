@@ -21,7 +21,7 @@ class RunModel {
   /// Opens config.from, or, unless that is the base of adapters, the checkpoint that the task starts from,
   /// and sets config.model to its architecture with the config's quantization; or else loads or trains the
   /// tokenizer (train/data/run_tokenizer.h) and fits the vocabulary to it. Texts of a model that was opened
-  /// for training go to `<output_dir>/tokenizer`. Throws Error for a bad model, one without tokenizer, or one
+  /// go to `<output_dir>/tokenizer`. Throws Error for a bad model, one without tokenizer, or one
   /// whose context is shorter than data.block_size.
   RunModel(TrainConfig& config, const TaskStart& start);
 
@@ -45,6 +45,15 @@ class RunModel {
   void load(Transformer& model, const std::string& directory) const;
 
  private:
+  /// A folder that is removed in the end.
+  struct TemporaryFolder {
+    TemporaryFolder() = default;
+    ~TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    std::string path;
+  };
+
   void open(TrainConfig& config, const TaskStart& start);
   void make(TrainConfig& config);
   void save_text(const std::string& directory) const;
@@ -54,6 +63,7 @@ class RunModel {
   bool wants_weights_ = true;
   std::optional<LoraConfig> lora_;
   std::string name_;
+  TemporaryFolder temporary_;  // instead of one in output_dir
   text::ModelText text_;
   std::string tokenizer_path_;
   std::optional<std::string> template_override_;

@@ -5,17 +5,19 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "train/config/train_config.h"
+#include "train/distributed/rank_share.h"
 #include "train/trainer/evaluate.h"
 
 namespace rotor::train {
 
 /// The loss of a part of a batch.
 struct PartLoss {
-  torch::Tensor mean;   ///< over `count`, with gradients
+  torch::Tensor mean;   ///< over `count`, with gradients; undefined without any
   int64_t count = 0;    ///< images, or tokens with a target
   int64_t correct = 0;  ///< best guesses that are right
 };
@@ -38,8 +40,13 @@ class Task {
   /// Steps in which the data are seen `epochs` times.
   virtual int64_t steps_in_epochs(int64_t epochs) const { return epochs * steps_per_epoch(); }
 
+  /// Called on all ranks once the model is what training begins or goes on with. `broadcast` replaces a
+  /// tensor by that of rank 0.
+  virtual void begin(const std::function<void(torch::Tensor)>& /*broadcast*/) {}
   /// Called before the losses of a step.
   virtual void begin_step(int64_t /*step*/) {}
+  /// From now on loss() and evaluate() are about this rank's share of the rows alone.
+  void set_share(RankShare share) { share_ = share; }
   /// Loss of part `part` of the batch of step `step`: a pure function of these and of the model, but for
   /// dropout.
   virtual PartLoss loss(int64_t step, int64_t part) = 0;
@@ -56,21 +63,26 @@ class Task {
   /// Writes model and what belongs to it (tokenizer) into a checkpoint directory.
   virtual void save(const std::string& directory) = 0;
   virtual void load(const std::string& directory) = 0;
+
+ protected:
+  RankShare share_;
 };
 
 struct TaskStart {
   std::string checkpoint;  ///< that will be loaded; empty: the task begins anew
-  bool trains = true;      ///< else it is only evaluated
+  bool trains = true;       ///< else it is only evaluated
+  bool owns_folder = true;  ///< else files go to a temporary folder, not to config.output_dir
 };
 
 /// The task of `config`, which receives what the data decide (pixel statistics, vocabulary). Files of the run
 /// go to config.output_dir. Throws Error for bad data.
 std::unique_ptr<Task> make_task(TrainConfig& config, torch::Device device, const TaskStart& start = {});
 
-/// The device of that name. Throws Error if this LibTorch or machine has no CUDA.
-torch::Device make_device(const std::string& name);
+/// The device of that name, of several GPUs the one with that index. Throws Error if this LibTorch or machine
+/// has no CUDA.
+torch::Device make_device(const std::string& name, int64_t index = 0);
 
-/// Uses that many threads, or all cores for 0.
-void set_threads(int64_t threads);
+/// Uses that many threads, or for 0 all cores, of which `processes` on this machine take equal parts.
+void set_threads(int64_t threads, int64_t processes = 1);
 
 }  // namespace rotor::train

@@ -1,6 +1,8 @@
 // Trains what a TrainConfig says: steps, evaluation, logging, checkpoints, interrupt and resume. What is
 // trained is a Task (task.h). A resumed run computes what an unbroken one does, to the bit (same build,
 // threads and device): data and randomness depend on seed and step, and all else is in the checkpoint.
+// On several ranks each has a Trainer; they compute together, and that of rank 0 alone writes the run
+// directory.
 #pragma once
 
 #include <torch/torch.h>
@@ -10,6 +12,8 @@
 
 #include "rotor/tool/progress.h"
 #include "train/config/train_config.h"
+#include "train/distributed/data_parallel.h"
+#include "train/distributed/rank_group.h"
 #include "train/trainer/divergence.h"
 #include "train/trainer/metrics.h"
 #include "train/trainer/run_directory.h"
@@ -27,10 +31,12 @@ class Trainer {
  public:
   /// Loads data, builds or resumes the model. Throws Error for bad data, a bad device, or a run that cannot
   /// be resumed.
-  Trainer(TrainConfig config, StartMode start);
+  /// With a `group`, which must outlive this object, all its ranks do the same at once; they must have the
+  /// same config and data, and an Error of one is to end all (RankGroup::abandon).
+  Trainer(TrainConfig config, StartMode start, RankGroup* group = nullptr, const Launch& launch = {});
 
-  /// Trains to the end, or until an interrupt was noted; writes a checkpoint either way. True if it reached
-  /// the end. Throws Error if training diverges; the last good checkpoint stays.
+  /// Trains to the end, or until an interrupt was noted on any rank; writes a checkpoint either way. True if
+  /// it reached the end. Throws Error if training diverges; the last good checkpoint stays.
   bool run();
 
   const Evaluation& last_evaluation() const { return last_evaluation_; }
@@ -45,9 +51,20 @@ class Trainer {
     int64_t seen = 0;
   };
 
+  bool is_root() const { return group_ == nullptr || group_->is_root(); }
+  /// Before anything that takes long: a folder that holds a run is refused at once.
+  void open_directory(StartMode start);
+  /// Data and model; on several ranks, rank 0 first.
+  void load_task(StartMode start);
   void start_from(StartMode start);
   void save_checkpoint(bool is_best);
   void load_checkpoint(const std::string& directory);
+  void save_optimizer_to(const std::string& path);
+  void set_state(const Json& state, const std::string& state_path);
+  /// Over the shares of all ranks.
+  Evaluation evaluate();
+  /// Losses and gradients of all parts of a batch, of all ranks.
+  Totals compute_gradients();
   void train_step();
   /// Evaluates, if there is something to evaluate on, and writes a checkpoint.
   void evaluate_now();
@@ -63,10 +80,12 @@ class Trainer {
   bool run_round();
 
   TrainConfig config_;
+  RankGroup* group_;
   torch::Device device_;
-  RunDirectory directory_;
+  std::optional<RunDirectory> directory_;  // of rank 0, as are the metrics
   std::unique_ptr<Task> task_;
-  std::unique_ptr<torch::optim::Optimizer> optimizer_;
+  std::optional<DataParallel> parallel_;                // on several ranks
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;  // on one
   std::optional<Metrics> metrics_;
   Divergence divergence_;
 
@@ -80,6 +99,7 @@ class Trainer {
   Evaluation best_evaluation_;
   Evaluation last_evaluation_;
   int64_t evaluated_step_ = -1;
+  bool interrupted_ = false;  // on any rank, as of the last step
 };
 
 }  // namespace rotor::train
