@@ -232,6 +232,7 @@ void read_train(ConfigSection section, TrainConfig& config) {
   config.dtype = section.choice("dtype", config.dtype, {"float32", "bfloat16"});
   config.activation_checkpointing =
       section.boolean("activation_checkpointing", config.activation_checkpointing);
+  config.memory_gb = section.number("memory_gb", config.memory_gb, 0.0, 1e9);
   config.keep_checkpoints = section.integer("keep_checkpoints", config.keep_checkpoints, 0, kMany);
   OptimizerConfig& optimizer = config.optimizer;
   optimizer.kind =
@@ -310,7 +311,7 @@ TrainConfig read_config(const ConfigDocument& document) {
   if (config.text.type != "preference" && root.section("train").has("dpo_beta"))
     root.section("train").fail_at("dpo_beta", "is for data.type: preference");
   for (const char* key :
-       {"accumulation", "activation_checkpointing", "dtype", "loss", "quantizer_warmup_steps"}) {
+       {"accumulation", "activation_checkpointing", "dtype", "loss", "memory_gb", "quantizer_warmup_steps"}) {
     if (!transformer && root.section("train").has(key))
       root.section("train").fail_at(key, "is for language models");
   }

@@ -96,12 +96,13 @@ struct TrainConfig {
   int64_t accumulation = 1;               ///< parts that a batch is computed in, to save memory
   std::string dtype = "float32";          ///< float32 | bfloat16: what products are computed in
   bool activation_checkpointing = false;  ///< transformers: less memory, a third more work
-  int64_t keep_checkpoints = 2;           ///< besides the last and the best
-  int64_t eval_every = 0;                 ///< steps; 0: at the end of each epoch
-  int64_t eval_windows = 0;               ///< transformers: validation windows or rows an evaluation; 0: all
-  int64_t log_every = 100;                ///< steps between lines of metrics.jsonl
-  int64_t telemetry_every = 100;          ///< steps between counts of ternary weights; 0: none
-  bool tensorboard = true;                ///< write event files as well
+  double memory_gb = 0.0;         ///< transformers: 10^9 bytes that a process may take; 0: what is free
+  int64_t keep_checkpoints = 2;   ///< besides the last and the best
+  int64_t eval_every = 0;         ///< steps; 0: at the end of each epoch
+  int64_t eval_windows = 0;       ///< transformers: validation windows or rows an evaluation; 0: all
+  int64_t log_every = 100;        ///< steps between lines of metrics.jsonl
+  int64_t telemetry_every = 100;  ///< steps between counts of ternary weights; 0: none
+  bool tensorboard = true;        ///< write event files as well
   SampleConfig sample;
   DistributedConfig distributed;
 };

@@ -193,6 +193,7 @@ void write_train(Writer& out, const TrainConfig& config) {
     out.write("accumulation", config.accumulation);
     out.word("dtype", config.dtype);
     out.write("activation_checkpointing", config.activation_checkpointing);
+    out.write("memory_gb", config.memory_gb);
   }
   out.word("optimizer", optimizer_name(optimizer.kind));
   out.write("learning_rate", optimizer.learning_rate);
@@ -239,6 +240,7 @@ TrainConfig essence(const TrainConfig& config) {
   const TrainConfig defaults;
   TrainConfig key = without_paths(config);
   key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
+  key.memory_gb = defaults.memory_gb;
   key.keep_checkpoints = defaults.keep_checkpoints;
   key.log_every = defaults.log_every;
   key.telemetry_every = defaults.telemetry_every;

@@ -50,10 +50,18 @@ std::vector<float> dequantized(const ModelSource& source, const TensorSpec& spec
   return values;
 }
 
-/// Values of a tensor for a module in which its matrix is ternary or not.
-std::vector<float> values_for(const ModelSource& source, const TensorSpec& spec, bool ternary) {
-  if (!is_ternary(source.config(), spec) || source.has_masters()) return source.tensor(spec);
-  return ternary ? make_masters(source, spec) : dequantized(source, spec);
+/// Fills a float32 tensor on the CPU, of a module in which the matrix is ternary or not.
+void fill(const torch::Tensor& tensor, const ModelSource& source, const TensorSpec& spec, bool ternary) {
+  if (is_ternary(source.config(), spec) && !source.has_masters()) {
+    std::vector<float> values = ternary ? make_masters(source, spec) : dequantized(source, spec);
+    tensor.copy_(torch::from_blob(values.data(), tensor.sizes(), torch::kFloat32));
+    return;
+  }
+  const int64_t cols = tensor.dim() == 1 ? 1 : tensor.size(1);
+  parallel_rows(tensor.size(0), rows_a_piece(cols), [&](int64_t first, int64_t count) {
+    source.read_floats(spec, first, count,
+                       {tensor.data_ptr<float>() + first * cols, static_cast<size_t>(count * cols)});
+  });
 }
 
 /// Codes and scale of a layer that is not trained, by pieces of rows.
@@ -92,8 +100,7 @@ void load_masters(torch::nn::Module& module, const ModelSource& source,
              shape_text(parameter->sizes().vec()), ", found ", shape_text(spec.shape));
       }
       const bool ternary = layer != nullptr && layer->options.quantization() == Quantization::ternary;
-      std::vector<float> values = values_for(source, spec, ternary);
-      parameter->copy_(torch::from_blob(values.data(), parameter->sizes(), torch::kFloat32));
+      fill(*parameter, source, spec, ternary);
       ++filled;
     }
     if (on_tensor) on_tensor();

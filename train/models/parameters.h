@@ -15,10 +15,10 @@ namespace rotor::train {
 /// (TernaryLinearImpl::freeze). Throws Error if names or shapes differ.
 void load_parameters(torch::nn::Module& module, const Checkpoint& checkpoint);
 
-/// Copies a model's tensors into the parameters of a module that is to learn: the module may be ternary where
-/// the model is not, and the other way round. Of ternary matrices without masters, codes and scale become
-/// masters that give them back (core/absmean_masters.h); what is lost is how near each weight was to changing
-/// its code. Calls `on_tensor` for each. Throws Error if names or shapes differ.
+/// Copies a model's tensors into the parameters of a module on the CPU that is to learn: the module may be
+/// ternary where the model is not, and the other way round. Of ternary matrices without masters, codes and
+/// scale become masters that give them back (core/absmean_masters.h); what is lost is how near each weight
+/// was to changing its code. Calls `on_tensor` for each. Throws Error if names or shapes differ.
 void load_masters(torch::nn::Module& module, const ModelSource& source,
                   const std::function<void()>& on_tensor = {});
 

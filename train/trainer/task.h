@@ -69,8 +69,9 @@ class Task {
 };
 
 struct TaskStart {
-  std::string checkpoint;  ///< that will be loaded; empty: the task begins anew
+  std::string checkpoint;   ///< that will be loaded; empty: the task begins anew
   bool trains = true;       ///< else it is only evaluated
+  int64_t ranks = 1;        ///< processes that train it together
   bool owns_folder = true;  ///< else files go to a temporary folder, not to config.output_dir
 };
 

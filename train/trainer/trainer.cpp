@@ -96,7 +96,7 @@ void Trainer::open_directory(StartMode start) {
 
 void Trainer::load_task(StartMode start) {
   if (is_root()) {
-    TaskStart from;
+    TaskStart from{.ranks = group_ == nullptr ? 1 : group_->size()};
     if (start == StartMode::resume) from.checkpoint = directory_->last_checkpoint().value_or("");
     task_ = make_task(config_, device_, from);
   }
@@ -105,7 +105,7 @@ void Trainer::load_task(StartMode start) {
   TrainConfig own = config_;
   const SharedTokenizer tokenizer(*group_, own);
   if (!is_root()) {
-    task_ = make_task(own, device_, {.owns_folder = false});
+    task_ = make_task(own, device_, {.ranks = group_->size(), .owns_folder = false});
     own.tokenizer.path = config_.tokenizer.path;
     config_ = own;
   }

@@ -1,10 +1,34 @@
 // The quantizer's warm-up: linear in steps.
 #include "train/trainer/transformer_task.h"
 
+#include <cstdio>
+#include <optional>
+
+#include "rotor/text/open_source.h"
+#include "rotor/tool/progress.h"
+#include "train/trainer/memory_plan.h"
+
 namespace rotor::train {
+namespace {
+
+MemoryPlan plan_of(const TrainConfig& config, int64_t ranks) {
+  if (!config.distill) return plan_memory(config, nullptr, ranks);
+  const ModelConfig teacher = text::open_source(config.distill->teacher, {}).model->config();
+  return plan_memory(config, &teacher, ranks);
+}
+
+}  // namespace
 
 void TransformerTask::build(const TrainConfig& config) {
   config_ = config;
+  if (start_.trains) {
+    const MemoryPlan plan = plan_of(config, start_.ranks);
+    if (device_.is_cpu()) require_memory(plan, config);
+    if (start_.owns_folder) {
+      std::fprintf(stderr, "memory: about %s; %lld numbers are trained\n", plan.text().c_str(),
+                   static_cast<long long>(plan.trained));
+    }
+  }
   model_ = run_model_.build(config_, device_);
 }
 

@@ -23,13 +23,17 @@ class TransformerTask : public Task {
  protected:
   /// Opens or begins the model (run_model.h). The task calls build() once its data are known.
   TransformerTask(TrainConfig& config, torch::Device device, const TaskStart& start)
-      : device_(device), run_model_(config, start), config_(config) {}
+      : device_(device), run_model_(config, start), config_(config), start_(start) {}
+  /// Throws Error if there is not enough memory (memory_plan.h).
   void build(const TrainConfig& config);
 
   torch::Device device_;
   RunModel run_model_;
   TrainConfig config_;
   Transformer model_ = nullptr;
+
+ private:
+  TaskStart start_;
 };
 
 }  // namespace rotor::train
