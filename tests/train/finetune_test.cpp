@@ -228,6 +228,23 @@ TEST_F(Finetune, AdaptersBeginAsNothingAndLearnWithoutTouchingTheBase) {
                {"rotor_base_fingerprint"});
 }
 
+TEST_F(Finetune, AFloatModelBecomesTernaryByAndBy) {
+  write_data(examples(4));
+  const std::string base = make_base("ours");
+  const std::vector<std::string> short_run = {"train.epochs=4", "train.batch_size=4", "log.every=1"};
+  const auto loss = [&](const std::string& run, const std::string& flag) {
+    std::vector<std::string> flags = short_run;
+    flags.push_back(flag);
+    EXPECT_TRUE(Trainer(config(base, run, flags), StartMode::fresh).run());
+    return first_loss(dir_.file(run + "/metrics.jsonl"));
+  };
+  const double ternary = loss("ternary", "train.quantizer_warmup_steps=0");
+  const double plain = loss("float", "model.quantization=none");
+  // The first step is the float model's.
+  EXPECT_NEAR(loss("warm", "train.quantizer_warmup_steps=2"), plain, 1e-4);
+  EXPECT_GT(std::abs(ternary - plain), 1e-2);
+}
+
 TEST_F(Finetune, PreferencesAreLearnt) {
   std::string lines;
   for (const Example& example : examples(16)) {

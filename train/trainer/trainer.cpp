@@ -234,6 +234,7 @@ void Trainer::fail_diverged(const std::string& reason) const {
 }
 
 Trainer::Totals Trainer::compute_gradients() {
+  task_->begin_step(step_);
   Totals batch;
   // Parts, and those of ranks, may have unlike numbers of targets, so sums are added up and divided once.
   const bool sums = config_.accumulation > 1 || config_.sum_loss || parallel_;
