@@ -182,6 +182,11 @@ void expect_llama2(const Tokenizer& tokenizer) {
     EXPECT_EQ(tokenizer.decode(ids), decoded);
     EXPECT_EQ(stream(tokenizer, ids), decoded);
   }
+  // Control tokens: ids that transformers 5.23's LlamaTokenizer gives with legacy=True.
+  const auto parsed = [&](std::string_view text) { return tokenizer.encode(text, SpecialTokens::parse); };
+  EXPECT_EQ(parsed("<s>Hello</s>World"), (std::vector<TokenId>{1, 15043, 2, 2787}));
+  EXPECT_EQ(parsed("a<s></s>b"), (std::vector<TokenId>{263, 1, 2, 289}));
+  EXPECT_EQ(parsed("</s>\nUser: x"), (std::vector<TokenId>{2, 29871, 13, 2659, 29901, 921}));
 }
 
 void expect_nfc(const Tokenizer& tokenizer) {

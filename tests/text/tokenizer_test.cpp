@@ -61,17 +61,6 @@ TEST(Llama2Tokenizer, AgreesWithGolden) {
   expect_llama2(*load_tokenizer(path));
 }
 
-/// Ids that transformers 5.23's LlamaTokenizer gives with legacy=True.
-TEST(Llama2Tokenizer, ControlTokensAreParsedOnlyWhenAsked) {
-  const std::string path = test::shared_path("data/tokenizers/llama2-tokenizer.model");
-  if (path.empty()) GTEST_SKIP() << "no shared data here: Llama 2's tokenizer is not on this machine";
-  const auto tokenizer = load_tokenizer(path);
-  const auto parsed = [&](std::string_view text) { return tokenizer->encode(text, SpecialTokens::parse); };
-  EXPECT_EQ(parsed("<s>Hello</s>World"), (std::vector<TokenId>{1, 15043, 2, 2787}));
-  EXPECT_EQ(parsed("a<s></s>b"), (std::vector<TokenId>{263, 1, 2, 289}));
-  EXPECT_EQ(parsed("</s>\nUser: x"), (std::vector<TokenId>{2, 29871, 13, 2659, 29901, 921}));
-}
-
 TEST(SentencePiece, ControlTokensAreParsedOnlyWhenAsked) {
   const TempDir dir;
   write_file(dir.file("tokenizer.model"), test::small_sentencepiece());
