@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -15,13 +16,18 @@ namespace {
 constexpr int kBarWidth = 20;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 
+std::atomic<bool> hidden = false;
+
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total, bool quiet)
+void hide_progress() {
+  hidden = true;
+}
+
+Progress::Progress(std::string label, int64_t total)
     : label_(std::move(label)),
       total_(std::max<int64_t>(total, 1)),
-      quiet_(quiet),
-      terminal_(!quiet && isatty(STDERR_FILENO) != 0),
+      terminal_(!hidden && isatty(STDERR_FILENO) != 0),
       start_(std::chrono::steady_clock::now()),
       drawn_(start_ - kRedrawInterval) {}
 
@@ -52,7 +58,7 @@ void Progress::update(int64_t done, const std::string& text) {
 
 void Progress::finish(const std::string& text) {
   bar_is_drawn_ = false;
-  if (quiet_) return;
+  if (hidden) return;
   std::fprintf(stderr, "%s%s %s%s\n", terminal_ ? "\r" : "", label_.c_str(), text.c_str(),
                terminal_ ? "\x1b[K" : "");
 }

@@ -9,8 +9,8 @@ namespace rotor::tool {
 
 class Progress {
  public:
-  /// `label` stands before the bar, e.g. "epoch 3/20"; `total` steps. A quiet one measures and shows nothing.
-  Progress(std::string label, int64_t total, bool quiet = false);
+  /// `label` stands before the bar, e.g. "epoch 3/20"; `total` steps.
+  Progress(std::string label, int64_t total);
   /// Ends the line of a bar that was left unfinished, so that what follows starts on its own.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -28,12 +28,14 @@ class Progress {
  private:
   std::string label_;
   int64_t total_;
-  bool quiet_;
   bool terminal_;
   bool bar_is_drawn_ = false;
   std::chrono::steady_clock::time_point start_;
   std::chrono::steady_clock::time_point drawn_;
 };
+
+/// From now on no bar of this process shows anything: another process shows the same.
+void hide_progress();
 
 /// printf into a string of at most 255 characters.
 [[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...);

@@ -6,6 +6,7 @@
 #include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/options.h"
+#include "rotor/tool/progress.h"
 #include "train/cli/blas.h"
 #include "train/cli/commands.h"
 #include "train/data/token_cache.h"
@@ -49,6 +50,7 @@ int run(const TrainConfig& config, StartMode start, RankGroup* group, const Laun
 
 /// The same as one of several ranks: an error ends all of them.
 int run_as_rank(const TrainConfig& config, StartMode start, const Launch& launch) {
+  if (launch.rank != 0) tool::hide_progress();
   RankGroup group(launch, config.distributed.timeout, make_device(config.device, launch.local_rank));
   try {
     const int status = run(config, start, &group, launch);

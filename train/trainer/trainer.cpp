@@ -403,7 +403,7 @@ std::string Trainer::round_label(int64_t end) const {
 bool Trainer::run_round() {
   const int64_t start = step_;
   const int64_t end = round_end();
-  tool::Progress progress(round_label(end), end - start, /*quiet=*/!is_root());
+  tool::Progress progress(round_label(end), end - start);
   while (step_ < end) {
     train_step();
     after_step(progress, start);
