@@ -15,7 +15,6 @@ namespace rotor {
 namespace {
 
 constexpr int64_t kMostRank = 65536;
-constexpr const char* kAllLinear = "all-linear";
 
 /// What says how an adapter came to be, or who wrote it: nothing about what it computes.
 const std::set<std::string> kOfTraining = {"auto_mapping",        "base_model_class", "corda_config",

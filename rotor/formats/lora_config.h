@@ -24,6 +24,9 @@ struct ModuleChoice {
   bool empty() const { return names.empty() && pattern.empty(); }
 };
 
+/// What target_modules say for all linear layers but the head.
+inline constexpr const char* kAllLinear = "all-linear";
+
 struct LoraConfig {
   int64_t rank = 8;    ///< `r`
   double alpha = 8.0;  ///< `lora_alpha`

@@ -12,7 +12,6 @@
 namespace rotor::train {
 namespace {
 
-constexpr const char* kAllLinear = "all-linear";
 constexpr int64_t kMany = std::numeric_limits<int64_t>::max();
 constexpr double kLarge = std::numeric_limits<double>::max();
 

@@ -125,7 +125,7 @@ void write_lora(Writer& out, const LoraConfig& lora) {
   out.write("alpha", lora.alpha);
   out.write("rslora", lora.use_rslora);
   out.write("dropout", lora.dropout);
-  out.write("target_modules", lora.all_linear ? std::vector<std::string>{"all-linear"} : lora.targets.names);
+  out.write("target_modules", lora.all_linear ? std::vector<std::string>{kAllLinear} : lora.targets.names);
   out.end();
 }
 

@@ -6,10 +6,10 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
-#include <string_view>
 
 #include "rotor/core/error.h"
 #include "rotor/core/tensor_table.h"
+#include "rotor/formats/peft_adapter.h"
 #include "rotor/tool/progress.h"
 
 namespace rotor::train {
@@ -33,15 +33,12 @@ double count_of(const TensorSpec& spec) {
 }
 
 Counts count_weights(const ModelConfig& config, const LoraConfig* lora) {
-  constexpr std::string_view kWeight = ".weight";
   const TransformerConfig& t = config.transformer;
   Counts counts;
   for (const TensorSpec& spec : tensor_table(config)) {
     (is_ternary(config, spec) ? counts.ternary : counts.other) += count_of(spec);
-    if (lora == nullptr || spec.role == TensorRole::embedding || spec.shape.size() != 2) continue;
-    const std::string module = spec.name.substr(0, spec.name.size() - kWeight.size());
-    if (!lora->adapts(module)) continue;
-    counts.adapters += static_cast<double>(lora->rank_of(module) * (spec.shape[0] + spec.shape[1]));
+    if (lora == nullptr || !can_adapt(spec) || !lora->adapts(module_of(spec))) continue;
+    counts.adapters += static_cast<double>(lora->rank_of(module_of(spec)) * (spec.shape[0] + spec.shape[1]));
   }
   counts.largest_group = static_cast<double>(
       t.hidden_size * std::max(2 * t.intermediate_size, t.query_size() + 2 * t.key_value_size()));
