@@ -34,16 +34,6 @@ bool MergedSource::is_merged(const TensorSpec& spec) const {
          });
 }
 
-void MergedSource::read_base(const TensorSpec& spec, int64_t first, int64_t rows,
-                             std::span<float> values) const {
-  if (!is_ternary(config(), spec) || has_masters()) return base_->read_floats(spec, first, rows, values);
-  std::vector<int8_t> trits(values.size());
-  base_->read_trits(spec, first, rows, trits);
-  const float scale = base_->scale(spec);
-  std::ranges::transform(trits, values.begin(),
-                         [&](int8_t code) { return static_cast<float>(code) * scale; });
-}
-
 void MergedSource::add_adapters(const TensorSpec& spec, int64_t first, int64_t rows,
                                 std::span<float> values) const {
   const auto cols = static_cast<size_t>(spec.shape[1]);
@@ -77,7 +67,7 @@ TernaryScale MergedSource::find_scale(const TensorSpec& spec) const {
       [&](int64_t first, int64_t rows, std::vector<uint8_t>& bytes) {
         const size_t count = static_cast<size_t>(rows) * cols;
         std::vector<float> values(count);
-        read_base(spec, first, rows, values);
+        base_->read_values(spec, first, rows, values);
         bytes.resize((only_codes ? 2 : 1) * count * sizeof(float));
         const auto parts = std::span(bytes);
         if (only_codes) floats_to(DType::f32, values, parts.last(count * sizeof(float)));
@@ -118,7 +108,7 @@ void MergedSource::read_trits(const TensorSpec& spec, int64_t first, int64_t row
   const auto cols = static_cast<size_t>(spec.shape[1]);
   const std::vector<int8_t> before(trits.begin(), trits.end());
   std::vector<float> values(before.size());
-  read_base(spec, first, rows, values);
+  base_->read_values(spec, first, rows, values);
   add_adapters(spec, first, rows, values);
   round_absmean(values, merged_scale(spec).inverse_scale, trits);
   const std::lock_guard lock(mutex_);

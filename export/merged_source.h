@@ -61,8 +61,6 @@ class MergedSource final : public ModelSource {
 
  private:
   bool is_merged(const TensorSpec& spec) const;
-  /// Rows of W as floats.
-  void read_base(const TensorSpec& spec, int64_t first, int64_t rows, std::span<float> values) const;
   void add_adapters(const TensorSpec& spec, int64_t first, int64_t rows, std::span<float> values) const;
   TernaryScale merged_scale(const TensorSpec& spec) const;
   TernaryScale find_scale(const TensorSpec& spec) const;

@@ -1,5 +1,6 @@
 #include "rotor/formats/model_source.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "rotor/core/tiles.h"
@@ -14,6 +15,16 @@ void ModelSource::read_tiles(const TensorSpec& spec, int64_t first, int64_t rows
   const std::span trits(memory.get(), count);
   read_trits(spec, first, rows, trits);
   pack_tiles(trits, static_cast<size_t>(rows), cols, tiles);
+}
+
+void ModelSource::read_values(const TensorSpec& spec, int64_t first, int64_t rows,
+                              std::span<float> values) const {
+  if (!is_ternary(config(), spec) || has_masters()) return read_floats(spec, first, rows, values);
+  std::vector<int8_t> trits(values.size());
+  read_trits(spec, first, rows, trits);
+  const float factor = scale(spec);
+  std::ranges::transform(trits, values.begin(),
+                         [&](int8_t code) { return static_cast<float>(code) * factor; });
 }
 
 std::vector<float> ModelSource::tensor(const TensorSpec& spec) const {

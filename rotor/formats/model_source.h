@@ -44,6 +44,9 @@ class ModelSource {
   virtual void read_floats(const TensorSpec& spec, int64_t first, int64_t rows,
                            std::span<float> values) const = 0;
 
+  /// Rows of any matrix as float32: masters, or where there are none code * scale.
+  void read_values(const TensorSpec& spec, int64_t first, int64_t rows, std::span<float> values) const;
+
   /// A whole tensor as float32.
   std::vector<float> tensor(const TensorSpec& spec) const;
 };

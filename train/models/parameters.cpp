@@ -40,26 +40,16 @@ std::vector<float> make_masters(const ModelSource& source, const TensorSpec& spe
   return masters;
 }
 
-std::vector<float> dequantized(const ModelSource& source, const TensorSpec& spec) {
-  std::vector<float> values(static_cast<size_t>(spec.shape[0] * spec.shape[1]));
-  std::vector<int8_t> codes(values.size());
-  source.read_trits(spec, 0, spec.shape[0], codes);
-  const float scale = source.scale(spec);
-  std::ranges::transform(codes, values.begin(),
-                         [&](int8_t code) { return static_cast<float>(code) * scale; });
-  return values;
-}
-
 /// Fills a float32 tensor on the CPU, of a module in which the matrix is ternary or not.
 void fill(const torch::Tensor& tensor, const ModelSource& source, const TensorSpec& spec, bool ternary) {
-  if (is_ternary(source.config(), spec) && !source.has_masters()) {
-    std::vector<float> values = ternary ? make_masters(source, spec) : dequantized(source, spec);
+  if (ternary && is_ternary(source.config(), spec) && !source.has_masters()) {
+    std::vector<float> values = make_masters(source, spec);
     tensor.copy_(torch::from_blob(values.data(), tensor.sizes(), torch::kFloat32));
     return;
   }
   const int64_t cols = tensor.dim() == 1 ? 1 : tensor.size(1);
   parallel_rows(tensor.size(0), rows_a_piece(cols), [&](int64_t first, int64_t count) {
-    source.read_floats(spec, first, count,
+    source.read_values(spec, first, count,
                        {tensor.data_ptr<float>() + first * cols, static_cast<size_t>(count * cols)});
   });
 }
