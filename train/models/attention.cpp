@@ -21,18 +21,22 @@ torch::Tensor positions_in_segments(const torch::Tensor& segments) {
 
 }  // namespace
 
+torch::Tensor forbidden_pairs(int64_t length, const torch::Tensor& segments, torch::Device device) {
+  const torch::Tensor later =
+      torch::ones({length, length}, torch::TensorOptions().dtype(torch::kBool).device(device)).triu(1);
+  return segments.defined() ? later.logical_or(segments.unsqueeze(2).ne(segments.unsqueeze(1))) : later;
+}
+
 AttentionContext make_attention_context(const torch::Tensor& cos, const torch::Tensor& sin, int64_t length,
                                         const torch::Tensor& segments) {
   const torch::NoGradGuard no_grad;
   AttentionContext context;
-  torch::Tensor forbidden =
-      torch::ones({length, length}, torch::TensorOptions().dtype(torch::kBool).device(cos.device())).triu(1);
+  torch::Tensor forbidden = forbidden_pairs(length, segments, cos.device());
   if (segments.defined()) {
     const torch::Tensor positions = positions_in_segments(segments);
     context.cos = cos.index({positions}).unsqueeze(2);
     context.sin = sin.index({positions}).unsqueeze(2);
-    forbidden =
-        forbidden.logical_or(segments.unsqueeze(2).ne(segments.unsqueeze(1))).unsqueeze(1).unsqueeze(1);
+    forbidden = forbidden.unsqueeze(1).unsqueeze(1);
   } else {
     context.cos = cos.narrow(0, 0, length).unsqueeze(1);
     context.sin = sin.narrow(0, 0, length).unsqueeze(1);

@@ -11,6 +11,10 @@ struct AttentionContext {
   torch::Tensor mask;      ///< 0 or -inf, [T, T], or [B, 1, 1, T, T] with segments
 };
 
+/// bool [T, T], or [B, T, T] with `segments` [B, T]: whether the first token may not look at the second, as
+/// it comes later or is of another segment.
+torch::Tensor forbidden_pairs(int64_t length, const torch::Tensor& segments, torch::Device device);
+
 /// `cos`, `sin`: the tables of core/rope.h as [positions, head_dim / 2]. `segments` as in
 /// TransformerImpl::forward.
 AttentionContext make_attention_context(const torch::Tensor& cos, const torch::Tensor& sin, int64_t length,

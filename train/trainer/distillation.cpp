@@ -9,6 +9,7 @@
 #include "rotor/text/open_source.h"
 #include "rotor/tool/progress.h"
 #include "train/data/text_dataset.h"
+#include "train/models/attention.h"
 #include "train/models/parameters.h"
 
 namespace rotor::train {
@@ -74,10 +75,8 @@ torch::Tensor Distillation::log_relations(const torch::Tensor& hidden, const tor
   const int64_t width = hidden.size(2) / config_.relation_heads;
   torch::Tensor h = hidden.view({hidden.size(0), length, config_.relation_heads, width}).transpose(1, 2);
   h = h * torch::rsqrt(h.square().mean(-1, /*keepdim=*/true) + 1e-6);
-  torch::Tensor forbidden = torch::ones({length, length}, h.options().dtype(torch::kBool)).triu(1);
-  if (segments.defined()) {
-    forbidden = forbidden.logical_or(segments.unsqueeze(2).ne(segments.unsqueeze(1))).unsqueeze(1);
-  }
+  torch::Tensor forbidden = forbidden_pairs(length, segments, h.device());
+  if (segments.defined()) forbidden = forbidden.unsqueeze(1);  // alike for all heads
   const torch::Tensor scores = torch::matmul(h, h.transpose(-2, -1)) / std::sqrt(static_cast<double>(width));
   return torch::log_softmax(scores.masked_fill(forbidden, -std::numeric_limits<float>::infinity()), -1);
 }
