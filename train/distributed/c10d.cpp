@@ -54,6 +54,18 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const std::string& address)
 
 }  // namespace
 
+std::vector<uint8_t> bytes_of(const std::string& text) {
+  return {text.begin(), text.end()};
+}
+
+std::string text_of(const std::vector<uint8_t>& bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
 c10::intrusive_ptr<c10d::Store> open_store(const StoreOptions& options) {
   c10d::TCPStoreOptions store;
   store.port = static_cast<uint16_t>(options.port);

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace rotor::train {
 
@@ -21,12 +22,19 @@ using Collectives = c10d::Backend;
 #else
 using Collectives = c10d::ProcessGroup;
 #endif
+
 struct StoreOptions {
   std::string address;
   int64_t port = 0;
   bool hosts = false;  ///< rank 0
   std::chrono::milliseconds timeout{};
 };
+
+/// Texts as the store holds them.
+std::vector<uint8_t> bytes_of(const std::string& text);
+std::string text_of(const std::vector<uint8_t>& bytes);
+/// Of a message of LibTorch, what is not its backtrace.
+std::string first_line(const std::string& text);
 
 /// A connection to the store of the run, which the one with `hosts` makes. Throws what c10d throws.
 c10::intrusive_ptr<c10d::Store> open_store(const StoreOptions& options);

@@ -29,18 +29,6 @@ std::string here_key(int64_t rank) {
   return cat("join/here/", rank);
 }
 
-std::vector<uint8_t> bytes_of(const std::string& text) {
-  return {text.begin(), text.end()};
-}
-
-std::string text_of(const std::vector<uint8_t>& bytes) {
-  return {bytes.begin(), bytes.end()};
-}
-
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
-
 void pause() {
   if (tool::interrupted()) fail("interrupted while ranks were missing");
   std::this_thread::sleep_for(kPoll);

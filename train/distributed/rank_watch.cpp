@@ -33,14 +33,6 @@ std::string beat_key(int64_t rank) {
   return cat("watch/beat/", rank);
 }
 
-std::string text_of(const std::vector<uint8_t>& bytes) {
-  return {bytes.begin(), bytes.end()};
-}
-
-std::string first_line(const std::string& text) {
-  return text.substr(0, text.find('\n'));
-}
-
 }  // namespace
 
 RankWatch::RankWatch(RankShare share, double timeout_seconds, const StoreOptions& store)
@@ -118,7 +110,7 @@ void RankWatch::judge() {
 
 bool RankWatch::publish(const std::string& verdict) {
   if (store_->add(kVerdicts, 1) != 1) return false;
-  store_->set(kVerdict, std::vector<uint8_t>(verdict.begin(), verdict.end()));
+  store_->set(kVerdict, bytes_of(verdict));
   return true;
 }
 
