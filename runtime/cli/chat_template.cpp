@@ -5,13 +5,12 @@
 #include <filesystem>
 
 #include "rotor/core/error.h"
-#include "rotor/formats/checkpoint.h"
-#include "rotor/formats/gguf_source.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/formats/ordered_json.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/model_text.h"
+#include "rotor/text/open_source.h"
 #include "rotor/tool/options.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/model_options.h"
@@ -40,16 +39,13 @@ std::string read_beginning(const std::string& path) {
 
 /// Of a checkpoint directory, a .rotor or GGUF file, or the file of a template alone.
 text::ChatTemplate open_template(const std::string& path) {
-  if (std::filesystem::is_directory(path)) {
-    return template_of(text::model_text(Checkpoint(path, {.ignore_unknown = true, .ternarize = false})),
-                       path);
+  const bool is_directory = std::filesystem::is_directory(path);
+  const std::string beginning = is_directory ? "" : read_beginning(path);
+  if (is_directory || beginning.starts_with("GGUF")) {
+    const text::SourceOptions options{.gguf = {.i2s_order = I2sOrder::x86, .ignore_unknown = true}};
+    return template_of(text::open_source(path, options).text, path);
   }
-  const std::string contents = read_beginning(path);
-  if (contents.starts_with("GGUF")) {
-    return template_of(
-        text::model_text(GgufSource(path, {.i2s_order = I2sOrder::x86, .ignore_unknown = true})), path);
-  }
-  if (contents.find('\0') == std::string::npos) return text::ChatTemplate(read_text_file(path), path);
+  if (beginning.find('\0') == std::string::npos) return text::ChatTemplate(read_text_file(path), path);
   const RotorFile file(path);
   return template_of(text::model_text(file), path);
 }
