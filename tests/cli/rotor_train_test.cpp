@@ -132,6 +132,33 @@ TEST_F(RotorTrainCommand, HelpAndUsage) {
   EXPECT_EQ(rotor_train({"eval", config_}).status, 2);
 }
 
+TEST_F(RotorTrainCommand, EvalWantsAValidationSplit) {
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "All work and no play makes Jack a dull boy.\n";
+  test::write_bytes(dir_.file("text.txt"), text);
+  test::write_bytes(config_, "output_dir: " + dir_.file("run") +
+                                 "\nthreads: 1\n"
+                                 "model: {type: bitnet, hidden_size: 32, intermediate_size: 32, "
+                                 "num_hidden_layers: 1, num_attention_heads: 2}\n"
+                                 "tokenizer: {type: sentencepiece, model_type: char, byte_fallback: false}\n"
+                                 "data: {type: text, path: " +
+                                 dir_.file("text.txt") +
+                                 ", block_size: 16, validation_fraction: 0.2}\n"
+                                 "train: {steps: 2, batch_size: 2}\n");
+  const CommandResult fit = rotor_train({"fit", config_});
+  ASSERT_EQ(fit.status, 0) << fit.err;
+  const std::vector<std::string> eval = {"eval", config_, "--checkpoint", dir_.file("run/checkpoint")};
+  const CommandResult evaluated = rotor_train(eval);
+  EXPECT_EQ(evaluated.status, 0) << evaluated.err;
+  EXPECT_NE(evaluated.out.find("perplexity"), std::string::npos) << evaluated.out;
+  std::vector<std::string> without = eval;
+  without.insert(without.end(), {"--set", "data.validation_fraction=0"});
+  const CommandResult refused = rotor_train(without);
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_NE(refused.err.find(config_ + ": data: nothing is kept"), std::string::npos) << refused.err;
+}
+
 TEST_F(RotorTrainCommand, BadInput) {
   expect_one_line_error(rotor_train({"fit", dir_.file("none.yaml")}), {"none.yaml", "cannot open"});
   expect_one_line_error(rotor_train({"fit", config_, "--set", "train.learning_rat=1"}),

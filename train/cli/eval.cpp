@@ -53,16 +53,20 @@ int eval(int argc, char** argv) {
   set_threads(config.threads);
   const auto directory = (*parsed)["checkpoint"].as<std::string>();
   take_model(config, directory);
-  const bool is_transformer = config.model.is_transformer();
   config.eval_windows = 0;
-  const std::unique_ptr<Task> task =
-      make_task(config, make_device(config.device), {.checkpoint = directory, .trains = false, .owns_folder = false});
+  const std::unique_ptr<Task> task = make_task(
+      config, make_device(config.device), {.checkpoint = directory, .trains = false, .owns_folder = false});
+  if (!task->can_evaluate()) {
+    fail((*parsed)["config"].as<std::string>(),
+         ": data: nothing is kept for validation: expected data.validation_path, a file, or "
+         "data.validation_fraction above 0");
+  }
   task->load(directory);
   const Evaluation result = task->evaluate();
   if (parsed->count("json") != 0) {
     Json json = {{"loss", result.loss}, {"accuracy", result.accuracy()}, {"correct", result.correct}};
     json[task->unit()] = result.total;
-    if (is_transformer) json["perplexity"] = result.perplexity();
+    if (task->has_perplexity()) json["perplexity"] = result.perplexity();
     std::printf("%s\n", dump_json(json, 2).c_str());
   } else {
     std::printf("%s (%lld of %lld %s)\n", task->describe(result).c_str(),

@@ -17,6 +17,8 @@ class LanguageTask final : public TransformerTask {
 
   std::string description() const override;
   std::string unit() const override { return "tokens"; }
+  int64_t units_per_row() const override { return config_.text.block_size; }
+  bool has_perplexity() const override { return true; }
   std::string data_checksum() const override { return data_->checksum(); }
   int64_t steps_in_epochs(int64_t epochs) const override;
 

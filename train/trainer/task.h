@@ -30,8 +30,12 @@ class Task {
   virtual const ModelConfig& model_config() const = 0;
   /// "60000 training and 10000 test images": for people.
   virtual std::string description() const = 0;
-  /// What `count` counts: "images" or "tokens".
+  /// What Evaluation::total and the pace count: "images", "tokens" or "pairs".
   virtual std::string unit() const = 0;
+  /// How many of them a row of a batch has, at most.
+  virtual int64_t units_per_row() const { return 1; }
+  /// Whether the loss is that of a distribution over tokens, so that its exponential says something.
+  virtual bool has_perplexity() const { return false; }
   /// Changes if the training data do.
   virtual std::string data_checksum() const = 0;
   /// Steps after which the data were seen once and figures start anew; 0 if there are no epochs.

@@ -338,7 +338,7 @@ void Trainer::evaluate_now() {
     fail_diverged(cat("the loss of the evaluation is ", last_evaluation_.loss));
   std::vector<std::pair<std::string, double>> values = {{"eval_loss", last_evaluation_.loss},
                                                         {"eval_accuracy", last_evaluation_.accuracy()}};
-  if (task_->unit() == "tokens") values.emplace_back("eval_perplexity", last_evaluation_.perplexity());
+  if (task_->has_perplexity()) values.emplace_back("eval_perplexity", last_evaluation_.perplexity());
   if (metrics_) metrics_->scalars(step_, values);
   const bool is_best = !best_step_ || task_->is_better(last_evaluation_, best_evaluation_);
   if (is_best) {
@@ -368,9 +368,7 @@ void Trainer::after_step(tool::Progress& progress, int64_t round_start) {
   // The pace is that of this round; nothing else is measured while it runs.
   const double seconds = std::max(progress.elapsed_seconds(), 1e-9);
   const auto steps = static_cast<double>(step_ - round_start);
-  const double per_step = static_cast<double>(config_.batch_size) *
-                          (task_->unit() == "tokens" ? static_cast<double>(config_.text.block_size) : 1.0);
-  rate_ = steps * per_step / seconds;
+  rate_ = steps * static_cast<double>(config_.batch_size * task_->units_per_row()) / seconds;
   const auto seen = static_cast<double>(std::max<int64_t>(totals_.seen, 1));
   const std::string left = tool::duration_text(static_cast<double>(total_steps_ - step_) * seconds / steps);
   const std::string accuracy =
