@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "rotor/core/error.h"
-#include "rotor/text/open_source.h"
 #include "rotor/tool/progress.h"
 #include "train/data/text_dataset.h"
 #include "train/models/attention.h"
@@ -40,10 +39,10 @@ void require_heads(const std::string& what, int64_t width, int64_t heads) {
 
 }  // namespace
 
-Distillation::Distillation(const DistillConfig& config, TransformerOptions options,
-                           const ModelConfig& student, const text::Tokenizer& tokenizer, torch::Device device)
+Distillation::Distillation(const DistillConfig& config, const text::OpenedSource& opened,
+                           TransformerOptions options, const ModelConfig& student,
+                           const text::Tokenizer& tokenizer, torch::Device device)
     : config_(config) {
-  const text::OpenedSource opened = text::open_source(config.teacher, {});
   const ModelConfig& teacher = opened.model->config();
   if (!teacher.is_transformer())
     fail(config.teacher, ": distill.teacher: expected a language model, found an mlp");

@@ -4,6 +4,7 @@
 
 #include <torch/torch.h>
 
+#include "rotor/text/open_source.h"
 #include "rotor/text/tokenizer.h"
 #include "train/config/train_config.h"
 #include "train/models/transformer.h"
@@ -19,10 +20,10 @@ class Distillation {
     torch::Tensor segments;  ///< int64 [B, T] or undefined
   };
 
-  /// Opens the teacher. Throws Error if its tokens are not the student's, or if hidden states cannot be split
-  /// into the heads that the config asks for.
-  Distillation(const DistillConfig& config, TransformerOptions options, const ModelConfig& student,
-               const text::Tokenizer& tokenizer, torch::Device device);
+  /// `opened`: config.teacher, whose weights are copied. Throws Error if its tokens are not the student's, or
+  /// if hidden states cannot be split into the heads that the config asks for.
+  Distillation(const DistillConfig& config, const text::OpenedSource& opened, TransformerOptions options,
+               const ModelConfig& student, const text::Tokenizer& tokenizer, torch::Device device);
 
   /// The layer of which loss() wants the hidden states (Observer's number); -1: none.
   int64_t student_layer() const { return student_layer_; }

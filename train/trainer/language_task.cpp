@@ -3,6 +3,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/mix_seed.h"
+#include "rotor/text/open_source.h"
 #include "rotor/tool/progress.h"
 #include "train/trainer/sample.h"
 
@@ -24,11 +25,14 @@ void set_special_tokens(TransformerConfig& model, const text::Tokenizer& tokeniz
 LanguageTask::LanguageTask(TrainConfig& config, torch::Device device, const TaskStart& start)
     : TransformerTask(config, device, start), data_(open_data()) {
   if (run_model_.is_fresh()) set_special_tokens(config.model.transformer, run_model_.tokenizer(), *data_);
-  build(config);
-  if (config.distill && start.trains) {
-    distillation_.emplace(*config.distill, transformer_options(config), config.model, run_model_.tokenizer(),
-                          device);
+  if (!config.distill || !start.trains) {
+    build(config);
+    return;
   }
+  const text::OpenedSource teacher = text::open_source(config.distill->teacher, {});
+  build(config, &teacher.model->config());
+  distillation_.emplace(*config.distill, teacher, transformer_options(config), config.model,
+                        run_model_.tokenizer(), device);
 }
 
 std::unique_ptr<LanguageData> LanguageTask::open_data() {

@@ -2,27 +2,16 @@
 #include "train/trainer/transformer_task.h"
 
 #include <cstdio>
-#include <optional>
 
-#include "rotor/text/open_source.h"
 #include "rotor/tool/progress.h"
 #include "train/trainer/memory_plan.h"
 
 namespace rotor::train {
-namespace {
 
-MemoryPlan plan_of(const TrainConfig& config, int64_t ranks) {
-  if (!config.distill) return plan_memory(config, nullptr, ranks);
-  const ModelConfig teacher = text::open_source(config.distill->teacher, {}).model->config();
-  return plan_memory(config, &teacher, ranks);
-}
-
-}  // namespace
-
-void TransformerTask::build(const TrainConfig& config) {
+void TransformerTask::build(const TrainConfig& config, const ModelConfig* teacher) {
   config_ = config;
   if (start_.trains) {
-    const MemoryPlan plan = plan_of(config, start_.ranks);
+    const MemoryPlan plan = plan_memory(config, teacher, start_.ranks);
     if (device_.is_cpu()) require_memory(plan, config);
     if (start_.owns_folder) {
       std::fprintf(stderr, "memory: about %s; %lld numbers are trained\n", plan.text().c_str(),

@@ -24,8 +24,8 @@ class TransformerTask : public Task {
   /// Opens or begins the model (run_model.h). The task calls build() once its data are known.
   TransformerTask(TrainConfig& config, torch::Device device, const TaskStart& start)
       : device_(device), run_model_(config, start), config_(config), start_(start) {}
-  /// Throws Error if there is not enough memory (memory_plan.h).
-  void build(const TrainConfig& config);
+  /// Throws Error if there is not enough memory for it and a teacher (memory_plan.h).
+  void build(const TrainConfig& config, const ModelConfig* teacher = nullptr);
 
   torch::Device device_;
   RunModel run_model_;
