@@ -105,6 +105,24 @@ TEST_F(LanguageModelTest, ResumedRunEndsAsAnUnbrokenOne) {
   EXPECT_EQ(metrics("broken"), metrics("whole"));
 }
 
+TEST_F(LanguageModelTest, ResumesWithMomentsInBfloat16AndOnDisk) {
+  const std::vector<std::string> lean = {"train.steps=20", "eval.every=10", "train.state_dtype=bfloat16"};
+  std::vector<std::string> on_disk = lean;
+  on_disk.emplace_back("train.state_on_disk=true");
+  Trainer(config("memory", lean), StartMode::fresh).run();
+  Trainer(config("disk", on_disk), StartMode::fresh).run();
+  EXPECT_EQ(weights("disk"), weights("memory")) << "where moments lie changes nothing";
+  fs::remove(dir_.file("disk/checkpoint"));
+  fs::create_directory_symlink("checkpoints/step-10", dir_.file("disk/checkpoint"));
+  EXPECT_TRUE(Trainer(config("disk", on_disk), StartMode::resume).run());
+  EXPECT_EQ(weights("disk"), weights("memory"));
+  expect_error(
+      [&] {
+        Trainer(config("disk", {"train.steps=20", "eval.every=10"}), StartMode::resume);
+      },
+      {"train.state_dtype: was bfloat16, is float32"});
+}
+
 TEST_F(LanguageModelTest, ResumeNamesTheKeysThatDiffer) {
   Trainer(config("run", {"train.steps=20"}), StartMode::fresh).run();
   expect_error(

@@ -46,6 +46,11 @@ TEST(MemoryPlan, CountsWhatIsTrained) {
   EXPECT_EQ(part(full, "optimizer state"), 8 * parameters);
   EXPECT_EQ(part(plan_memory(config, nullptr, 4), "optimizer state"), 2 * parameters);
   EXPECT_GT(full.total(), 45e9);
+  config.optimizer.bfloat16_state = true;
+  EXPECT_EQ(part(plan_memory(config), "optimizer state"), 4 * parameters);
+  config.optimizer.state_on_disk = true;
+  EXPECT_EQ(part(plan_memory(config), "optimizer state"), 0.0);
+  config.optimizer.state_on_disk = false;
   config.optimizer.kind = OptimizerKind::sgd;
   config.optimizer.momentum = 0.0;
   EXPECT_EQ(part(plan_memory(config), "optimizer state"), 0.0);

@@ -250,6 +250,12 @@ void read_train(ConfigSection section, TrainConfig& config) {
       section.number("final_learning_rate", optimizer.final_learning_rate, 0.0, 1e3);
   optimizer.second_learning_rate =
       section.number("second_learning_rate", optimizer.second_learning_rate, 0.0, 1e3);
+  optimizer.bfloat16_state = section.choice("state_dtype", "float32", {"float32", "bfloat16"}) == "bfloat16";
+  optimizer.state_on_disk = section.boolean("state_on_disk", false);
+  for (const char* key : {"state_dtype", "state_on_disk"}) {
+    if (optimizer.kind == OptimizerKind::sgd && section.has(key))
+      section.fail_at(key, "is for adam and adamw");
+  }
   optimizer.clip_norm = section.number("clip_norm", optimizer.clip_norm, 0.0, kLarge);
   section.done();
 }
@@ -299,6 +305,8 @@ TrainConfig read_config(const ConfigDocument& document) {
     config.images = read_images(root.section("data"));
   }
   read_train(root.section("train"), config);
+  if (config.optimizer.state_on_disk && config.device != "cpu")
+    root.section("train").fail_at("state_on_disk", "is for device: cpu");
   if (transformer && !config.steps && !config.text.is_chat())
     root.section("train").fail_at("epochs",
                                   "language models count train.steps, unless they learn from chats");

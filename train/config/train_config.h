@@ -56,6 +56,9 @@ struct OptimizerConfig {
   double final_learning_rate = 0.0;   ///< where linear, cosine and two_stage end
   double second_learning_rate = 0.0;  ///< of two_stage: peak of its second half; 0: 2/3 of learning_rate
   double clip_norm = 1.0;             ///< 0: gradients are not clipped
+  bool bfloat16_state = false;        ///< moments of adam and adamw in half the memory
+  bool state_on_disk = false;         ///< they lie in a mapped file in output_dir
+  std::string state_directory;        ///< where; set by the trainer
 };
 
 /// Text that the model writes now and then while it is trained.

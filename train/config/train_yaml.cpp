@@ -206,6 +206,10 @@ void write_train(Writer& out, const TrainConfig& config) {
   out.write("final_learning_rate", optimizer.final_learning_rate);
   out.write("second_learning_rate", optimizer.second_learning_rate);
   out.write("clip_norm", optimizer.clip_norm);
+  if (optimizer.kind != OptimizerKind::sgd) {
+    out.word("state_dtype", optimizer.bfloat16_state ? "bfloat16" : "float32");
+    out.write("state_on_disk", optimizer.state_on_disk);
+  }
   out.write("keep_checkpoints", config.keep_checkpoints);
   out.end();
 }
@@ -241,6 +245,7 @@ TrainConfig essence(const TrainConfig& config) {
   TrainConfig key = without_paths(config);
   key.tokenizer = defaults.tokenizer;  // the checkpoint has the tokenizer itself
   key.memory_gb = defaults.memory_gb;
+  key.optimizer.state_on_disk = defaults.optimizer.state_on_disk;
   key.keep_checkpoints = defaults.keep_checkpoints;
   key.log_every = defaults.log_every;
   key.telemetry_every = defaults.telemetry_every;

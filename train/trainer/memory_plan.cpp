@@ -65,7 +65,8 @@ double activation_bytes(const TrainConfig& config, double rows, double length) {
 }
 
 double state_per_weight(const OptimizerConfig& config) {
-  if (config.kind != OptimizerKind::sgd) return 2 * kFloat;
+  if (config.state_on_disk) return 0.0;
+  if (config.kind != OptimizerKind::sgd) return config.bfloat16_state ? kFloat : 2 * kFloat;
   return config.momentum > 0 ? kFloat : 0.0;
 }
 
@@ -145,6 +146,10 @@ void require_memory(const MemoryPlan& plan, const TrainConfig& config) {
   if (plan.total() <= limit) return;
   std::string less = "smaller train.batch_size or data.block_size, larger train.accumulation";
   if (!config.activation_checkpointing) less += ", train.activation_checkpointing: true";
+  if (config.optimizer.kind != OptimizerKind::sgd && !config.optimizer.state_on_disk) {
+    less += config.optimizer.bfloat16_state ? "" : ", train.state_dtype: bfloat16";
+    less += ", train.state_on_disk: true (slow)";
+  }
   if (!config.lora && !config.from.empty()) less += ", adapters alone (lora: {rank: 16})";
   fail("this run needs about ", plan.text(), "; ",
        config.memory_gb > 0 ? "train.memory_gb allows " : "free are ", tool::bytes_text(limit),

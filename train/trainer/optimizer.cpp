@@ -1,6 +1,8 @@
 // Parameter groups and options.
 #include "train/trainer/optimizer.h"
 
+#include "train/trainer/lean_adam.h"
+
 namespace rotor::train {
 namespace {
 
@@ -19,11 +21,16 @@ std::vector<torch::optim::OptimizerParamGroup> make_groups(const std::vector<Opt
   return groups;
 }
 
-template <class Optimizer, class Options>
-std::unique_ptr<torch::optim::Optimizer> make(const std::vector<OptimizedTensor>& tensors, Options options,
-                                              double weight_decay) {
-  options.weight_decay(0.0);
-  return std::make_unique<Optimizer>(make_groups(tensors, options, weight_decay), options);
+template <class Base, class Options>
+std::unique_ptr<torch::optim::Optimizer> make_adam(const std::vector<OptimizedTensor>& tensors,
+                                                   Options options, const OptimizerConfig& config) {
+  options.betas({config.betas[0], config.betas[1]}).eps(config.eps).weight_decay(0.0);
+  auto groups = make_groups(tensors, options, config.weight_decay);
+  if (!config.bfloat16_state && config.state_directory.empty()) {
+    return std::make_unique<Base>(std::move(groups), options);
+  }
+  const MomentStore store(config.bfloat16_state ? torch::kBFloat16 : torch::kFloat32, config.state_directory);
+  return std::make_unique<LeanAdam<Base>>(std::move(groups), options, store);
 }
 
 }  // namespace
@@ -45,17 +52,15 @@ std::unique_ptr<torch::optim::Optimizer> make_optimizer(const torch::nn::Module&
 std::unique_ptr<torch::optim::Optimizer> make_optimizer(const std::vector<OptimizedTensor>& tensors,
                                                         const OptimizerConfig& config) {
   using namespace torch::optim;
-  const auto betas = std::make_tuple(config.betas[0], config.betas[1]);
   switch (config.kind) {
     case OptimizerKind::adam:
-      return make<Adam>(tensors, AdamOptions(config.learning_rate).betas(betas).eps(config.eps),
-                        config.weight_decay);
+      return make_adam<Adam>(tensors, AdamOptions(config.learning_rate), config);
     case OptimizerKind::adamw:
-      return make<AdamW>(tensors, AdamWOptions(config.learning_rate).betas(betas).eps(config.eps),
-                         config.weight_decay);
-    case OptimizerKind::sgd:
-      return make<SGD>(tensors, SGDOptions(config.learning_rate).momentum(config.momentum),
-                       config.weight_decay);
+      return make_adam<AdamW>(tensors, AdamWOptions(config.learning_rate), config);
+    case OptimizerKind::sgd: {
+      const SGDOptions options = SGDOptions(config.learning_rate).momentum(config.momentum);
+      return std::make_unique<SGD>(make_groups(tensors, options, config.weight_decay), options);
+    }
   }
   return nullptr;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rotor/core/error.h"
+#include "train/trainer/lean_adam.h"
 
 namespace rotor::train {
 namespace {
@@ -88,12 +89,26 @@ std::vector<torch::Tensor> state_tensors(torch::optim::Optimizer& optimizer, Opt
   return tensors;
 }
 
+torch::optim::OptimizerParamState& state_of(torch::optim::Optimizer& optimizer, OptimizerKind kind,
+                                            const torch::Tensor& parameter) {
+  auto& states = optimizer.state();
+  auto& state = states[state_key<std::decay_t<decltype(states)>>(parameter)];
+  if (state == nullptr) {
+    state = make_state(kind);
+    view_of(*state, kind).set_step(0);
+  }
+  return *state;
+}
+
 void set_state(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::Tensor& parameter,
                int64_t step, const std::vector<torch::Tensor>& tensors) {
   auto state = make_state(kind);
   const StateView view = view_of(*state, kind);
   view.set_step(step);
-  for (size_t i = 0; i < tensors.size(); ++i) view.write[i](tensors[i]);
+  const auto* holder = dynamic_cast<const MomentHolder*>(&optimizer);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    view.write[i](holder == nullptr ? tensors[i] : holder->placed(tensors[i]));
+  }
   auto& states = optimizer.state();
   states[state_key<std::decay_t<decltype(states)>>(parameter)] = std::move(state);
 }

@@ -33,6 +33,9 @@ std::vector<std::string> state_names(const OptimizerConfig& config);
 /// These tensors of `parameter`; none before its first step.
 std::vector<torch::Tensor> state_tensors(torch::optim::Optimizer& optimizer, OptimizerKind kind,
                                          const torch::Tensor& parameter);
+/// The whole state of `parameter`, which begins at step 0 without tensors.
+torch::optim::OptimizerParamState& state_of(torch::optim::Optimizer& optimizer, OptimizerKind kind,
+                                            const torch::Tensor& parameter);
 /// Replaces them.
 void set_state(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::Tensor& parameter,
                int64_t step, const std::vector<torch::Tensor>& tensors);

@@ -62,6 +62,10 @@ Trainer::Trainer(TrainConfig config, StartMode start, RankGroup* group, const La
   if (group_ != nullptr) check_same_config(*group_, config_, start_name(start));
   if (is_root()) open_directory(start);
   torch::manual_seed(config_.seed);
+  if (config_.optimizer.state_on_disk) {
+    std::filesystem::create_directories(config_.output_dir);
+    config_.optimizer.state_directory = config_.output_dir;
+  }
   load_task(start);
   divergence_ = Divergence(num_classes(task_->model_config()));
   if (group_ != nullptr) {
