@@ -248,6 +248,22 @@ void print_source_notes(const OpenedSource& opened, const SourceOptions& options
   }
 }
 
+/// What was learnt with a chat template is to be asked with it: that of the first adapter that has one. Says
+/// so if it is not the model's.
+void take_chat_template(const std::vector<MergedAdapter>& adapters, ModelText& text) {
+  std::string taken;
+  for (const MergedAdapter& adapter : adapters) {
+    const std::string& path = adapter.files->path();
+    const auto found = text::adapter_text(path).metadata.chat_template;
+    if (!found || found == text.metadata.chat_template) continue;
+    if (taken.empty()) text.replace_chat_template(*found);
+    std::fprintf(stderr, "note: the chat template of %s %s\n", path.c_str(),
+                 taken.empty() ? "takes the place of the model's"
+                               : cat("is not that of ", taken, ": left out").c_str());
+    if (taken.empty()) taken = path;
+  }
+}
+
 /// Puts the adapters that are asked for on the model. Returns the source that merges them, which the model is
 /// then; nullptr if there are none.
 const MergedSource* merge_adapters(const cxxopts::ParseResult& parsed, OpenedSource& opened) {
@@ -264,6 +280,7 @@ const MergedSource* merge_adapters(const cxxopts::ParseResult& parsed, OpenedSou
     if (fingerprint.empty()) fingerprint = base_fingerprint(*opened.model);
     files.check_fingerprint(fingerprint, opened.model->path());
   }
+  take_chat_template(adapters, opened.text);
   auto merged = std::make_unique<MergedSource>(std::move(opened.model), std::move(adapters));
   const MergedSource* source = merged.get();
   opened.model = std::move(merged);

@@ -78,6 +78,18 @@ std::optional<std::string> read_chat_template(const std::string& directory) {
   return join_templates(named_templates(dump_json(chat), path + ": chat_template"));
 }
 
+/// Tokenizer and chat template, as far as there are such files.
+ModelText text_of_files(const std::string& directory) {
+  ModelText text;
+  text.directory = directory;
+  if (const std::string file = tokenizer_file(directory); !file.empty()) {
+    text.tokenizer = load_tokenizer(file);
+    text.metadata.tokenizer = text.tokenizer->kind();
+  }
+  text.metadata.chat_template = read_chat_template(directory);
+  return text;
+}
+
 /// generation_config.json may name more ends than config.json: a chat model's end of turn.
 void take_generation_config(const std::string& directory, int64_t vocab_size, TextMetadata& text) {
   const std::string path = directory + "/generation_config.json";
@@ -105,6 +117,11 @@ std::string special_token_text(const Tokenizer& tokenizer, TokenId id) {
 
 }  // namespace
 
+void ModelText::replace_chat_template(std::string text) {
+  metadata.chat_template = std::move(text);
+  template_replaced = true;
+}
+
 RotorAttachments ModelText::attachments() const {
   RotorAttachments attachments;
   if (tokenizer != nullptr) attachments = tokenizer->attachments();
@@ -119,15 +136,19 @@ RotorAttachments ModelText::attachments() const {
 ModelText model_text(const Checkpoint& checkpoint) {
   ModelText text;
   if (!checkpoint.config().is_transformer()) return text;
-  text.directory = checkpoint.directory();
-  if (const std::string file = tokenizer_file(text.directory); !file.empty()) {
-    text.tokenizer = load_tokenizer(file);
-    check_vocabulary(*text.tokenizer, checkpoint.config(), file);
-    text.metadata.tokenizer = text.tokenizer->kind();
+  text = text_of_files(checkpoint.directory());
+  if (text.tokenizer != nullptr) {
+    check_vocabulary(*text.tokenizer, checkpoint.config(), tokenizer_file(text.directory));
   }
   take_special_tokens(checkpoint.config(), text);
   take_generation_config(text.directory, checkpoint.config().transformer.vocab_size, text.metadata);
-  text.metadata.chat_template = read_chat_template(text.directory);
+  return text;
+}
+
+ModelText adapter_text(const std::string& directory) {
+  ModelText text = text_of_files(directory);
+  if (text.tokenizer == nullptr) return text;
+  take_generation_config(directory, text.tokenizer->vocab_size(), text.metadata);
   return text;
 }
 

@@ -18,7 +18,10 @@ struct ModelText {
   std::shared_ptr<const Tokenizer> tokenizer;  ///< nullptr: the model takes and gives ids
   TextMetadata metadata;
   std::string directory;  ///< a Hugging Face directory that holds all this in files; "" for other sources
+  bool template_replaced = false;  ///< but for the chat template
 
+  /// The adapter's or the user's own instead of the model's, also where `directory` is copied.
+  void replace_chat_template(std::string text);
   /// The same for a .rotor file.
   RotorAttachments attachments() const;
 };
@@ -33,6 +36,10 @@ ModelText model_text(const Checkpoint& checkpoint);
 ModelText model_text(const GgufSource& source);
 /// Of a .rotor file, which must outlive the tokenizer.
 ModelText model_text(const RotorFile& file);
+
+/// Of an adapter's directory, which may hold all that beside the adapter, as that of the chats that it
+/// learnt.
+ModelText adapter_text(const std::string& directory);
 
 /// Writes all that into an existing directory, as transformers reads it: a Hugging Face directory's files are
 /// copied, of other sources tokenizer_files.h makes them. Throws Error as that does.

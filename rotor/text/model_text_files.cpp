@@ -2,6 +2,7 @@
 // may say more than Rotor reads.
 #include <filesystem>
 
+#include "rotor/core/error.h"
 #include "rotor/formats/atomic_file.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/mapped_file.h"
@@ -47,6 +48,21 @@ void copy_more_templates(const std::string& from, const std::string& to) {
   }
 }
 
+/// Instead of those that are there.
+void write_templates(const std::string& templates, const std::string& directory) {
+  const std::string more = directory + "/" + kMoreTemplates;
+  fs::remove_all(more);
+  for (const auto& [name, text] : named_templates(templates, "chat template")) {
+    if (name == "default") {
+      write_file(directory + "/chat_template.jinja", text);
+      continue;
+    }
+    if (fs::path(name).filename() != name) fail("chat template \"", name, "\": expected the name of a file");
+    fs::create_directories(more);
+    write_file(more + "/" + name + ".jinja", text);
+  }
+}
+
 }  // namespace
 
 void write_model_text(const ModelText& text, const std::string& directory) {
@@ -61,6 +77,8 @@ void write_model_text(const ModelText& text, const std::string& directory) {
   } else if (text.metadata.chat_template) {
     write_file(directory + "/chat_template.jinja", default_template(*text.metadata.chat_template));
   }
+  if (text.template_replaced && !text.directory.empty())
+    write_templates(*text.metadata.chat_template, directory);
 }
 
 }  // namespace rotor::text

@@ -6,6 +6,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/lora_config.h"
 #include "rotor/formats/mapped_file.h"
 #include "rotor/formats/ordered_json.h"
 #include "rotor/formats/rotor_file.h"
@@ -27,7 +28,7 @@ constexpr const char* kExamples =
 
 text::ChatTemplate template_of(const text::ModelText& text, const std::string& path) {
   auto found = text::chat_template(text, path);
-  if (!found) fail(path, ": the model has no chat template");
+  if (!found) fail(path, ": there is no chat template in it");
   return *std::move(found);
 }
 
@@ -37,9 +38,12 @@ std::string read_beginning(const std::string& path) {
   return std::string(file.text().substr(0, 8));
 }
 
-/// Of a checkpoint directory, a .rotor or GGUF file, or the file of a template alone.
+/// Of a checkpoint or adapter directory, a .rotor or GGUF file, or the file of a template alone.
 text::ChatTemplate open_template(const std::string& path) {
   const bool is_directory = std::filesystem::is_directory(path);
+  if (is_directory && std::filesystem::exists(path + "/" + kAdapterConfigFile)) {
+    return template_of(text::adapter_text(path), path);
+  }
   const std::string beginning = is_directory ? "" : read_beginning(path);
   if (is_directory || beginning.starts_with("GGUF")) {
     const text::SourceOptions options{.gguf = {.i2s_order = I2sOrder::x86, .ignore_unknown = true}};
@@ -57,7 +61,8 @@ int chat_template(int argc, char** argv) {
       "rotor chat-template",
       "Prints the text that a chat becomes by a model's chat template, as Hugging Face's\n"
       "apply_chat_template makes it.");
-  options.add_options()("template", "model file, checkpoint directory, or file of a Jinja template",
+  options.add_options()("template",
+                        "model file, checkpoint or adapter directory, or file of a Jinja template",
                         cxxopts::value<std::string>())("messages", "JSON file: an array of messages",
                                                        cxxopts::value<std::string>())(
       "tools", "JSON file: an array of descriptions of tools", cxxopts::value<std::string>())(

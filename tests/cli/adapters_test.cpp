@@ -157,6 +157,36 @@ TEST_F(AdapterCommand, ExportMergesAndSaysWhatFlipped) {
   EXPECT_FALSE(std::filesystem::exists(file("dry.rotor")));
 }
 
+TEST_F(AdapterCommand, TheTemplateThatWasLearntGoesAlong) {
+  const auto with_template = [](const std::string& name, const std::string& text) {
+    test::write_random_adapter(file(name), test::small_transformer(), 2);
+    test::write_bytes(file(name) + "/chat_template.jinja", text);
+  };
+  with_template("chatty", "<{{ messages[0].content }}>");
+  with_template("other-chatty", "[{{ messages[0].content }}]");
+  std::filesystem::copy(file("base"), file("chat-base"));
+  std::filesystem::create_directory(file("chat-base") + "/additional_chat_templates");
+  test::write_bytes(file("chat-base") + "/chat_template.jinja", "the base's");
+  test::write_bytes(file("chat-base") + "/additional_chat_templates/tool_use.jinja",
+                    "the base's, with tools");
+  test::write_bytes(file("chat.json"), R"([{"role": "user", "content": "Hi"}])");
+  const auto said = [](const std::string& model) {
+    return rotor({"chat-template", file(model), "--messages", file("chat.json")}).out;
+  };
+  EXPECT_EQ(said("chatty"), "<Hi>");
+  for (const std::string base : {"base", "chat-base"}) {
+    for (const std::string to : {"rotor", "hf"}) {
+      const std::string out = cat("with-template-", base, "-", to);
+      const CommandResult result = rotor_export({file(base), file(out), "--to", to, "--adapter",
+                                                 file("chatty"), "--adapter", file("other-chatty")});
+      ASSERT_EQ(result.status, 0) << result.err;
+      EXPECT_NE(result.err.find("chatty takes the place of the model's"), std::string::npos) << result.err;
+      EXPECT_NE(result.err.find("left out"), std::string::npos) << result.err;
+      EXPECT_EQ(said(out), "<Hi>") << out;
+    }
+  }
+}
+
 TEST_F(AdapterCommand, ExportRefusesOtherBases) {
   expect_failure(rotor_export({file("base"), file("x.rotor"), "--adapter", file("other")}), 1,
                  {"0123456789abcdef", "--any-base"});

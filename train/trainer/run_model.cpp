@@ -84,14 +84,16 @@ void RunModel::open(TrainConfig& config, const TaskStart& start) {
   text_ = std::move(opened.text);
   if (config.lora) {
     config.lora->base_model = config.from;
-    config.lora->base_fingerprint = base_fingerprint(*source_);
+    config.lora->base_fingerprint = rotor::base_fingerprint(*source_);
     lora_ = config.lora;
   }
+  if (template_override_) text_.replace_chat_template(*template_override_);
   // A copy, since the checkpoint that a run goes on with is removed in time.
   if (start.owns_folder) {
     tokenizer_path_ = config.output_dir + "/tokenizer";
   } else {
-    tokenizer_path_ = temporary_.path = cat(fs::temp_directory_path().string(), "/rotor-", getpid(), "-tokenizer");
+    tokenizer_path_ = temporary_.path =
+        cat(fs::temp_directory_path().string(), "/rotor-", getpid(), "-tokenizer");
   }
   fs::remove_all(tokenizer_path_);
   fs::create_directories(tokenizer_path_);
@@ -109,12 +111,11 @@ void RunModel::make(TrainConfig& config) {
          text_.tokenizer->kind());
   }
   fit_vocabulary(config.model.transformer, *text_.tokenizer, tokenizer_path_);
+  if (template_override_) text_.replace_chat_template(*template_override_);
 }
 
 std::optional<text::ChatTemplate> RunModel::chat_template() const {
-  text::ModelText text = text_;
-  if (template_override_) text.metadata.chat_template = template_override_;
-  return text::chat_template(text, template_override_ ? "data.chat_template" : name_);
+  return text::chat_template(text_, text_.template_replaced ? "data.chat_template" : name_);
 }
 
 text::SpecialTokenIds RunModel::special_tokens() const {
@@ -169,10 +170,8 @@ void RunModel::save_text(const std::string& directory) const {
     const bool is_json = fs::path(tokenizer_path_).extension() == ".json";
     write_file(directory + (is_json ? "/tokenizer.json" : "/tokenizer.model"),
                MappedFile(tokenizer_path_).text());
+    if (template_override_) write_file(directory + "/chat_template.jinja", *template_override_);
   }
-  if (!template_override_) return;
-  fs::remove_all(directory + "/additional_chat_templates");
-  write_file(directory + "/chat_template.jinja", *template_override_);
 }
 
 }  // namespace rotor::train
