@@ -348,8 +348,28 @@ TEST_F(DistributedRun, DifferencesAreErrorsOnAllRanks) {
   test::write_bytes(dir_.file("other"), test::many_words(4000, 2));
   expect_refused(
       {"--set", "data.path=" + dir_.file("other"), "--set", "data.cache_dir=" + dir_.file("tokens")},
-      {"rank 1", "training data are not those of rank 0"});
+      {"rank 1", "other training data than rank 0"});
   expect_refused({"--set", "data.path=" + dir_.file("lost")}, {"rank 1", dir_.file("lost")});
+}
+
+TEST_F(DistributedRun, AdaptersOfOtherBasesAreRefused) {
+  expect_success({test::run_command(fit("base", {"--set", "train.steps=1"}))});
+  expect_success({test::run_command(fit("other", {"--set", "train.steps=2"}))});
+  const auto from = [&](const std::string& run) {
+    return "model: {from: " + dir_.file(run + "/checkpoint") + "}\n";
+  };
+  const std::string rest = "threads: 1\nlora: {rank: 2}\ndata: {type: text, path: " + dir_.file("text") +
+                           ", block_size: 16}\ntrain: {steps: 4, batch_size: 8}\nsample: {every: -1}\n"
+                           "distributed: {timeout: 20}\n";
+  test::write_bytes(config_, from("base") + rest);
+  expect_success({test::run_command(fit("one"))});
+  expect_success(run_ranks(2, fit("two")));
+  for (const CommandResult& result :
+       run_ranks(2, fit("three"), {"--set", "model.from=" + dir_.file("other/checkpoint")})) {
+    EXPECT_EQ(result.status, 1) << result.err;
+    EXPECT_NE(result.err.find("it has other weights in model.from than rank 0"), std::string::npos)
+        << result.err;
+  }
 }
 
 TEST_F(DistributedRun, DivergenceEndsAllRanks) {

@@ -28,11 +28,10 @@ void check_same_config(RankGroup& group, const TrainConfig& config, const std::s
   group.sum(torch::zeros({1}));  // nobody goes on before all have agreed
 }
 
-void check_same_data(RankGroup& group, const std::string& data_checksum) {
-  const std::string root = group.broadcast(data_checksum);
-  if (root != data_checksum) {
-    fail("its training data are not those of rank 0: checksum ", data_checksum, ", rank 0 has ", root);
-  }
+void check_same(RankGroup& group, const std::string& what, const std::string& checksum) {
+  const std::string root = group.broadcast(checksum);
+  if (root != checksum)
+    fail("it has other ", what, " than rank 0: checksum ", checksum, ", rank 0 has ", root);
   group.sum(torch::zeros({1}));
 }
 

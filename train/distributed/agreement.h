@@ -13,14 +13,15 @@ namespace rotor::train {
 /// was started otherwise (`start`: "--resume" and the like).
 void check_same_config(RankGroup& group, const TrainConfig& config, const std::string& start);
 
-/// Throws Error if the training data of this rank are not those of rank 0.
-void check_same_data(RankGroup& group, const std::string& data_checksum);
+/// Throws Error unless this rank has `what` ("training data") of the same checksum as rank 0.
+void check_same(RankGroup& group, const std::string& what, const std::string& checksum);
 
 /// A copy of the tokenizer that rank 0 trained, for a rank that may not see the folder of rank 0; removed
 /// with this object.
 class SharedTokenizer {
  public:
-  /// If neither model.from nor tokenizer.path says where there is one, sets it on ranks but 0. Rank 0 has its tokenizer in config.output_dir.
+  /// If neither model.from nor tokenizer.path says where there is one, sets it on ranks but 0. Rank 0 has its
+  /// tokenizer in config.output_dir.
   SharedTokenizer(RankGroup& group, TrainConfig& config);
   ~SharedTokenizer();
   SharedTokenizer(const SharedTokenizer&) = delete;

@@ -35,6 +35,8 @@ class RunModel {
   /// Where an answer ends.
   std::vector<text::TokenId> stop_tokens() const;
   bool is_fresh() const { return is_fresh_; }
+  /// The fingerprint of the base of adapters; "" without them.
+  std::string base_fingerprint() const { return lora_ ? lora_->base_fingerprint : ""; }
 
   /// The module of config.model, with the opened model's weights unless a checkpoint is to be loaded.
   /// Call it once: the opened files are closed.

@@ -38,6 +38,8 @@ class Task {
   virtual bool has_perplexity() const { return false; }
   /// Changes if the training data do.
   virtual std::string data_checksum() const = 0;
+  /// Changes if weights do that are used but not trained; "" if there are none.
+  virtual std::string base_fingerprint() const { return ""; }
   /// Steps after which the data were seen once and figures start anew; 0 if there are no epochs.
   virtual int64_t steps_per_epoch() const = 0;
 

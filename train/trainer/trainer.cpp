@@ -113,7 +113,8 @@ void Trainer::load_task(StartMode start) {
     own.tokenizer.path = config_.tokenizer.path;
     config_ = own;
   }
-  check_same_data(*group_, task_->data_checksum());
+  check_same(*group_, "training data", task_->data_checksum());
+  check_same(*group_, "weights in model.from", task_->base_fingerprint());
   task_->set_share(group_->share());
 }
 

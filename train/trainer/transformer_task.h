@@ -12,6 +12,7 @@ class TransformerTask : public Task {
  public:
   torch::nn::Module& module() override { return *model_; }
   const ModelConfig& model_config() const override { return model_->config(); }
+  std::string base_fingerprint() const override { return run_model_.base_fingerprint(); }
   int64_t steps_per_epoch() const override { return 0; }
 
   /// Sets how far the model is ternary by train.quantizer_warmup_steps.
