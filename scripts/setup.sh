@@ -43,6 +43,7 @@ mesa-vulkan-drivers|no|tests: Vulkan on the processor (lavapipe)|mesa-vulkan-dri
 vulkan-validationlayers|no|tests: watches how Vulkan is used|vulkan-validation-layers|library libVkLayer_khronos_validation.so
 ocl-icd-libopencl1|no|tests: finds OpenCL's drivers|ocl-icd or opencl-icd-loader|library libOpenCL.so.1
 pocl-opencl-icd|no|tests: OpenCL on the processor (PoCL)|pocl|library libpocl.so
+openmpi-bin|no|tests: mpirun starts ranks|openmpi|command mpirun
 g++-aarch64-linux-gnu|no|builds for 64-bit ARM (cross compiler)|gcc-aarch64-linux-gnu|command aarch64-linux-gnu-g++
 qemu-user|no|runs programs for ARM|qemu-user|command qemu-aarch64
 binutils|no|tests look at symbols with nm|binutils|command nm

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Ranks that die, hang, never come or are interrupted: real processes of rotor-train on this machine. The others must end in
-# time, name the rank, and lose nothing. With torchrun in PATH (or TORCHRUN=...) a run is also started and restarted by it.
+# time, name the rank, and lose nothing. Open MPI's mpirun starts one of the runs. With torchrun in PATH (or TORCHRUN=...) a run
+# is also started and restarted by it.
 #
 #   tests/scripts/distributed_test.sh build/release/bin/rotor-train
 set -euo pipefail
@@ -146,6 +147,14 @@ finish
 check "a port in use is an error" said 0 "rank 0 cannot listen on port $port; is it in use"
 kill -9 "$first" 2> /dev/null || true
 unset port
+
+rm -rf run
+status=0
+OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 MASTER_PORT=$(free_port) mpirun --oversubscribe -n 2 "$rotor_train" fit config.yaml \
+  > said-mpirun 2>&1 || status=$?
+check "mpirun starts a run" test $status = 0
+check "of two ranks" grep -q '2 ranks' said-mpirun
+check "that ends as one process does" close "$(final_loss)" "$whole"
 
 torchrun=${TORCHRUN:-$(command -v torchrun || true)}
 if [ -n "$torchrun" ]; then
