@@ -14,6 +14,7 @@
 #include "rotor/formats/config_json.h"
 #include "rotor/formats/gguf.h"
 #include "rotor/formats/json.h"
+#include "rotor/formats/lora_config.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/byte_level_bpe.h"
 #include "rotor/text/sentencepiece.h"
@@ -61,6 +62,24 @@ ModelConfig mlp(Activation activation) {
   config.mlp.bias = true;
   config.mlp.class_names = {"a", "b", "c"};
   return config;
+}
+
+void write_adapter_configs() {
+  LoraConfig config;
+  config.all_linear = true;
+  config.use_rslora = true;
+  config.base_fingerprint = "0123456789abcdef";
+  write("adapter_config", "all_linear", lora_config_to_json(config));
+  config.all_linear = false;
+  config.targets.names = {"q_proj", "mlp.down_proj"};
+  config.layers = {0, 11};
+  config.rank_pattern = {{"q_proj", 4}, {"layers.1.mlp.*", 3}};
+  config.alpha_pattern = {{"down_proj", 2.5}};
+  write("adapter_config", "names", lora_config_to_json(config));
+  config.layers.reset();
+  config.targets = {.names = {}, .pattern = R"(.*\.(q|v)_proj|lm_head)"};
+  config.excluded.names = {"v_proj"};
+  write("adapter_config", "pattern", lora_config_to_json(config));
 }
 
 text::BpeDefinition byte_level_bpe() {
@@ -278,6 +297,7 @@ void write_all() {
       R"("num_attention_heads":2,"quantization_config":{"quant_method":"bitnet","linear_class":"bitlinear",)"
       R"("quantization_mode":"offline","modules_to_not_convert":null},"rope_parameters":{"rope_type":"default",)"
       R"("rope_theta":10000.0},"eos_token_id":[1,2]})");
+  write_adapter_configs();
   write_safetensors();
   write_tokenizer_json("pairs", true);
   write_tokenizer_json("texts", false);
