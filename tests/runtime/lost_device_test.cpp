@@ -5,6 +5,7 @@
 
 #include "runtime/engine/benchmark.h"
 #include "runtime/engine/language_model.h"
+#include "tests/support/adapters.h"
 #include "tests/support/logits.h"
 #include "tests/support/models.h"
 #include "tests/support/pretend_device.h"
@@ -32,6 +33,7 @@ class LostDeviceTest : public ::testing::TestWithParam<int64_t> {
     ModelConfig config = test::small_transformer();
     config.transformer.vocab_size = kVocab;
     test::write_random_model(files_->file("m.rotor"), config, 1, {DenseType::q8, true});
+    test::write_random_adapter(files_->file("adapter"), config, 3);
   }
   static void TearDownTestSuite() {
     delete files_;
@@ -109,6 +111,28 @@ TEST_P(LostDeviceTest, TheTextIsTheSameWheneverItIsLost) {
     EXPECT_EQ(use(*placed.model), expected);
     EXPECT_EQ(placed.device->counts().calls, before);
     EXPECT_EQ(warnings_.size(), 1U);
+  }
+}
+
+TEST_P(LostDeviceTest, AdaptersGoOnWheneverItIsLost) {
+  const auto use_adapter = [](const LanguageModel& model) {
+    Session session = model.make_session(kOptions);
+    std::vector<std::vector<TokenId>> texts = {greedy(session, kPrompt, 2)};
+    session.set_adapters({{model.load_adapter(files_->file("adapter")), 1.0F}});
+    texts.push_back(greedy(session, kPrompt, 4));
+    session.set_adapters({});
+    texts.push_back(greedy(session, kPrompt, 2));
+    return texts;
+  };
+  const Placed whole = place(std::nullopt);
+  const auto expected = use_adapter(*whole.model);
+  ASSERT_NE(std::vector(expected[1].begin(), expected[1].begin() + 2), expected[0])
+      << "the adapter must matter";
+  const int64_t calls = whole.device->counts().calls;
+  for (int64_t call = 0; call <= calls; ++call) {
+    const Placed placed = place(call);
+    ASSERT_EQ(use_adapter(*placed.model), expected) << "lost at call " << call << " of " << calls;
+    expect_warnings(placed, call < calls);
   }
 }
 
