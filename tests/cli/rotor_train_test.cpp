@@ -9,6 +9,7 @@
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor {
 namespace {
@@ -157,6 +158,33 @@ TEST_F(RotorTrainCommand, EvalWantsAValidationSplit) {
   EXPECT_EQ(refused.status, 1);
   EXPECT_EQ(refused.out, "");
   EXPECT_NE(refused.err.find(config_ + ": data: nothing is kept"), std::string::npos) << refused.err;
+}
+
+TEST_F(RotorTrainCommand, BadConversationsAreNamedOrCounted) {
+  std::string chats;
+  for (int i = 0; i < 20; ++i) {
+    chats += cat(R"({"instruction": "say )", i, R"(", "output": ")", i, "\"}\n");
+  }
+  test::write_bytes(dir_.file("chats.jsonl"), chats + "{\"instruction\": \"say nothing\"}\n");
+  test::write_bytes(config_, "output_dir: " + dir_.file("run") +
+                                 "\nthreads: 1\n"
+                                 "model: {type: bitnet, hidden_size: 32, intermediate_size: 32, "
+                                 "num_hidden_layers: 1, num_attention_heads: 2}\n"
+                                 "tokenizer: {type: sentencepiece, path: " +
+                                 dir_.file("tokenizer.model") +
+                                 "}\n"
+                                 "data: {type: chat, chat_template: plain, path: " +
+                                 dir_.file("chats.jsonl") +
+                                 ", block_size: 64, validation_fraction: 0.2}\n"
+                                 "train: {steps: 2, batch_size: 2}\n");
+  test::write_bytes(dir_.file("tokenizer.model"), test::small_sentencepiece());
+  const CommandResult refused = rotor_train({"fit", config_});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_NE(refused.err.find("chats.jsonl:21"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("--skip-bad"), std::string::npos) << refused.err;
+  const CommandResult counted = rotor_train({"fit", config_, "--skip-bad"});
+  EXPECT_EQ(counted.status, 0) << counted.err;
+  EXPECT_NE(counted.err.find("1 bad line was skipped"), std::string::npos) << counted.err;
 }
 
 TEST_F(RotorTrainCommand, BadInput) {

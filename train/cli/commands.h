@@ -1,4 +1,5 @@
-// The sub-commands of `rotor-train`, one file each. argv[0] is "rotor-train COMMAND".
+// The sub-commands of `rotor-train`, one file each, and the options that they share. argv[0] is "rotor-train
+// COMMAND".
 #pragma once
 
 #include <string>
@@ -14,9 +15,9 @@ int logits(int argc, char** argv);
 int plot(int argc, char** argv);
 int tokenizer(int argc, char** argv);
 
-/// The values of all --set options.
-inline std::vector<std::string> override_arguments(const cxxopts::ParseResult& parsed) {
-  return parsed.count("set") == 0 ? std::vector<std::string>() : parsed["set"].as<std::vector<std::string>>();
-}
+/// --set and --skip-bad, of commands that read a config.
+void add_config_options(cxxopts::Options& options);
+/// What they say, as the values of --set.
+std::vector<std::string> override_arguments(const cxxopts::ParseResult& parsed);
 
 }  // namespace rotor::train::cli

@@ -41,9 +41,8 @@ int eval(int argc, char** argv) {
       "rotor-train eval",
       "Loss, accuracy and perplexity of a checkpoint over the whole test or validation split.");
   options.add_options()("config", "YAML file: data and device", cxxopts::value<std::string>())(
-      "checkpoint", "checkpoint directory", cxxopts::value<std::string>())(
-      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())(
-      "json", "print JSON");
+      "checkpoint", "checkpoint directory", cxxopts::value<std::string>())("json", "print JSON");
+  add_config_options(options);
   const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
   if (!parsed) return 0;
   if (parsed->count("checkpoint") == 0)

@@ -71,9 +71,9 @@ int fit(int argc, char** argv) {
   cxxopts::Options options("rotor-train fit",
                            "Trains a model. Ctrl-C writes a checkpoint and stops; --resume goes on from it.");
   options.add_options()("config", "YAML file", cxxopts::value<std::string>())(
-      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>())(
       "resume", "go on from the last checkpoint in output_dir, if there is one")(
       "overwrite", "remove an earlier run in output_dir first");
+  add_config_options(options);
   const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
   if (!parsed) return 0;
   const bool resume = parsed->count("resume") != 0;

@@ -25,8 +25,8 @@ int tokenizer(int argc, char** argv) {
       "Trains the SentencePiece model that a config describes on its text. (rotor-train fit does\n"
       "so by itself; this is to look at one, or to share one between runs.)");
   options.add_options()("config", "YAML file", cxxopts::value<std::string>())(
-      "out", "file to write (default: tokenizer.model in output_dir)", cxxopts::value<std::string>())(
-      "set", "override a key: KEY.PATH=VALUE (repeatable)", cxxopts::value<std::vector<std::string>>());
+      "out", "file to write (default: tokenizer.model in output_dir)", cxxopts::value<std::string>());
+  add_config_options(options);
   const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
   if (!parsed) return 0;
   const TrainConfig config =

@@ -137,7 +137,8 @@ std::vector<Item> read_all(const std::string& path, const TextDataConfig& config
     for (Result<Item>& result : block) {
       ++counts.lines;
       if (!result.error.empty()) {
-        if (!config.skip_bad) fail(result.error, "; data.skip_bad: true leaves such lines out");
+        if (!config.skip_bad)
+          fail(result.error, "; --skip-bad, or data.skip_bad: true, leaves such lines out");
         if (counts.bad++ == 0) first_error = result.error;
         continue;
       }
