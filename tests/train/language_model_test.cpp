@@ -105,6 +105,28 @@ TEST_F(LanguageModelTest, ResumedRunEndsAsAnUnbrokenOne) {
   EXPECT_EQ(metrics("broken"), metrics("whole"));
 }
 
+TEST_F(LanguageModelTest, ASummedLossHasTheGradientOfAllTokens) {
+  const auto first_step = [&](const std::string& loss, const std::string& accumulation) {
+    const std::string run = loss + accumulation;
+    Trainer(config(run, {"model.quantization=none", "train.steps=1", "log.every=1", "train.clip_norm=0",
+                         "train.loss=" + loss, "train.accumulation=" + accumulation}),
+            StartMode::fresh)
+        .run();
+    for (const Json& line : metrics(run)) {
+      if (line.contains("grad_norm"))
+        return std::pair(line["grad_norm"].get<double>(), line["loss"].get<double>());
+    }
+    return std::pair(0.0, 0.0);
+  };
+  const auto [mean, loss] = first_step("mean", "1");
+  const auto tokens = static_cast<double>(config("x").batch_size * config("x").text.block_size);
+  for (const char* accumulation : {"1", "4"}) {
+    const auto [sum, same_loss] = first_step("sum", accumulation);
+    EXPECT_NEAR(sum / mean, tokens, 1e-3 * tokens);
+    EXPECT_NEAR(same_loss, loss, 1e-5) << "what is logged is the mean";
+  }
+}
+
 TEST_F(LanguageModelTest, ResumesWithMomentsInBfloat16AndOnDisk) {
   const std::vector<std::string> lean = {"train.steps=20", "eval.every=10", "train.state_dtype=bfloat16"};
   std::vector<std::string> on_disk = lean;

@@ -59,6 +59,14 @@ TEST(Schedule, TwoStagesHaveTwoPeaksAndDecayWeightsInTheFirst) {
   EXPECT_DOUBLE_EQ(weight_decay_at(config, 50, 100), 0.1);
 }
 
+TEST(Schedule, LayersBecomeTernaryByAndBy) {
+  EXPECT_EQ(ternary_share_at(0, 0), 1.0);
+  EXPECT_EQ(ternary_share_at(0, 8), 0.0);
+  EXPECT_EQ(ternary_share_at(2, 8), 0.25);
+  EXPECT_EQ(ternary_share_at(7, 8), 0.875);
+  EXPECT_EQ(ternary_share_at(8, 8), 1.0);
+}
+
 TEST(Optimizer, DecaysMatricesOnly) {
   for (const OptimizerKind kind : {OptimizerKind::adam, OptimizerKind::adamw, OptimizerKind::sgd}) {
     TernaryMlp model(test::small_mlp());

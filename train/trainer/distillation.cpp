@@ -37,7 +37,37 @@ void require_heads(const std::string& what, int64_t width, int64_t heads) {
   }
 }
 
+torch::Tensor log_relations(const torch::Tensor& hidden, const torch::Tensor& segments, int64_t heads) {
+  const int64_t length = hidden.size(1);
+  const int64_t width = hidden.size(2) / heads;
+  torch::Tensor h = hidden.view({hidden.size(0), length, heads, width}).transpose(1, 2);
+  h = h * torch::rsqrt(h.square().mean(-1, /*keepdim=*/true) + 1e-6);
+  torch::Tensor forbidden = forbidden_pairs(length, segments, h.device());
+  if (segments.defined()) forbidden = forbidden.unsqueeze(1);  // alike for all heads
+  const torch::Tensor scores = torch::matmul(h, h.transpose(-2, -1)) / std::sqrt(static_cast<double>(width));
+  return torch::log_softmax(scores.masked_fill(forbidden, -std::numeric_limits<float>::infinity()), -1);
+}
+
 }  // namespace
+
+torch::Tensor logits_divergence(const torch::Tensor& teacher, const torch::Tensor& student,
+                                const torch::Tensor& targets, double temperature) {
+  const torch::Tensor predicted = targets.ne(kNoTarget).nonzero().squeeze(1);
+  const auto softened = [&](const torch::Tensor& logits) {
+    return torch::log_softmax(logits.index_select(0, predicted) / temperature, -1);
+  };
+  const torch::Tensor theirs = softened(teacher);
+  return (theirs.exp() * (theirs - softened(student))).sum(-1).mean() * (temperature * temperature);
+}
+
+torch::Tensor relation_divergence(const torch::Tensor& teacher, const torch::Tensor& student,
+                                  const torch::Tensor& segments, int64_t heads) {
+  const torch::Tensor theirs = log_relations(teacher, segments, heads).detach();
+  const torch::Tensor ours = log_relations(student, segments, heads);
+  // Where a token may not be looked at both are -inf, and their difference is nothing.
+  const torch::Tensor difference = (theirs - ours).masked_fill(theirs.isinf(), 0.0);
+  return (theirs.exp() * difference).sum(-1).mean();
+}
 
 Distillation::Distillation(const DistillConfig& config, const text::OpenedSource& opened,
                            TransformerOptions options, const ModelConfig& student,
@@ -69,17 +99,6 @@ Distillation::Distillation(const DistillConfig& config, const text::OpenedSource
   teacher_->eval();
 }
 
-torch::Tensor Distillation::log_relations(const torch::Tensor& hidden, const torch::Tensor& segments) const {
-  const int64_t length = hidden.size(1);
-  const int64_t width = hidden.size(2) / config_.relation_heads;
-  torch::Tensor h = hidden.view({hidden.size(0), length, config_.relation_heads, width}).transpose(1, 2);
-  h = h * torch::rsqrt(h.square().mean(-1, /*keepdim=*/true) + 1e-6);
-  torch::Tensor forbidden = forbidden_pairs(length, segments, h.device());
-  if (segments.defined()) forbidden = forbidden.unsqueeze(1);  // alike for all heads
-  const torch::Tensor scores = torch::matmul(h, h.transpose(-2, -1)) / std::sqrt(static_cast<double>(width));
-  return torch::log_softmax(scores.masked_fill(forbidden, -std::numeric_limits<float>::infinity()), -1);
-}
-
 torch::Tensor Distillation::loss(const torch::Tensor& cross_entropy, const Rows& rows,
                                  const torch::Tensor& logits, const torch::Tensor& hidden) {
   torch::Tensor teacher_hidden;
@@ -93,21 +112,13 @@ torch::Tensor Distillation::loss(const torch::Tensor& cross_entropy, const Rows&
   }
   torch::Tensor total = cross_entropy * config_.data_weight;
   if (config_.logits_weight > 0) {
-    const torch::Tensor predicted = rows.targets.ne(kNoTarget).nonzero().squeeze(1);
-    const auto softened = [&](const torch::Tensor& all) {
-      return torch::log_softmax(
-          all.reshape({-1, all.size(-1)}).index_select(0, predicted) / config_.temperature, -1);
-    };
-    const torch::Tensor theirs = softened(teacher_logits);
-    const torch::Tensor divergence = (theirs.exp() * (theirs - softened(logits))).sum(-1).mean();
-    total = total + divergence * (config_.logits_weight * config_.temperature * config_.temperature);
+    total = total + logits_divergence(teacher_logits.reshape({-1, teacher_logits.size(-1)}), logits,
+                                      rows.targets, config_.temperature) *
+                        config_.logits_weight;
   }
   if (config_.relation_weight > 0) {
-    const torch::Tensor theirs = log_relations(teacher_hidden, rows.segments).detach();
-    const torch::Tensor ours = log_relations(hidden, rows.segments);
-    // Where a token may not be looked at both are -inf, and their difference is nothing.
-    const torch::Tensor difference = (theirs - ours).masked_fill(theirs.isinf(), 0.0);
-    total = total + (theirs.exp() * difference).sum(-1).mean() * config_.relation_weight;
+    total = total + relation_divergence(teacher_hidden, hidden, rows.segments, config_.relation_heads) *
+                        config_.relation_weight;
   }
   return total;
 }

@@ -62,6 +62,10 @@ torch::Tensor read_reference(const SafetensorsFile& file, const std::string& nam
 
 }  // namespace
 
+torch::Tensor preference_loss(const torch::Tensor& gained, double beta) {
+  return -torch::log_sigmoid((gained.select(1, 0) - gained.select(1, 1)) * beta).mean();
+}
+
 PreferenceTask::PreferenceTask(TrainConfig& config, torch::Device device, const TaskStart& start)
     : TransformerTask(config, device, start) {
   if (run_model_.is_fresh())
@@ -110,10 +114,9 @@ PartLoss PreferenceTask::pair_loss(const Split& split, const std::vector<int64_t
   const torch::Tensor reference =
       split.reference.index_select(0, torch::tensor(indices, torch::kInt64)).to(device_);
   const torch::Tensor gained = log_probabilities(split, indices).view({-1, 2}) - reference;
-  const torch::Tensor margin = gained.select(1, 0) - gained.select(1, 1);
-  return {.mean = -torch::log_sigmoid(margin * config_.dpo_beta).mean(),
+  return {.mean = preference_loss(gained, config_.dpo_beta),
           .count = static_cast<int64_t>(indices.size()),
-          .correct = margin.gt(0).sum().item<int64_t>()};
+          .correct = gained.select(1, 0).gt(gained.select(1, 1)).sum().item<int64_t>()};
 }
 
 PartLoss PreferenceTask::loss(int64_t step, int64_t part) {

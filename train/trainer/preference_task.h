@@ -9,6 +9,10 @@
 
 namespace rotor::train {
 
+/// Mean of -log sigmoid(beta (gained(chosen) - gained(rejected))), eq. 7 of the paper. `gained` [pairs, 2]:
+/// by how much the log probabilities of chosen and rejected answer grew since the model began.
+torch::Tensor preference_loss(const torch::Tensor& gained, double beta);
+
 class PreferenceTask final : public TransformerTask {
  public:
   PreferenceTask(TrainConfig& config, torch::Device device, const TaskStart& start);
@@ -18,8 +22,7 @@ class PreferenceTask final : public TransformerTask {
   std::string data_checksum() const override;
   int64_t steps_in_epochs(int64_t epochs) const override;
 
-  /// -log sigmoid(beta ((log p(chosen) - log p0(chosen)) - (log p(rejected) - log p0(rejected)))), eq. 7, p0
-  /// being the model as it began. `correct` counts pairs whose chosen answer gained more.
+  /// preference_loss(). `correct` counts pairs whose chosen answer gained more.
   PartLoss loss(int64_t step, int64_t part) override;
   /// Asks the model what it says of each pair, unless a checkpoint knows what it said as it began.
   void begin(const std::function<void(torch::Tensor)>& broadcast) override;

@@ -38,4 +38,8 @@ double learning_rate_at(const OptimizerConfig& config, int64_t step, int64_t tot
   return config.final_learning_rate + (peak - config.final_learning_rate) * remaining;
 }
 
+double ternary_share_at(int64_t step, int64_t warmup_steps) {
+  return step >= warmup_steps ? 1.0 : static_cast<double>(step) / static_cast<double>(warmup_steps);
+}
+
 }  // namespace rotor::train

@@ -1,4 +1,4 @@
-// Learning rate as a pure function of the step.
+// Learning rate and the like as pure functions of the step.
 #pragma once
 
 #include <cstdint>
@@ -15,5 +15,8 @@ double learning_rate_at(const OptimizerConfig& config, int64_t step, int64_t tot
 
 /// The weight decay of that step: weight_decay, but 0 in the second half of two_stage.
 double weight_decay_at(const OptimizerConfig& config, int64_t step, int64_t total_steps);
+
+/// How far layers are ternary in that step, from 0 to 1: linearly over the quantizer's warm-up.
+double ternary_share_at(int64_t step, int64_t warmup_steps);
 
 }  // namespace rotor::train

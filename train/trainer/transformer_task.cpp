@@ -1,10 +1,11 @@
-// The quantizer's warm-up: linear in steps.
+// Memory is asked for before the model is made.
 #include "train/trainer/transformer_task.h"
 
 #include <cstdio>
 
 #include "rotor/tool/progress.h"
 #include "train/trainer/memory_plan.h"
+#include "train/trainer/schedule.h"
 
 namespace rotor::train {
 
@@ -22,8 +23,7 @@ void TransformerTask::build(const TrainConfig& config, const ModelConfig* teache
 }
 
 void TransformerTask::begin_step(int64_t step) {
-  const int64_t steps = config_.quantizer_warmup_steps;
-  model_->set_ternary_share(step >= steps ? 1.0 : static_cast<double>(step) / static_cast<double>(steps));
+  model_->set_ternary_share(ternary_share_at(step, config_.quantizer_warmup_steps));
 }
 
 }  // namespace rotor::train
