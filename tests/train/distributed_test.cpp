@@ -221,10 +221,13 @@ TEST(DistributedTest, TwoRanksHaveTheGradientsOfOne) {
       gradients.push_back(parameter.grad().flatten());
     const torch::Tensor expected = torch::cat(gradients);
     const TempDir dir;
-    expect_success(run_ranks(
-        2,
-        {"/proc/self/exe", "--gtest_also_run_disabled_tests", "--gtest_filter=DISABLED_RankBody.Gradients"},
-        {}, {{"ROTOR_TEST_OUT", dir.file("out")}, {"ROTOR_TEST_ROWS", cat(rows)}}));
+    // This program again, which is not to run its share of tests alone.
+    expect_success(
+        run_ranks(2,
+                  {"/usr/bin/env", "-u", "GTEST_TOTAL_SHARDS", "-u", "GTEST_SHARD_INDEX",
+                   std::filesystem::read_symlink("/proc/self/exe"), "--gtest_also_run_disabled_tests",
+                   "--gtest_filter=DISABLED_RankBody.Gradients"},
+                  {}, {{"ROTOR_TEST_OUT", dir.file("out")}, {"ROTOR_TEST_ROWS", cat(rows)}}));
     for (const char* rank : {"0", "1"}) {
       std::string bytes = test::read_bytes(dir.file(std::string("out") + rank));
       ASSERT_EQ(bytes.size(), expected.nbytes());
