@@ -331,7 +331,13 @@ int run(int argc, char** argv) {
                tool::bytes_text(static_cast<double>(bytes)).c_str(),
                tool::bytes_text(static_cast<double>(source_bytes)).c_str(),
                static_cast<double>(source_bytes) / static_cast<double>(bytes));
-  if (merged != nullptr) std::fprintf(stderr, "%s", report.text().c_str());
+  if (merged != nullptr) {
+    std::fprintf(
+        stderr, "%s  what became of the loss: %s\n", report.text().c_str(),
+        target == Target::rotor
+            ? cat("rotor perplexity ", destination, " --file TEXT, and its base with --adapter").c_str()
+            : "rotor-train eval CONFIG --checkpoint, of the adapter and of this");
+  }
   return 0;
 }
 

@@ -140,7 +140,7 @@ TEST_F(AdapterCommand, ExportMergesAndSaysWhatFlipped) {
         rotor_export({file(base), file("merged.rotor"), "--adapter", file("adapter")});
     ASSERT_EQ(result.status, 0) << result.err;
     for (const char* part : {"with 1 adapter", "% flipped, scale ", "merged: ", "weights flipped, scales ",
-                             "q_proj", "down_proj"}) {
+                             "loss: rotor perplexity", "q_proj", "down_proj"}) {
       EXPECT_NE(result.err.find(part), std::string::npos) << part << "\n" << result.err;
     }
     const RotorFile merged(file("merged.rotor"));
