@@ -2,6 +2,7 @@
 // checkpoints too.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -137,6 +138,17 @@ std::vector<std::string> answers(const std::string& path, const std::vector<Exam
   return found;
 }
 
+/// The lines of a run's metrics, without what the machine decides.
+std::vector<Json> metrics(const std::string& path) {
+  std::ifstream in(path);
+  std::vector<Json> lines;
+  for (std::string line; std::getline(in, line);) {
+    lines.push_back(parse_json(line, path));
+    for (const char* key : {"tokens_per_second", "pairs_per_second", "memory_bytes"}) lines.back().erase(key);
+  }
+  return lines;
+}
+
 TEST_P(FinetuneTest, AnswersAreReproducedByThePackedModel) {
   const std::vector<Example> all = examples(32);
   write_data(all);
@@ -205,6 +217,36 @@ TEST_F(Finetune, AResumedRunEndsAsAnUnbrokenOneWithoutItsBase) {
     const char* file = mode.empty() ? "/model.safetensors" : "/adapter_model.safetensors";
     EXPECT_EQ(test::read_bytes(checkpoint("broken") + file), test::read_bytes(checkpoint("whole") + file));
   }
+}
+
+TEST_F(Finetune, EveryWayOfLearningIsTheSameTwiceAndTellsOfItsWeights) {
+  const std::string base = make_base("ours");
+  const auto expect_same_twice = [&](const std::string& figure, const std::vector<std::string>& mode) {
+    std::vector<std::string> flags = {"train.epochs=2", "log.every=1", "log.telemetry_every=2"};
+    flags.insert(flags.end(), mode.begin(), mode.end());
+    std::vector<std::vector<Json>> runs;
+    for (const char* run : {"one", "two"}) {
+      ASSERT_TRUE(Trainer(config(base, run, flags), StartMode::overwrite).run());
+      runs.push_back(metrics(dir_.file(run) + "/metrics.jsonl"));
+    }
+    ASSERT_EQ(runs[0], runs[1]) << mode[0];
+    EXPECT_TRUE(std::ranges::any_of(runs[0], [&](const Json& line) {
+      if (!line.contains("telemetry")) return false;
+      const Json& all = line["telemetry"]["all"];
+      return all.contains(figure) && all[figure].get<double>() > 0;
+    })) << mode[0];
+  };
+  write_data(examples(12));
+  expect_same_twice("adapter_size", {"lora.rank=4", "lora.dropout=0.2"});
+  expect_same_twice("changed", {"distill.teacher=" + base, "distill.relation_weight=1",
+                                "distill.relation_heads=4", "train.quantizer_warmup_steps=3"});
+  std::string pairs;
+  for (const Example& example : examples(12)) {
+    pairs += R"({"prompt": ")" + example.question + R"(", "chosen": "yes", "rejected": ")" + example.answer +
+             "\"}\n";
+  }
+  test::write_bytes(data_, pairs);
+  expect_same_twice("changed", {"data.type=preference"});
 }
 
 TEST_F(Finetune, AdaptersBeginAsNothingAndLearnWithoutTouchingTheBase) {

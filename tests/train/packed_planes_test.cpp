@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "rotor/core/quantize.h"
 #include "tests/support/random.h"
+#include "train/models/adapter.h"
 #include "train/models/ternary_linear.h"
 
 namespace rotor::train {
@@ -73,6 +76,38 @@ TEST(PackedLinear, AnAdapterAddsItsProduct) {
   EXPECT_TRUE(packed->forward(x).allclose(before + x.matmul(product.t()), 1e-5, 1e-5));
   ASSERT_EQ(packed->named_parameters().size(), 2U);
   EXPECT_TRUE(packed->named_parameters().contains("lora_A.weight"));
+}
+
+TEST(AdapterSizes, AreThoseOfTheProducts) {
+  torch::manual_seed(4);
+  torch::nn::Sequential layers(TernaryLinear(TernaryLinearOptions(12, 7).packed(true)), TernaryLinear(12, 5),
+                               TernaryLinear(TernaryLinearOptions(5, 6).quantization(Quantization::none)));
+  const auto at = [&](size_t i) { return layers[i]->as<TernaryLinearImpl>(); };
+  std::vector<int8_t> codes(12 * 7);
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(static_cast<int>(i % 3) - 1);
+  at(0)->set_codes(0, codes);
+  at(0)->set_scale(0.5F);
+  EXPECT_TRUE(adapter_sizes(*layers).empty());
+  double products = 0.0;
+  double matrices = 0.0;
+  std::vector<double> expected;
+  for (const size_t i : {size_t{0}, size_t{2}}) {
+    at(i)->adapt(3, 1.5, 0.0);
+    const torch::NoGradGuard no_grad;
+    at(i)->lora_b->weight.normal_();
+    const torch::Tensor product = 1.5 * torch::matmul(at(i)->lora_b->weight, at(i)->lora_a->weight);
+    const double matrix = i == 0 ? 0.25 * 56 : at(i)->weight.square().sum().item<double>();
+    products += product.square().sum().item<double>();
+    matrices += matrix;
+    expected.push_back(std::sqrt(product.square().sum().item<double>() / matrix));
+  }
+  const auto sizes = adapter_sizes(*layers);
+  ASSERT_EQ(sizes.size(), 3U);
+  EXPECT_EQ(sizes[0].first, "all");
+  EXPECT_NEAR(sizes[0].second, std::sqrt(products / matrices), 1e-5);
+  EXPECT_EQ(sizes[1].first, "0");
+  EXPECT_NEAR(sizes[1].second, expected[0], 1e-5);
+  EXPECT_NEAR(sizes[2].second, expected[1], 1e-5);
 }
 
 TEST(TernaryShare, GoesFromTheFloatLayerToTheTernaryOne) {

@@ -1,12 +1,14 @@
 // Layers are found by their names, which are those of the base's modules.
 #include "train/models/adapter.h"
 
+#include <cmath>
 #include <memory>
 #include <utility>
 #include <vector>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/peft_adapter.h"
+#include "train/models/packed_planes.h"
 #include "train/models/ternary_linear.h"
 
 namespace rotor::train {
@@ -36,7 +38,45 @@ void read_matrix(const PeftAdapter& adapter, const TensorInfo& info, torch::Tens
   weight.copy_(torch::from_blob(values.data(), info.shape, torch::kFloat32));
 }
 
+double squares_of(const torch::Tensor& tensor) {
+  return tensor.to(torch::kFloat64).square().sum().item<double>();
+}
+
+/// ||B A||^2 = sum of (B^T B) * (A A^T): of two small matrices.
+double product_squares(const TernaryLinearImpl& layer) {
+  const torch::Tensor a = layer.lora_a->weight.to(torch::kFloat64);
+  const torch::Tensor b = layer.lora_b->weight.to(torch::kFloat64);
+  const double squares = (torch::matmul(b.t(), b) * torch::matmul(a, a.t())).sum().item<double>();
+  return layer.lora_scale * layer.lora_scale * squares;
+}
+
+double matrix_squares(const TernaryLinearImpl& layer) {
+  if (layer.options.quantization() != Quantization::ternary) return squares_of(layer.weight);
+  const torch::Tensor codes = torch::empty({layer.options.out_features(), layer.options.in_features()},
+                                           layer.lora_a->weight.options().dtype(torch::kFloat32));
+  if (layer.options.packed()) unpack_planes(layer.planes, codes);
+  const double scale =
+      (layer.options.packed() ? layer.weight_scale : layer.quantize_to(codes)).item<double>();
+  return scale * scale * static_cast<double>(codes.count_nonzero().item<int64_t>());
+}
+
 }  // namespace
+
+std::vector<std::pair<std::string, double>> adapter_sizes(const torch::nn::Module& module) {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::pair<std::string, double>> sizes;
+  double all_products = 0.0;
+  double all_matrices = 0.0;
+  for (const auto& [name, layer] : adapted_layers(module)) {
+    const double products = product_squares(*layer);
+    const double matrices = matrix_squares(*layer);
+    all_products += products;
+    all_matrices += matrices;
+    sizes.emplace_back(name, std::sqrt(products / matrices));
+  }
+  if (!sizes.empty()) sizes.emplace(sizes.begin(), "all", std::sqrt(all_products / all_matrices));
+  return sizes;
+}
 
 void save_adapter(const torch::nn::Module& module, const LoraConfig& config, const std::string& directory) {
   std::vector<torch::Tensor> held;  // on the CPU, while they are written

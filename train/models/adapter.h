@@ -4,6 +4,8 @@
 #include <torch/torch.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "rotor/formats/lora_config.h"
 
@@ -15,5 +17,10 @@ void save_adapter(const torch::nn::Module& module, const LoraConfig& config, con
 /// Reads them. Throws Error unless they are for these layers, of these shapes, and of the base that `config`
 /// names by its fingerprint.
 void load_adapter(torch::nn::Module& module, const LoraConfig& config, const std::string& directory);
+
+/// How large what an adapter adds is beside the matrix W that it is added to: ||scale B A|| / ||W||,
+/// Frobenius norms; of all adapted layers together under "all", first, then of each by its name. Empty
+/// without adapters.
+std::vector<std::pair<std::string, double>> adapter_sizes(const torch::nn::Module& module);
 
 }  // namespace rotor::train

@@ -38,12 +38,13 @@ constexpr std::array<ChartStyle, 7> kMetricStyles = {{
     {"images_per_second", "Images per second", "number", true},
 }};
 
-constexpr std::array<ChartStyle, 5> kTelemetryStyles = {{
+constexpr std::array<ChartStyle, 6> kTelemetryStyles = {{
     {"zero", "Weights that are 0, by layer", "percent", false, false},
     {"changed", "Weights that changed since the last log, by layer", "percent", true, false},
     {"near_threshold", "Latent weights near a threshold, by layer", "percent", true, false},
     {"dead_rows", "Dead rows (all weights 0), by layer", "number", true, false},
     {"scale", "Scale, by layer", "number", true, false},
+    {"adapter_size", "What adapters add beside the weights, by layer", "percent", true, false},
 }};
 
 /// Figures shown for all layers together only.

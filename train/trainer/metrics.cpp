@@ -1,10 +1,14 @@
 // Names in the two formats.
 #include "train/trainer/metrics.h"
 
+#include "rotor/core/error.h"
+#include "train/models/adapter.h"
+
 namespace rotor::train {
 namespace {
 
 constexpr const char* kEvalPrefix = "eval_";
+constexpr const char* kAdapterSize = "adapter_size";
 
 std::string event_tag(const std::string& name) {
   if (name.starts_with(kEvalPrefix)) return "eval/" + name.substr(std::string(kEvalPrefix).size());
@@ -29,6 +33,21 @@ void Metrics::scalars(int64_t step, const std::vector<std::pair<std::string, dou
 }
 
 void Metrics::telemetry(int64_t step, const torch::nn::Module& module) {
+  ternary_telemetry(step, module);
+  adapter_telemetry(step, module);
+  if (events_) events_->flush();
+}
+
+void Metrics::adapter_telemetry(int64_t step, const torch::nn::Module& module) {
+  Json layers = Json::object();
+  for (const auto& [name, size] : adapter_sizes(module)) {
+    layers[name] = {{kAdapterSize, size}};
+    if (events_) events_->scalar(cat(kAdapterSize, "/", name), size, step);
+  }
+  if (!layers.empty()) directory_.log({{"step", step}, {"telemetry", layers}});
+}
+
+void Metrics::ternary_telemetry(int64_t step, const torch::nn::Module& module) {
   auto layers = telemetry_.observe(ternary_latents(module));
   if (layers.empty()) return;
   directory_.log({{"step", step}, {"telemetry", telemetry_json(layers)}});
@@ -39,7 +58,6 @@ void Metrics::telemetry(int64_t step, const torch::nn::Module& module) {
       events_->scalar("ternary_" + name + "/" + layer.name, value, step);
     }
   }
-  events_->flush();
 }
 
 void Metrics::sample(int64_t step, const std::string& text) {

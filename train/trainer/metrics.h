@@ -20,7 +20,8 @@ class Metrics {
 
   /// One line {"step", name: value, ...}; events NAME, those that begin with eval_ below eval/.
   void scalars(int64_t step, const std::vector<std::pair<std::string, double>>& values);
-  /// One line {"step", "telemetry": {...}} on the module's ternary layers, if it has any.
+  /// One line {"step", "telemetry": {...}} on the module's ternary layers that are trained (telemetry.h), and
+  /// one on its adapters (adapter_sizes, as `adapter_size`), if it has any.
   void telemetry(int64_t step, const torch::nn::Module& module);
   /// What the next line of telemetry compares with, to and from a checkpoint.
   void save_telemetry(const std::string& path) const { telemetry_.save(path); }
@@ -29,6 +30,9 @@ class Metrics {
   void sample(int64_t step, const std::string& text);
 
  private:
+  void ternary_telemetry(int64_t step, const torch::nn::Module& module);
+  void adapter_telemetry(int64_t step, const torch::nn::Module& module);
+
   RunDirectory& directory_;
   std::optional<EventWriter> events_;
   TernaryTelemetry telemetry_;
