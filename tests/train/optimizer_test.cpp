@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <filesystem>
 
@@ -144,6 +145,24 @@ TEST(LeanAdam, StepsAsLibTorchDoes) {
       EXPECT_FALSE(rounded[i].equal(found[i]));
     }
     EXPECT_TRUE(std::filesystem::is_empty(dir.path())) << "the file has no name";
+  }
+}
+
+TEST(LeanAdam, LibTorchsOperationsStepAsTheOnePassDoes) {
+  torch::manual_seed(3);
+  for (const bool decoupled : {true, false}) {
+    torch::Tensor one = torch::randn({70000});
+    torch::Tensor other = one.clone();
+    const std::array first = {torch::zeros_like(one), torch::zeros_like(one)};
+    const std::array second = {torch::zeros_like(one), torch::zeros_like(one)};
+    for (int64_t step = 1; step <= 5; ++step) {
+      const torch::Tensor gradient = torch::randn_like(one);
+      const AdamStep how{.learning_rate = 1e-2, .weight_decay = 0.1, .decoupled = decoupled, .step = step};
+      adam_step(one, gradient, first[0], second[0], how);
+      adam_step_by_operations(other, gradient, first[1], second[1], how);
+    }
+    EXPECT_TRUE(one.allclose(other, 1e-5, 1e-6));
+    EXPECT_TRUE(second[0].allclose(second[1], 1e-5, 1e-9));
   }
 }
 

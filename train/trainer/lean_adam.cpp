@@ -73,24 +73,6 @@ void step_on_cpu(const torch::Tensor& parameter, const torch::Tensor& gradient, 
   });
 }
 
-void step_by_operations(torch::Tensor parameter, torch::Tensor gradient, torch::Tensor exp_avg,
-                        torch::Tensor exp_avg_sq, const AdamStep& how) {
-  const auto count = static_cast<double>(how.step);
-  if (how.decoupled) {
-    parameter.mul_(1.0 - how.learning_rate * how.weight_decay);
-  } else if (how.weight_decay != 0.0) {
-    gradient = gradient + parameter * how.weight_decay;
-  }
-  const torch::Tensor first = exp_avg.to(torch::kFloat32) * how.beta1 + gradient * (1.0 - how.beta1);
-  const torch::Tensor second =
-      exp_avg_sq.to(torch::kFloat32) * how.beta2 + gradient.square() * (1.0 - how.beta2);
-  const double root2 = std::sqrt(1.0 - std::pow(how.beta2, count));
-  parameter.addcdiv_(first, second.sqrt() / root2 + how.eps,
-                     -how.learning_rate / (1.0 - std::pow(how.beta1, count)));
-  exp_avg.copy_(first);
-  exp_avg_sq.copy_(second);
-}
-
 /// `bytes` of a new file that has no name and is gone with the mapping.
 torch::Tensor map_zeros(const std::string& directory, at::IntArrayRef shape, torch::ScalarType type) {
   std::string path = directory + "/moments-XXXXXX";
@@ -135,9 +117,27 @@ torch::Tensor MomentStore::zeros(at::IntArrayRef shape, torch::Device device) co
   return torch::zeros(shape, torch::TensorOptions().dtype(type_).device(device));
 }
 
+void adam_step_by_operations(torch::Tensor parameter, torch::Tensor gradient, torch::Tensor exp_avg,
+                             torch::Tensor exp_avg_sq, const AdamStep& how) {
+  const auto count = static_cast<double>(how.step);
+  if (how.decoupled) {
+    parameter.mul_(1.0 - how.learning_rate * how.weight_decay);
+  } else if (how.weight_decay != 0.0) {
+    gradient = gradient + parameter * how.weight_decay;
+  }
+  const torch::Tensor first = exp_avg.to(torch::kFloat32) * how.beta1 + gradient * (1.0 - how.beta1);
+  const torch::Tensor second =
+      exp_avg_sq.to(torch::kFloat32) * how.beta2 + gradient.square() * (1.0 - how.beta2);
+  const double root2 = std::sqrt(1.0 - std::pow(how.beta2, count));
+  parameter.addcdiv_(first, second.sqrt() / root2 + how.eps,
+                     -how.learning_rate / (1.0 - std::pow(how.beta1, count)));
+  exp_avg.copy_(first);
+  exp_avg_sq.copy_(second);
+}
+
 void adam_step(const torch::Tensor& parameter, const torch::Tensor& gradient, const torch::Tensor& exp_avg,
                const torch::Tensor& exp_avg_sq, const AdamStep& how) {
-  if (!parameter.is_cpu()) return step_by_operations(parameter, gradient, exp_avg, exp_avg_sq, how);
+  if (!parameter.is_cpu()) return adam_step_by_operations(parameter, gradient, exp_avg, exp_avg_sq, how);
   const torch::Tensor dense = gradient.contiguous();
   if (exp_avg.scalar_type() == torch::kBFloat16) {
     step_on_cpu<c10::BFloat16>(parameter, dense, exp_avg, exp_avg_sq, how);

@@ -44,6 +44,9 @@ struct AdamStep {
 };
 void adam_step(const torch::Tensor& parameter, const torch::Tensor& gradient, const torch::Tensor& exp_avg,
                const torch::Tensor& exp_avg_sq, const AdamStep& how);
+/// What it does elsewhere than on the CPU; it runs on any device.
+void adam_step_by_operations(torch::Tensor parameter, torch::Tensor gradient, torch::Tensor exp_avg,
+                             torch::Tensor exp_avg_sq, const AdamStep& how);
 
 /// An optimizer that decides where its moments lie.
 class MomentHolder {
