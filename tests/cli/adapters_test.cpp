@@ -183,6 +183,8 @@ TEST_F(AdapterCommand, TheTemplateThatWasLearntGoesAlong) {
       EXPECT_NE(result.err.find("chatty takes the place of the model's"), std::string::npos) << result.err;
       EXPECT_NE(result.err.find("left out"), std::string::npos) << result.err;
       EXPECT_EQ(said(out), "<Hi>") << out;
+      EXPECT_FALSE(std::filesystem::exists(file(out) + "/additional_chat_templates"))
+          << "the base's others go";
     }
   }
 }
