@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cmath>
@@ -14,7 +15,6 @@
 
 #include "rotor/core/error.h"
 #include "rotor/core/mix_seed.h"
-#include "train/trainer/optimizer_state.h"
 
 namespace rotor::train {
 namespace {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "train/config/train_config.h"
+#include "train/trainer/optimizer_state.h"
 
 namespace rotor::train {
 
@@ -47,14 +48,6 @@ void adam_step(const torch::Tensor& parameter, const torch::Tensor& gradient, co
 /// What it does elsewhere than on the CPU; it runs on any device.
 void adam_step_by_operations(torch::Tensor parameter, torch::Tensor gradient, torch::Tensor exp_avg,
                              torch::Tensor exp_avg_sq, const AdamStep& how);
-
-/// An optimizer that decides where its moments lie.
-class MomentHolder {
- public:
-  virtual ~MomentHolder() = default;
-  /// A copy of `moment` where this optimizer wants it.
-  virtual torch::Tensor placed(const torch::Tensor& moment) const = 0;
-};
 
 /// Steps by adam_step(); its state is LibTorch's own, so that files of it are the same. `Base`:
 /// torch::optim::Adam or AdamW.

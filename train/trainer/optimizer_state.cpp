@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "rotor/core/error.h"
-#include "train/trainer/lean_adam.h"
 
 namespace rotor::train {
 namespace {

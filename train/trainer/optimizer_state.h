@@ -15,6 +15,14 @@
 
 namespace rotor::train {
 
+/// An optimizer that decides where its moments lie.
+class MomentHolder {
+ public:
+  virtual ~MomentHolder() = default;
+  /// A copy of `moment` where this optimizer wants it.
+  virtual torch::Tensor placed(const torch::Tensor& moment) const = 0;
+};
+
 /// Writes the state of `optimizer`, which make_optimizer made for `module` and which has done `step` steps,
 /// atomically.
 void save_optimizer(torch::optim::Optimizer& optimizer, const OptimizerConfig& config,
@@ -36,7 +44,7 @@ std::vector<torch::Tensor> state_tensors(torch::optim::Optimizer& optimizer, Opt
 /// The whole state of `parameter`, which begins at step 0 without tensors.
 torch::optim::OptimizerParamState& state_of(torch::optim::Optimizer& optimizer, OptimizerKind kind,
                                             const torch::Tensor& parameter);
-/// Replaces them.
+/// Replaces them; a MomentHolder places them.
 void set_state(torch::optim::Optimizer& optimizer, OptimizerKind kind, const torch::Tensor& parameter,
                int64_t step, const std::vector<torch::Tensor>& tensors);
 
