@@ -55,11 +55,16 @@ class Generation {
     }
     for (const text::TokenId id : prompt) sampler_.accept(id);
     const int64_t batch = std::max<int64_t>(options_.prompt_batch, 1);
-    while (result_.prompt_tokens < size) {
-      const int64_t count = std::min(batch, size - result_.prompt_tokens);
-      feed(prompt.subspan(static_cast<size_t>(result_.prompt_tokens), static_cast<size_t>(count)));
+    if (options_.cached < 0 || options_.cached >= size) {
+      fail("cached: expected 0 to ", size - 1, ", one less than the prompt has tokens, found ",
+           options_.cached);
+    }
+    fed_ = options_.cached;
+    while (fed_ < size) {
+      const int64_t count = std::min(batch, size - fed_);
+      feed(prompt.subspan(static_cast<size_t>(fed_), static_cast<size_t>(count)));
       result_.prompt_tokens += count;
-      if (options_.on_prompt && !options_.on_prompt(result_.prompt_tokens)) return false;
+      if (options_.on_prompt && !options_.on_prompt(fed_)) return false;
     }
     return true;
   }

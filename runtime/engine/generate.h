@@ -19,7 +19,7 @@ struct TokenFeed {
   /// Takes tokens, at least one, and returns the logits behind the last of them, valid until the next call;
   /// those that are not wanted may be -inf.
   std::function<std::span<const float>(std::span<const text::TokenId>, const WantedLogits&)> feed;
-  int64_t room = 0;  ///< how many tokens it takes in all
+  int64_t room = 0;  ///< how many tokens it takes in all, those of `cached` included
 };
 
 enum class StopReason {
@@ -40,9 +40,11 @@ struct GenerateOptions {
   /// Text stands before the new one: SentencePiece then keeps a space at its beginning.
   bool continues_text = true;
   int64_t prompt_batch = 128;  ///< tokens of the prompt between two calls of on_prompt
+  int64_t cached = 0;  ///< so many tokens at the beginning of the prompt were fed before; fewer than all
 
   // Callbacks, each of which may be empty; false ends the generation.
-  std::function<bool(int64_t done)> on_prompt;         ///< so many tokens of the prompt are computed
+  std::function<bool(int64_t done)>
+      on_prompt;  ///< so many tokens of the prompt are computed, cached ones too
   std::function<bool(text::TokenId id)> on_token;      ///< for each new token
   std::function<bool(std::string_view text)> on_text;  ///< for each piece of text: whole UTF-8 characters
 };
@@ -51,7 +53,7 @@ struct GenerateResult {
   std::vector<text::TokenId> ids;  ///< the new tokens, those of a stop string included, a stop token not
   std::string text;                ///< all that on_text got; empty without a tokenizer
   StopReason stop_reason = StopReason::length;
-  int64_t prompt_tokens = 0;   ///< of the prompt, as far as computed
+  int64_t prompt_tokens = 0;   ///< of the prompt, as far as computed here
   int64_t decoded_tokens = 0;  ///< new tokens that were fed back: usually all but the last
   double prompt_seconds = 0.0;
   double decode_seconds = 0.0;

@@ -7,6 +7,7 @@
 #include "rotor/core/error.h"
 #include "rotor/formats/base_fingerprint.h"
 #include "rotor/formats/peft_adapter.h"
+#include "rotor/text/model_text.h"
 
 namespace rotor::runtime {
 namespace {
@@ -64,6 +65,7 @@ LanguageModel::LanguageModel(const std::string& path, Backends backends, const L
   for (const auto& [directory, weight] : options.adapters) {
     adapters_.push_back({load_adapter(directory), weight});
     transformer_.check_adapter(adapters_.back());
+    adapter_directories_.push_back(directory);
   }
 }
 
@@ -112,6 +114,17 @@ std::shared_ptr<const Adapter> LanguageModel::load_adapter(const std::string& di
   loaded_.push_back(adapter);
   if (placement_ != nullptr) placement_->keep(*adapter);
   return adapter;
+}
+
+std::optional<text::ChatTemplate> LanguageModel::chat_template() const {
+  text::ModelText text = text::model_text(file_);
+  for (const std::string& directory : adapter_directories_) {
+    const auto learnt = text::adapter_text(directory).metadata.chat_template;
+    if (!learnt) continue;
+    text.replace_chat_template(*learnt);
+    return text::chat_template(text, directory);
+  }
+  return text::chat_template(text, file_.path());
 }
 
 std::shared_ptr<const Placement> LanguageModel::placement() const {

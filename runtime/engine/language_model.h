@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/chat_template.h"
 #include "rotor/text/tokenizer.h"
 #include "runtime/backends/backend.h"
 #include "runtime/engine/generate.h"
@@ -72,6 +73,9 @@ class LanguageModel {
   int64_t vocab_size() const;
   /// The token that begins a text, if the model was trained with one.
   std::optional<text::TokenId> bos() const { return bos_; }
+  /// The chat template of the first adapter of the options that has one, or else the file's; nothing if there
+  /// is none. Throws Error naming file and line if it is broken.
+  std::optional<text::ChatTemplate> chat_template() const;
   /// The tokens that end a text.
   const std::vector<text::TokenId>& stop_tokens() const { return stop_tokens_; }
 
@@ -103,6 +107,7 @@ class LanguageModel {
   std::vector<text::TokenId> stop_tokens_;
   bool any_base_;
   std::vector<ActiveAdapter> adapters_;
+  std::vector<std::string> adapter_directories_;
   mutable std::vector<std::shared_ptr<const Adapter>> loaded_;
   mutable std::mutex mutex_;
   mutable std::shared_ptr<Placement> placement_;

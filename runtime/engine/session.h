@@ -43,6 +43,8 @@ class Session {
   /// Tokens in the cache, and how many fit.
   int64_t position() const { return static_cast<int64_t>(ids_.size()); }
   int64_t context() const { return options_.context; }
+  /// The tokens in the cache, valid until the next call that changes them.
+  std::span<const text::TokenId> tokens() const { return ids_; }
 
   /// Feeds tokens, at least one, behind those in the cache. Returns the logits [vocab_size] behind the last
   /// of them, valid until the next call; those that are not wanted may be -inf. Throws Error, and takes none

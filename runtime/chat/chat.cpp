@@ -1,0 +1,138 @@
+// The whole prompt is made anew for each answer, as its template writes it; of its tokens only those are
+// computed that the cache does not hold.
+#include "runtime/chat/chat.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "rotor/core/error.h"
+
+namespace rotor::runtime {
+namespace {
+
+bool is_of(const OrderedJson& message, const char* role) {
+  return message.at("role").get<std::string>() == role;
+}
+
+OrderedJson message_of(const char* role, const std::string& text) {
+  return {{"role", role}, {"content", text}};
+}
+
+}  // namespace
+
+Chat::Chat(const LanguageModel& model, text::ChatTemplate chat_template, const SessionOptions& options)
+    : model_(model), template_(std::move(chat_template)), session_(model.make_session(options)) {
+  if (model.tokenizer() == nullptr) {
+    fail(model.file().path(), ": expected a tokenizer in the model's file, to chat with it; found none");
+  }
+}
+
+void Chat::set_messages(OrderedJson messages) {
+  check_messages(messages, "messages");
+  messages_ = std::move(messages);
+  turns_left_out_ = 0;
+}
+
+void Chat::set_system(const std::string& text) {
+  const bool has_one = !messages_.empty() && is_of(messages_[0], "system");
+  if (has_one) messages_.erase(messages_.begin());
+  if (!text.empty()) messages_.insert(messages_.begin(), message_of("system", text));
+}
+
+void Chat::reset() {
+  const bool has_system = !messages_.empty() && is_of(messages_[0], "system");
+  messages_.erase(messages_.begin() + (has_system ? 1 : 0), messages_.end());
+  turns_left_out_ = 0;
+}
+
+bool Chat::take_back_answer() {
+  if (messages_.empty() || !is_of(messages_.back(), "assistant")) return false;
+  messages_.erase(messages_.end() - 1);
+  return true;
+}
+
+ChatAnswer Chat::ask(const std::string& text, Sampler& sampler, const GenerateOptions& options) {
+  messages_.push_back(message_of("user", text));
+  try {
+    return answer(sampler, options);
+  } catch (...) {
+    messages_.erase(messages_.end() - 1);
+    throw;
+  }
+}
+
+ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
+  if (messages_.empty() || is_of(messages_.back(), "assistant")) {
+    fail("chat: expected a message to answer, found ",
+         messages_.empty() ? "none" : "the answer of the last one");
+  }
+  const size_t left_out_before = turns_left_out_;
+  ChatAnswer answer;
+  try {
+    const std::vector<text::TokenId> prompt = fitting_prompt(options.max_new_tokens);
+    answer.prompt_tokens = static_cast<int64_t>(prompt.size());
+    answer.cached_tokens = reuse_cache(prompt);
+    answer.left_out = static_cast<int64_t>(turn(turns_left_out_) - turn(0));
+    options.cached = answer.cached_tokens;
+    options.stop_tokens = model_.stop_tokens();
+    options.continues_text = true;
+    const TokenFeed feed{.feed = feed_of(session_).feed, .room = session_.context()};
+    answer.generated = generate(feed, prompt, sampler, model_.tokenizer(), options);
+  } catch (...) {
+    turns_left_out_ = left_out_before;
+    throw;
+  }
+  messages_.push_back(message_of("assistant", answer.generated.text));
+  return answer;
+}
+
+size_t Chat::turn(size_t number) const {
+  const size_t first = !messages_.empty() && is_of(messages_[0], "system") ? 1 : 0;
+  size_t seen = 0;
+  for (size_t i = first; i < messages_.size(); ++i) {
+    if (i != first && is_of(messages_[i], "user") && ++seen == number) return i;
+  }
+  return number == 0 ? first : messages_.size();
+}
+
+size_t Chat::num_turns() const {
+  size_t count = 0;
+  while (turn(count) < messages_.size()) ++count;
+  return count;
+}
+
+std::vector<text::TokenId> Chat::prompt_without(size_t turns) const {
+  OrderedJson seen = messages_;
+  seen.erase(seen.begin() + static_cast<std::ptrdiff_t>(turn(0)),
+             seen.begin() + static_cast<std::ptrdiff_t>(turn(turns)));
+  text::ChatOptions options;
+  options.add_generation_prompt = true;
+  return model_.tokenizer()->encode(template_.render(seen, options), text::SpecialTokens::parse);
+}
+
+std::vector<text::TokenId> Chat::fitting_prompt(int64_t max_new_tokens) {
+  const int64_t context = session_.context();
+  const int64_t quarter = std::max<int64_t>(context / 4, 1);
+  const int64_t reserved = max_new_tokens < 0 ? quarter : std::min(max_new_tokens, quarter);
+  const auto size_of = [](const auto& ids) { return static_cast<int64_t>(ids.size()); };
+  std::vector<text::TokenId> prompt = prompt_without(turns_left_out_);
+  if (size_of(prompt) + reserved <= context) return prompt;
+  const size_t last = num_turns() - 1;
+  while (size_of(prompt) > context / 2 && turns_left_out_ < last) prompt = prompt_without(++turns_left_out_);
+  if (size_of(prompt) >= context) {
+    fail("chat: the last message and that of the system take ", prompt.size(), " tokens, the context has ",
+         context, ": shorten them");
+  }
+  return prompt;
+}
+
+int64_t Chat::reuse_cache(const std::vector<text::TokenId>& prompt) {
+  const std::span<const text::TokenId> cached = session_.tokens();
+  const auto same = std::ranges::mismatch(cached, prompt).in1 - cached.begin();
+  // The last token is always computed: its logits are wanted.
+  const auto kept = std::min<int64_t>(same, static_cast<int64_t>(prompt.size()) - 1);
+  session_.rewind(kept);
+  return kept;
+}
+
+}  // namespace rotor::runtime

@@ -1,0 +1,201 @@
+// Conversations: what is computed anew, what is left out when the context is full, and what bad messages get.
+#include "runtime/chat/chat.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "export/convert.h"
+#include "rotor/text/byte_level_bpe.h"
+#include "rotor/text/tokenizer_files.h"
+#include "tests/support/adapters.h"
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
+
+namespace rotor::runtime {
+namespace {
+
+using test::expect_error;
+using text::TokenId;
+
+constexpr const char* kTemplate =
+    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}a:{% endif %}";
+constexpr int64_t kContext = 64;
+
+class ChatTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    files_ = new test::TempDir;
+    const text::ByteLevelBpe tokenizer(test::small_bpe());
+    ModelConfig config = test::small_transformer();
+    config.transformer.vocab_size = tokenizer.vocab_size();
+    config.transformer.max_position_embeddings = kContext;
+    const std::string checkpoint = files_->file("checkpoint");
+    test::write_random_checkpoint(checkpoint, config);
+    text::write_tokenizer_files(checkpoint, tokenizer, {.tokenizer = "", .chat_template = kTemplate});
+    const text::OpenedSource source = text::open_source(checkpoint, {});
+    exporting::export_rotor(*source.model, source.text, files_->file("m.rotor"), {}, [](const auto&) {});
+    test::write_random_model(files_->file("bare.rotor"), config);
+    test::write_random_adapter(files_->file("adapter"), config, 2);
+    model_ = new LanguageModel(files_->file("m.rotor"));
+  }
+  static void TearDownTestSuite() {
+    delete model_;
+    delete files_;
+  }
+
+  Chat make_chat() const { return {*model_, *model_->chat_template(), {.kv = KvType::f32}}; }
+  Sampler greedy() const { return {{.temperature = 0.0}, model_->vocab_size()}; }
+  /// The prompt of these messages, computed in one go.
+  std::vector<TokenId> prompt(const OrderedJson& messages) const {
+    text::ChatOptions options;
+    options.add_generation_prompt = true;
+    return model_->tokenizer()->encode(model_->chat_template()->render(messages, options),
+                                       text::SpecialTokens::parse);
+  }
+  std::vector<TokenId> answer_of_a_fresh_session(const std::vector<TokenId>& prompt, int64_t tokens) const {
+    Session session = model_->make_session({.kv = KvType::f32});
+    Sampler sampler = greedy();
+    return generate(feed_of(session), prompt, sampler, model_->tokenizer(),
+                    {.max_new_tokens = tokens, .stop_tokens = model_->stop_tokens()})
+        .ids;
+  }
+
+  static inline test::TempDir* files_ = nullptr;
+  static inline LanguageModel* model_ = nullptr;
+};
+
+TEST_F(ChatTest, AnswersAreThoseOfTheWholePromptAndOnlyNewTokensAreComputed) {
+  Chat chat = make_chat();
+  chat.set_system("be");
+  std::vector<TokenId> before;
+  for (const char* question : {"ab", "cab", "x"}) {
+    OrderedJson messages = chat.messages();
+    messages.push_back({{"role", "user"}, {"content", question}});
+    const std::vector<TokenId> whole = prompt(messages);
+    const auto same = std::ranges::mismatch(before, whole).in1 - before.begin();
+    Sampler sampler = greedy();
+    const ChatAnswer answer = chat.ask(question, sampler, {.max_new_tokens = 3});
+    EXPECT_EQ(answer.generated.ids, answer_of_a_fresh_session(whole, 3)) << question;
+    EXPECT_EQ(answer.prompt_tokens, static_cast<int64_t>(whole.size()));
+    EXPECT_EQ(answer.cached_tokens, same) << question;
+    EXPECT_EQ(answer.generated.prompt_tokens, answer.prompt_tokens - answer.cached_tokens);
+    EXPECT_EQ(answer.left_out, 0);
+    EXPECT_EQ(chat.messages().back().at("content"), answer.generated.text);
+    before.assign(chat.session().tokens().begin(), chat.session().tokens().end());
+    if (question != std::string("ab")) {
+      EXPECT_GT(answer.cached_tokens, 8) << "the turns before are not read again";
+    }
+  }
+}
+
+TEST_F(ChatTest, AnotherAnswerComputesOneTokenOfThePrompt) {
+  Chat chat = make_chat();
+  EXPECT_FALSE(chat.take_back_answer());
+  Sampler sampler = greedy();
+  const ChatAnswer first = chat.ask("abc", sampler, {.max_new_tokens = 4});
+  EXPECT_TRUE(chat.take_back_answer());
+  EXPECT_EQ(chat.messages().size(), 1U);
+  Sampler again = greedy();
+  const ChatAnswer second = chat.answer(again, {.max_new_tokens = 4});
+  EXPECT_EQ(second.generated.ids, first.generated.ids);
+  EXPECT_EQ(second.generated.prompt_tokens, 1);
+}
+
+TEST_F(ChatTest, TheOldestTurnsAreLeftOutWhenTheContextIsFull) {
+  Chat chat = make_chat();
+  chat.set_system("sys");
+  int64_t left_out = 0;
+  int64_t times = 0;
+  for (int turn = 0; turn < 16; ++turn) {
+    Sampler sampler = greedy();
+    const ChatAnswer answer = chat.ask("0123", sampler, {.max_new_tokens = 2});
+    ASSERT_LE(answer.prompt_tokens + 2, kContext);
+    EXPECT_EQ(answer.left_out % 2, 0) << "whole turns";
+    if (answer.left_out > left_out) {
+      ++times;
+      EXPECT_LE(answer.prompt_tokens, kContext / 2) << "so that there is room for more turns";
+    }
+    left_out = answer.left_out;
+    const auto tokens = chat.session().tokens();
+    EXPECT_EQ(model_->tokenizer()->decode({tokens.data(), 5}), "s:sys") << "the system's message stays";
+  }
+  EXPECT_GE(times, 2);
+  EXPECT_LE(times, 8) << "not at every turn";
+  EXPECT_EQ(chat.messages().size(), 33U) << "nothing is lost";
+}
+
+TEST_F(ChatTest, WhatCannotFitIsAnErrorAndChangesNothing) {
+  Chat chat = make_chat();
+  Sampler sampler = greedy();
+  chat.ask("ab", sampler, {.max_new_tokens = 2});
+  const OrderedJson before = chat.messages();
+  expect_error([&] { chat.ask(std::string(100, '!'), sampler, {.max_new_tokens = 2}); }, {"context has 64"});
+  EXPECT_EQ(chat.messages(), before);
+  EXPECT_EQ(chat.ask("ab", sampler, {.max_new_tokens = 2}).left_out, 0);
+  expect_error([&] { chat.answer(sampler, {}); }, {"expected a message to answer"});
+  chat.reset();
+  EXPECT_TRUE(chat.messages().empty());
+  expect_error([&] { chat.answer(sampler, {}); }, {"found none"});
+}
+
+TEST_F(ChatTest, AnInterruptedAnswerIsKept) {
+  Chat chat = make_chat();
+  Sampler sampler = greedy();
+  GenerateOptions options;
+  options.on_token = [count = 0](TokenId) mutable { return ++count < 3; };
+  const ChatAnswer answer = chat.ask("ab", sampler, options);
+  EXPECT_EQ(answer.generated.stop_reason, StopReason::interrupted);
+  EXPECT_EQ(answer.generated.ids.size(), 3U);
+  EXPECT_EQ(chat.messages().size(), 2U);
+}
+
+TEST_F(ChatTest, MessagesGoToAFileAndBack) {
+  Chat chat = make_chat();
+  chat.set_system("be \"brief\"");
+  Sampler sampler = greedy();
+  chat.ask("ab\n", sampler, {.max_new_tokens = 2});
+  const std::string path = files_->file("chat.json");
+  write_messages(path, chat.messages());
+  EXPECT_EQ(read_messages(path), chat.messages());
+  const auto refuse = [&](const std::string& text, const std::vector<std::string>& parts) {
+    test::write_bytes(path, text);
+    expect_error([&] { read_messages(path); }, parts);
+  };
+  refuse("{}", {path, "expected an array of messages, found object"});
+  refuse("[7]", {path, "[0]: expected an object, found number"});
+  refuse(R"([{"role": "user"}])", {path, "[0].content: expected a text, found none"});
+  refuse(R"([{"role": "user", "content": 1}])", {path, "[0].content: expected a text, found number"});
+  refuse(R"([{"role": "user", "content": ""}, {"role": "system", "content": ""}])",
+         {path, "[1].role: expected user, assistant or tool, found \"system\""});
+  refuse("[", {path});
+  expect_error([&] { read_messages(files_->file("none.json")); }, {"none.json"});
+  chat.set_system("");
+  EXPECT_EQ(chat.messages().size(), 2U);
+}
+
+TEST_F(ChatTest, TheTemplateIsTheAdaptersOrTheModels) {
+  const OrderedJson messages = {{{"role", "user"}, {"content", "Hi"}}};
+  const auto written = [&](const std::string& model, std::vector<AdapterChoice> adapters) -> std::string {
+    LanguageModelOptions options;
+    options.adapters = std::move(adapters);
+    const auto found = LanguageModel(files_->file(model), options).chat_template();
+    return found ? found->render(messages) : "none";
+  };
+  const std::string adapter = files_->file("adapter");
+  EXPECT_EQ(written("m.rotor", {{adapter, 1.0F}}), "u:Hi<|end|>");
+  EXPECT_EQ(written("bare.rotor", {}), "none");
+  test::write_bytes(adapter + "/chat_template.jinja", "<{{ messages[0].content }}>");
+  EXPECT_EQ(written("m.rotor", {{adapter, 1.0F}}), "<Hi>");
+  EXPECT_EQ(written("bare.rotor", {{adapter, 1.0F}}), "<Hi>");
+  EXPECT_EQ(written("m.rotor", {}), "u:Hi<|end|>");
+  std::filesystem::remove(adapter + "/chat_template.jinja");
+  const LanguageModel bare(files_->file("bare.rotor"));
+  expect_error([&] { Chat(bare, *model_->chat_template(), {}); }, {"bare.rotor", "expected a tokenizer"});
+}
+
+}  // namespace
+}  // namespace rotor::runtime
