@@ -5,14 +5,14 @@
 #   cmake --preset aarch64 && cmake --build --preset aarch64 --target rotor
 #   qemu-aarch64 -L build/aarch64-sysroot build/aarch64/bin/rotor --help
 #
-#   scripts/aarch64_sysroot.sh            fetch, unless it is there already
+#   scripts/aarch64_sysroot.sh            fetch, unless it is there already with these packages
 #   scripts/aarch64_sysroot.sh --again    fetch anew
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages="libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libcrypt1 libcrypt-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev
   libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libsentencepiece0 libsentencepiece-dev libgtest-dev nlohmann-json3-dev libcxxopts-dev libvulkan1 libvulkan-dev
-  opencl-c-headers opencl-clhpp-headers"
+  opencl-c-headers opencl-clhpp-headers libedit2 libedit-dev libbsd0 libbsd-dev libmd0 libmd-dev libtinfo6 libncurses6 libncurses-dev"
 
 again=no
 for argument in "$@"; do
@@ -24,7 +24,8 @@ for argument in "$@"; do
 done
 
 target=$PWD/build/aarch64-sysroot
-if [ -d "$target" ] && [ "$again" = no ]; then
+list=$target/rotor-packages
+if [ "$again" = no ] && [ -f "$list" ] && [ "$(cat "$list")" = "$packages" ]; then
   echo "aarch64_sysroot.sh: $target is there already" >&2
   exit 0
 fi
@@ -43,6 +44,7 @@ apt_arm64 update
 # shellcheck disable=SC2086  # a list of words
 (cd "$work/debs" && apt_arm64 download $packages)
 for package in "$work"/debs/*.deb; do dpkg-deb -x "$package" "$work/root"; done
+echo "$packages" > "$work/root/rotor-packages"
 rm -rf "$target"
 mv "$work/root" "$target"
 echo "aarch64_sysroot.sh: $target" >&2

@@ -20,6 +20,7 @@ libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentenc
 libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
 libutf8proc-dev|yes|Unicode normalization of texts for Qwen2's tokenizers|utf8proc-devel or utf8proc|header utf8proc.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
+libedit-dev|yes|lines that are typed in rotor chat (libedit)|libedit-devel or libedit|header histedit.h
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp

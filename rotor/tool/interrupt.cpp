@@ -7,7 +7,8 @@
 namespace rotor::tool {
 namespace {
 volatile std::sig_atomic_t g_interrupted = 0;
-}
+volatile std::sig_atomic_t g_noted = 0;
+}  // namespace
 
 void catch_interrupts() {
   for (const int signal : {SIGINT, SIGTERM}) {
@@ -28,6 +29,20 @@ void catch_interrupts() {
 
 bool interrupted() {
   return g_interrupted != 0;
+}
+
+void note_interrupts() {
+  catch_interrupts();
+  struct sigaction action = {};
+  action.sa_handler = [](int) { g_noted = 1; };
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+bool take_interrupt() {
+  const bool noted = g_noted != 0;
+  g_noted = 0;
+  return noted;
 }
 
 }  // namespace rotor::tool

@@ -9,6 +9,14 @@ void catch_interrupts();
 /// Whether one was noted.
 bool interrupted();
 
+/// From now on SIGINT is noted, as often as it comes, and never ends the process, and reading from a terminal
+/// ends with EINTR; SIGTERM is as after catch_interrupts(). For programs in which Ctrl-C stops what is being
+/// done, not the program.
+void note_interrupts();
+
+/// Whether SIGINT was noted since the last call.
+bool take_interrupt();
+
 /// What a program exits with after an interrupt that it handled: 128 + SIGINT, as shells expect.
 inline constexpr int kInterruptedStatus = 130;
 

@@ -70,7 +70,7 @@ ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
   ChatAnswer answer;
   try {
     const std::vector<text::TokenId> prompt = fitting_prompt(options.max_new_tokens);
-    answer.prompt_tokens = static_cast<int64_t>(prompt.size());
+    answer.prompt_tokens = prompt_tokens_ = static_cast<int64_t>(prompt.size());
     answer.cached_tokens = reuse_cache(prompt);
     answer.left_out = static_cast<int64_t>(turn(turns_left_out_) - turn(0));
     options.cached = answer.cached_tokens;

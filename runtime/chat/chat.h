@@ -48,6 +48,8 @@ class Chat {
   ChatAnswer answer(Sampler& sampler, GenerateOptions options);
 
   const Session& session() const { return session_; }
+  /// Of the answer that is being made, or was last: how many tokens its prompt has.
+  int64_t prompt_tokens() const { return prompt_tokens_; }
 
  private:
   /// Index of the message with which turn `number` begins: turn 0 behind the system's message, each other one
@@ -64,6 +66,7 @@ class Chat {
   Session session_;
   OrderedJson messages_ = OrderedJson::array();
   size_t turns_left_out_ = 0;
+  int64_t prompt_tokens_ = 0;
 };
 
 /// An array of messages from and to a JSON file. read_messages() throws Error naming file, message, field,

@@ -4,6 +4,7 @@
 namespace rotor::runtime::cli {
 
 int bench(int argc, char** argv);
+int chat(int argc, char** argv);
 int chat_template(int argc, char** argv);
 int classify(int argc, char** argv);
 int devices(int argc, char** argv);

@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   return rotor::tool::run_commands(
       argc, argv, "rotor", "rotor runs packed ternary neural networks.",
       {{"run", "go on from a prompt", run},
+       {"chat", "a conversation on the terminal", chat},
        {"classify", "accuracy and speed of a classifier on a data set", classify},
        {"perplexity", "how well a language model predicts a text", perplexity},
        {"logits", "logits and hidden states of given tokens, as safetensors", logits},

@@ -6,13 +6,10 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "export/convert.h"
-#include "rotor/text/byte_level_bpe.h"
-#include "rotor/text/tokenizer_files.h"
 #include "tests/support/adapters.h"
+#include "tests/support/chat_model.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
-#include "tests/support/tokenizers.h"
 
 namespace rotor::runtime {
 namespace {
@@ -20,24 +17,15 @@ namespace {
 using test::expect_error;
 using text::TokenId;
 
-constexpr const char* kTemplate =
-    "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}a:{% endif %}";
 constexpr int64_t kContext = 64;
 
 class ChatTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     files_ = new test::TempDir;
-    const text::ByteLevelBpe tokenizer(test::small_bpe());
+    test::write_chat_model(files_->file("m.rotor"), kContext);
     ModelConfig config = test::small_transformer();
-    config.transformer.vocab_size = tokenizer.vocab_size();
-    config.transformer.max_position_embeddings = kContext;
-    const std::string checkpoint = files_->file("checkpoint");
-    test::write_random_checkpoint(checkpoint, config);
-    text::write_tokenizer_files(checkpoint, tokenizer, {.tokenizer = "", .chat_template = kTemplate});
-    const text::OpenedSource source = text::open_source(checkpoint, {});
-    exporting::export_rotor(*source.model, source.text, files_->file("m.rotor"), {}, [](const auto&) {});
+    config.transformer.vocab_size = RotorFile(files_->file("m.rotor")).config().transformer.vocab_size;
     test::write_random_model(files_->file("bare.rotor"), config);
     test::write_random_adapter(files_->file("adapter"), config, 2);
     model_ = new LanguageModel(files_->file("m.rotor"));

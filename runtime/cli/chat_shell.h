@@ -1,0 +1,49 @@
+// What `rotor chat` is once the model is there: it reads messages and commands, and shows answers.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "runtime/chat/chat.h"
+#include "runtime/cli/line_editor.h"
+
+namespace rotor::runtime::cli {
+
+class ChatShell {
+ public:
+  struct Options {
+    SamplerOptions sampling;      ///< its seed is that of the first answer; each further one has the next
+    int64_t max_new_tokens = -1;  ///< of an answer; -1: until the model ends it
+    std::vector<std::string> stop_strings;
+    bool colors = false;
+    std::string history;  ///< file of what was typed
+  };
+  ChatShell(const LanguageModel& model, Chat& chat, Options options);
+
+  /// Until the end of the input, or /exit. Returns the exit status.
+  int run();
+  /// One message and its answer. False if it was interrupted.
+  bool ask(const std::string& message);
+
+ private:
+  /// A message, of one line or several; nothing at the end of the input.
+  std::optional<std::string> read_message();
+  /// False for /exit.
+  bool command(const std::string& line);
+  void set(const std::string& arguments);
+  void regenerate();
+  void print_settings() const;
+  void print_statistics() const;
+  bool show(const std::optional<std::string>& message);
+
+  const LanguageModel& model_;
+  Chat& chat_;
+  Options options_;
+  LineEditor editor_;
+  std::optional<ChatAnswer> last_;
+  uint64_t answers_ = 0;
+};
+
+}  // namespace rotor::runtime::cli

@@ -1,0 +1,27 @@
+#include "tests/support/chat_model.h"
+
+#include "export/convert.h"
+#include "rotor/text/byte_level_bpe.h"
+#include "rotor/text/tokenizer_files.h"
+#include "tests/support/models.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
+
+namespace rotor::test {
+
+void write_chat_model(const std::string& path, int64_t context) {
+  const TempDir directory;
+  const std::string checkpoint = directory.file("checkpoint");
+  const text::ByteLevelBpe tokenizer(small_bpe());
+  ModelConfig config = small_transformer();
+  config.transformer.vocab_size = tokenizer.vocab_size();
+  config.transformer.max_position_embeddings = context;
+  write_random_checkpoint(checkpoint, config);
+  text::write_tokenizer_files(
+      checkpoint, tokenizer,
+      {.tokenizer = "", .chat_template = kChatTemplate, .bos_token = {}, .stop_tokens = {}});
+  const text::OpenedSource source = text::open_source(checkpoint, {});
+  exporting::export_rotor(*source.model, source.text, path, {}, [](const auto&) {});
+}
+
+}  // namespace rotor::test
