@@ -32,11 +32,15 @@ bool interrupted() {
 }
 
 void note_interrupts() {
-  catch_interrupts();
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_noted = 1; };
+  struct sigaction action = {};  // without SA_RESTART: who waits for a key is woken
   sigemptyset(&action.sa_mask);
+  action.sa_handler = [](int) { g_noted = 1; };
   sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = [](int) {
+    g_interrupted = 1;
+    std::signal(SIGTERM, SIG_DFL);
+  };
+  sigaction(SIGTERM, &action, nullptr);
 }
 
 bool take_interrupt() {

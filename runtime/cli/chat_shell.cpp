@@ -1,6 +1,8 @@
 // Commands begin with a slash; all else is a message.
 #include "runtime/cli/chat_shell.h"
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
 #include <functional>
@@ -55,6 +57,23 @@ bool write(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
 }
 
+/// Without control characters but line feeds and tabs: what a model says is not to move the cursor, or worse.
+std::string harmless(std::string_view text) {
+  constexpr const char* kReplacement = "\xEF\xBF\xBD";
+  std::string result;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const bool is_c1 = byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    if (is_c1) ++i;
+    if (is_c1 || byte == 0x7F || (byte < 0x20 && byte != '\n' && byte != '\t')) {
+      result += kReplacement;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
 const std::string& need_argument(const Command& command, const char* what) {
   if (command.arguments.empty()) fail(command.name, ": expected ", what, ", found nothing");
   return command.arguments;
@@ -63,7 +82,11 @@ const std::string& need_argument(const Command& command, const char* what) {
 }  // namespace
 
 ChatShell::ChatShell(const LanguageModel& model, Chat& chat, Options options)
-    : model_(model), chat_(chat), options_(std::move(options)), editor_(options_.history) {}
+    : model_(model),
+      chat_(chat),
+      options_(std::move(options)),
+      editor_(options_.history),
+      on_terminal_(isatty(STDOUT_FILENO) != 0) {}
 
 int ChatShell::run() {
   if (editor_.is_terminal()) write("Type a message, /help for commands, Ctrl-D to end.\n");
@@ -90,7 +113,8 @@ std::optional<std::string> ChatShell::read_message() {
   std::string message;
   std::string line;
   bool in_block = false;
-  for (bool goes_on = false;; goes_on = true) {
+  bool goes_on = false;
+  for (;;) {
     switch (editor_.read(goes_on ? ". " : "> ", line)) {
       case LineEditor::Result::end:
         if (!goes_on) return std::nullopt;
@@ -106,10 +130,11 @@ std::optional<std::string> ChatShell::read_message() {
       case LineEditor::Result::line:
         break;
     }
+    goes_on = true;
     if (line == kBlock) {
       in_block = !in_block;
       if (in_block) continue;
-      message.pop_back();  // the last line feed
+      if (!message.empty()) message.pop_back();  // the last line feed
       break;
     }
     if (in_block) {
@@ -146,7 +171,6 @@ bool ChatShell::show(const std::optional<std::string>& message) {
   options.stop_strings = options_.stop_strings;
   bool stopped = false;
   const auto goes_on = [&] { return !(stopped = stopped || tool::take_interrupt() || tool::interrupted()); };
-  tool::take_interrupt();
   std::optional<tool::Progress> progress;  // of prompts that take more than one batch
   options.on_prompt = [&](int64_t done) {
     const int64_t all = chat_.prompt_tokens();
@@ -156,7 +180,9 @@ bool ChatShell::show(const std::optional<std::string>& message) {
     return goes_on();
   };
   options.on_token = [&](text::TokenId) { return goes_on(); };
-  options.on_text = write;
+  options.on_text = [&](std::string_view text) {
+    return write(on_terminal_ ? harmless(text) : std::string(text));
+  };
   if (options_.colors) write("\x1b[32m");
   try {
     last_ = message ? chat_.ask(*message, sampler, options) : chat_.answer(sampler, options);

@@ -42,6 +42,7 @@ class ChatShell {
   Chat& chat_;
   Options options_;
   LineEditor editor_;
+  bool on_terminal_;  // what is shown
   std::optional<ChatAnswer> last_;
   uint64_t answers_ = 0;
 };

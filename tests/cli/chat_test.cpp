@@ -151,12 +151,15 @@ TEST_F(ChatCommand, OnATerminalLinesAreEditedAndCtrlCStopsTheAnswerAlone) {
   test::Terminal terminal(on_terminal("m.rotor", {"-n", "4"}));
   terminal.wait_for("> ");
   terminal.type("\x10\x10\n");  // Ctrl-P: the line before the last
-  terminal.wait_for("ab\r\n");
+  terminal.wait_for("\r\n");
+  terminal.wait_for("> ");
+  terminal.type("/save " + file("again.json") + "\n");
   terminal.wait_for("> ");
   terminal.type("/stats\n");
   terminal.wait_for("answer: 4 tokens");
   terminal.type("/exit\n");
   EXPECT_EQ(terminal.wait(), 0);
+  EXPECT_EQ(read_json_file(file("again.json"))[0]["content"], "ab");
 }
 
 }  // namespace
