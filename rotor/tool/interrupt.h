@@ -9,9 +9,9 @@ void catch_interrupts();
 /// Whether one was noted.
 bool interrupted();
 
-/// From now on SIGINT is noted, as often as it comes, and never ends the process, and reading from a terminal
-/// ends with EINTR; SIGTERM is as after catch_interrupts(). For programs in which Ctrl-C stops what is being
-/// done, not the program.
+/// From now on SIGINT is noted, as often as it comes, and never ends the process; SIGTERM is as after
+/// catch_interrupts(). Either one wakes who waits for input (EINTR). For programs in which Ctrl-C stops what
+/// is being done, not the program.
 void note_interrupts();
 
 /// Whether SIGINT was noted since the last call.

@@ -72,6 +72,7 @@ TEST_F(ChatCommand, AnswersAreThoseOfTheTemplatesText) {
   EXPECT_EQ(chat("ab\n/reset\nab\n").out, first + first);
   EXPECT_EQ(chat("ab\n/regen\n").out, first + first);
   EXPECT_EQ(chat("").out, "");
+  EXPECT_EQ(chat("\"\"\"\n\"\"\"\n").out, "") << "an empty block says nothing";
 }
 
 TEST_F(ChatCommand, ChatsAreSavedAndGoOn) {
