@@ -52,6 +52,18 @@ struct Candidate {
   double probability;  ///< of being drawn
 };
 
+/// What a text may go on with, token by token: a grammar, say. One object serves one text.
+class TokenConstraint {
+ public:
+  virtual ~TokenConstraint() = default;
+  /// Whether this token may come next.
+  virtual bool allows(text::TokenId id) = 0;
+  /// Sets the logits of all tokens to -inf that may not come next; `logits`: [vocab_size].
+  virtual void restrict(std::span<float> logits) = 0;
+  /// The token that came, which was allowed.
+  virtual void accept(text::TokenId id) = 0;
+};
+
 class Sampler {
  public:
   /// Ids are 0 to vocab_size - 1. Throws Error as SamplerOptions::validate does.
