@@ -83,17 +83,17 @@ class BatcherTest : public ::testing::Test {
     }
   }
   /// The same by a session of its own.
-  static GenerateResult alone(const BatchRequest& request, const LanguageModel& model = *model_) {
-    Session session = model.make_session({.adapters = request.adapters});
-    Sampler sampler(request.sampling, model.vocab_size());
-    return generate(feed_of(session), request.prompt, sampler, model.tokenizer(),
+  static GenerateResult alone(const BatchRequest& request, KvType kv = KvType::f16) {
+    Session session = model_->make_session({.kv = kv, .adapters = request.adapters});
+    Sampler sampler(request.sampling, model_->vocab_size());
+    return generate(feed_of(session), request.prompt, sampler, model_->tokenizer(),
                     {.max_new_tokens = request.max_new_tokens,
                      .stop_tokens = request.stop_tokens,
                      .stop_strings = request.stop_strings,
                      .continues_text = request.continues_text});
   }
-  static void expect_alone(const BatchProgress& found, const BatchRequest& request) {
-    const GenerateResult expected = alone(request);
+  static void expect_alone(const BatchProgress& found, const BatchRequest& request, KvType kv = KvType::f16) {
+    const GenerateResult expected = alone(request, kv);
     EXPECT_EQ(found.error, "");
     EXPECT_EQ(ids_of(found), expected.ids);
     EXPECT_EQ(found.text, expected.text);
@@ -102,12 +102,13 @@ class BatcherTest : public ::testing::Test {
     EXPECT_EQ(found.usage.completion_tokens, std::ssize(expected.ids));
   }
   /// Submits all at once, and expects of each what it is alone.
-  static void expect_all_alone(Batcher& batcher, const std::vector<BatchRequest>& requests) {
+  static void expect_all_alone(Batcher& batcher, const std::vector<BatchRequest>& requests,
+                               KvType kv = KvType::f16) {
     std::vector<std::shared_ptr<BatchText>> texts;
     for (const BatchRequest& request : requests) texts.push_back(batcher.submit(request));
     for (size_t i = 0; i < texts.size(); ++i) {
       SCOPED_TRACE(i);
-      expect_alone(finish(*texts[i]), requests[i]);
+      expect_alone(finish(*texts[i]), requests[i], kv);
     }
     EXPECT_TRUE(batcher.drain(10s));  // until the last one is counted
   }
@@ -131,9 +132,9 @@ class BatcherTest : public ::testing::Test {
 };
 
 TEST_F(BatcherTest, EachTextIsWhatItIsAlone) {
-  for (const KvType kv : {KvType::f16}) {
+  for (const KvType kv : {KvType::f32, KvType::f16, KvType::q8}) {
     Batcher batcher(*model_, {.session = {.kv = kv}, .max_sequences = 16, .queue = 64});
-    expect_all_alone(batcher, many_requests());
+    expect_all_alone(batcher, many_requests(), kv);
     const BatcherStatistics statistics = batcher.statistics();
     EXPECT_EQ(statistics.finished, 24U);
     EXPECT_EQ(statistics.pages_used, 0);
