@@ -141,6 +141,17 @@ TEST_F(ChatCommand, AFullContextIsSaid) {
   EXPECT_NE(ends.err.find("the context of 128 tokens is full: the answer ends here"), std::string::npos);
 }
 
+TEST_F(ChatCommand, AClosedStreamIsNotTheModelsFile) {
+  const auto shell = [&](const std::string& command) {
+    return test::run_command({"/bin/sh", "-c", command, test::program("rotor"), file("m.rotor")});
+  };
+  const CommandResult no_input = shell("exec \"$0\" chat \"$1\" <&-");
+  EXPECT_EQ(no_input.status, 0) << no_input.err;
+  const CommandResult no_output = shell("exec \"$0\" chat \"$1\" -p ab -n 4 >&-");
+  EXPECT_EQ(no_output.status, 1);
+  EXPECT_NE(no_output.err.find("cannot write to standard output"), std::string::npos) << no_output.err;
+}
+
 TEST_F(ChatCommand, InAPipeAnInterruptEndsTheChat) {
   ASSERT_EQ(mkfifo(file("fifo").c_str(), 0600), 0);
   const CommandResult result = test::run_command({"/bin/sh", "-c", "exec \"$0\" chat \"$1\" <> \"$2\"",
