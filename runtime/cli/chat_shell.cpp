@@ -226,6 +226,7 @@ bool ChatShell::show(const std::optional<std::string>& message) {
     model_.file().check_intact();
   } catch (...) {
     end_color();
+    if (has_begun) write("\n");
     throw;
   }
   end_color();

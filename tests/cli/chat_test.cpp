@@ -6,12 +6,14 @@
 
 #include "rotor/formats/json.h"
 #include "rotor/formats/ordered_json.h"
+#include "rotor/text/sentencepiece.h"
 #include "rotor/tool/interrupt.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/terminal.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor {
 namespace {
@@ -118,7 +120,9 @@ TEST_F(ChatCommand, ALoadedQuestionIsAnsweredAndAnAnswerThatCannotBeMadeKeepsThe
 }
 
 TEST_F(ChatCommand, AModelThatIsTruncatedOnTheWayIsAnError) {
-  std::filesystem::copy_file(file("m.rotor"), file("short.rotor"));
+  // Of SentencePiece, which is read when the model is: a mapped tokenizer would see it by itself.
+  test::write_chat_model(file("short.rotor"), 128, test::kChatTemplate,
+                         *text::make_sentencepiece_tokenizer(test::small_sentencepiece(), "small"));
   test::Terminal terminal(on_terminal("short.rotor", {"-n", "4"}));
   terminal.wait_for("> ");
   std::filesystem::resize_file(file("short.rotor"), 4096);

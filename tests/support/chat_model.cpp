@@ -10,9 +10,13 @@
 namespace rotor::test {
 
 void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template) {
+  write_chat_model(path, context, chat_template, text::ByteLevelBpe(small_bpe()));
+}
+
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
+                      const text::Tokenizer& tokenizer) {
   const TempDir directory;
   const std::string checkpoint = directory.file("checkpoint");
-  const text::ByteLevelBpe tokenizer(small_bpe());
   ModelConfig config = small_transformer();
   config.transformer.vocab_size = tokenizer.vocab_size();
   config.transformer.max_position_embeddings = context;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "rotor/text/tokenizer.h"
+
 namespace rotor::test {
 
 /// "r:CONTENT<|end|>" for each message, r being the first letter of its role.
@@ -15,5 +17,8 @@ inline constexpr const char* kChatTemplate =
 /// max_position_embeddings.
 void write_chat_model(const std::string& path, int64_t context,
                       const std::string& chat_template = kChatTemplate);
+/// The same with another tokenizer.
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
+                      const text::Tokenizer& tokenizer);
 
 }  // namespace rotor::test
