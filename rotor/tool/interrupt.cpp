@@ -1,52 +1,93 @@
-// A flag set by a signal handler that uninstalls itself. signal() is safe in a handler.
+// Flags set by signal handlers, which any thread may run. signal() and write() are safe in a handler.
 #include "rotor/tool/interrupt.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
-#include <initializer_list>
+#include <cstring>
+
+#include "rotor/core/error.h"
 
 namespace rotor::tool {
 namespace {
-volatile std::sig_atomic_t g_interrupted = 0;
-volatile std::sig_atomic_t g_noted = 0;
+
+static_assert(std::atomic<bool>::is_always_lock_free, "what a handler may touch");
+std::atomic<bool> g_interrupted = false;
+std::atomic<bool> g_noted = false;
+std::atomic<bool> g_terminal_changed = false;
+std::array<int, 2> g_wake = {-1, -1};  // a pipe that each noted signal writes to
+
+void handle(int signal, void (*handler)(int)) {
+  struct sigaction previous = {};
+  sigaction(signal, nullptr, &previous);
+  if (previous.sa_handler == SIG_IGN) return;  // a background job that is to live on
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal, &action, nullptr);
+}
+
+/// Sets a flag, and wakes who waits for input.
+void note(std::atomic<bool>& flag) {
+  const int error = errno;
+  flag = true;
+  [[maybe_unused]] const ssize_t written = ::write(g_wake[1], "", 1);  // a full pipe wakes as it is
+  errno = error;
+}
+
 }  // namespace
 
 void catch_interrupts() {
-  for (const int signal : {SIGINT, SIGTERM}) {
-    struct sigaction previous = {};
-    sigaction(signal, nullptr, &previous);
-    if (previous.sa_handler == SIG_IGN) continue;  // a background job that is to live on
-    struct sigaction action = {};
-    action.sa_handler = [](int) {
-      g_interrupted = 1;
-      std::signal(SIGINT, SIG_DFL);  // the next one of either kind ends the process
-      std::signal(SIGTERM, SIG_DFL);
-    };
-    action.sa_flags = SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    sigaction(signal, &action, nullptr);
-  }
+  const auto end_next_time = [](int) {
+    g_interrupted = true;
+    std::signal(SIGINT, SIG_DFL);  // the next one of either kind ends the process
+    std::signal(SIGTERM, SIG_DFL);
+  };
+  handle(SIGINT, end_next_time);
+  handle(SIGTERM, end_next_time);
 }
 
 bool interrupted() {
-  return g_interrupted != 0;
+  return g_interrupted;
 }
 
 void note_interrupts() {
-  struct sigaction action = {};  // without SA_RESTART: who waits for a key is woken
-  sigemptyset(&action.sa_mask);
-  action.sa_handler = [](int) { g_noted = 1; };
-  sigaction(SIGINT, &action, nullptr);
-  action.sa_handler = [](int) {
-    g_interrupted = 1;
+  if (g_wake[0] < 0 && ::pipe2(g_wake.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+    fail("cannot make a pipe: ", std::strerror(errno));
+  }
+  handle(SIGINT, [](int) { note(g_noted); });
+  handle(SIGTERM, [](int) {
     std::signal(SIGTERM, SIG_DFL);
-  };
-  sigaction(SIGTERM, &action, nullptr);
+    note(g_interrupted);
+  });
+  handle(SIGCONT, [](int) { note(g_terminal_changed); });
+  handle(SIGWINCH, [](int) { note(g_terminal_changed); });
 }
 
 bool take_interrupt() {
-  const bool noted = g_noted != 0;
-  g_noted = 0;
-  return noted;
+  return g_noted.exchange(false);
+}
+
+Wake wait_for_input(int fd) {
+  // A handler sets its flag before it writes. So a flag that is not seen here is followed by a byte that ends
+  // poll(), whichever thread ran the handler, and whenever.
+  for (;;) {
+    if (g_noted || g_interrupted) return Wake::interrupt;
+    if (g_terminal_changed.exchange(false)) return Wake::terminal;
+    std::array<pollfd, 2> events = {pollfd{fd, POLLIN, 0}, pollfd{g_wake[0], POLLIN, 0}};
+    const int ready = ::poll(events.data(), events.size(), -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (events[1].revents == 0) return Wake::input;  // what is wrong with `fd` its reader will see
+    std::array<char, 64> taken{};
+    while (::read(g_wake[0], taken.data(), taken.size()) > 0) {
+    }
+  }
 }
 
 }  // namespace rotor::tool

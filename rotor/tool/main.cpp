@@ -1,6 +1,9 @@
 // Dispatch of sub-commands. Wrong options of cxxopts arrive here as std::exception like everything else.
 #include "rotor/tool/main.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -51,6 +54,13 @@ int run_guarded(const std::string& program, const std::function<int()>& body) {
   // unsaid.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  // A standard stream that is closed: else the first file to be opened would take its number, and be read or
+  // written in its stead. Reading finds the end here, and writing fails.
+  int fd = -1;
+  do {
+    fd = open("/dev/null", O_RDONLY);
+  } while (fd >= STDIN_FILENO && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
   try {
     const int status = body();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) fail("cannot write to standard output");

@@ -62,9 +62,11 @@ ChatAnswer Chat::ask(const std::string& text, Sampler& sampler, const GenerateOp
 }
 
 ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
-  if (messages_.empty() || is_of(messages_.back(), "assistant")) {
-    fail("chat: expected a message to answer, found ",
-         messages_.empty() ? "none" : "the answer of the last one");
+  if (messages_.empty() || is_of(messages_.back(), "system")) {
+    fail("chat: expected a message to answer, found none");
+  }
+  if (is_of(messages_.back(), "assistant")) {
+    fail("chat: expected a message to answer, found the answer of the last one");
   }
   const size_t left_out_before = turns_left_out_;
   ChatAnswer answer;
@@ -82,7 +84,7 @@ ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
     turns_left_out_ = left_out_before;
     throw;
   }
-  messages_.push_back(message_of("assistant", answer.generated.text));
+  messages_.push_back(message_of("assistant", content_of(answer.generated.text)));
   return answer;
 }
 
@@ -101,13 +103,30 @@ size_t Chat::num_turns() const {
   return count;
 }
 
-std::vector<text::TokenId> Chat::prompt_without(size_t turns) const {
+OrderedJson Chat::messages_without(size_t turns) const {
   OrderedJson seen = messages_;
   seen.erase(seen.begin() + static_cast<std::ptrdiff_t>(turn(0)),
              seen.begin() + static_cast<std::ptrdiff_t>(turn(turns)));
+  return seen;
+}
+
+std::string Chat::prompt_text(size_t turns) const {
   text::ChatOptions options;
   options.add_generation_prompt = true;
-  return model_.tokenizer()->encode(template_.render(seen, options), text::SpecialTokens::parse);
+  return template_.render(messages_without(turns), options);
+}
+
+std::vector<text::TokenId> Chat::prompt_without(size_t turns) const {
+  return model_.tokenizer()->encode(prompt_text(turns), text::SpecialTokens::parse);
+}
+
+std::string Chat::content_of(const std::string& answer) const {
+  const size_t begin = answer.find_first_not_of(" \n");
+  if (begin == 0 || begin == std::string::npos) return answer;
+  std::string stripped = answer.substr(begin);
+  OrderedJson seen = messages_without(turns_left_out_);
+  seen.push_back(message_of("assistant", stripped));
+  return template_.render(seen).starts_with(prompt_text(turns_left_out_) + answer) ? stripped : answer;
 }
 
 std::vector<text::TokenId> Chat::fitting_prompt(int64_t max_new_tokens) {

@@ -56,7 +56,13 @@ class Chat {
   /// with a message of the user; behind the last turn the number of messages.
   size_t turn(size_t number) const;
   size_t num_turns() const;
+  /// The messages without the oldest `turns`, and the prompt that they become.
+  OrderedJson messages_without(size_t turns) const;
+  std::string prompt_text(size_t turns) const;
   std::vector<text::TokenId> prompt_without(size_t turns) const;
+  /// The answer as a message's content: without the blanks at its beginning if the template writes them, as
+  /// one does that ends a prompt in "Assistant:" and begins an answer with "Assistant: ".
+  std::string content_of(const std::string& answer) const;
   std::vector<text::TokenId> fitting_prompt(int64_t max_new_tokens);
   /// Keeps of the cache what the prompt begins with. Returns how many tokens that are.
   int64_t reuse_cache(const std::vector<text::TokenId>& prompt);

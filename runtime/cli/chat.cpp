@@ -1,7 +1,7 @@
 // rotor chat: a conversation on the terminal.
 #include <unistd.h>
 
-#include <cstdio>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -42,8 +42,11 @@ std::string history_file() {
 
 bool wants_colors(const cxxopts::ParseResult& parsed) {
   if (parsed.count("no-color") != 0 || isatty(STDOUT_FILENO) == 0) return false;
-  const char* no_color = std::getenv("NO_COLOR");
-  return no_color == nullptr || *no_color == '\0';
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  return variable("NO_COLOR").empty() && variable("TERM") != "dumb";
 }
 
 text::ChatTemplate template_for(const cxxopts::ParseResult& parsed, const LanguageModel& model) {
@@ -53,10 +56,10 @@ text::ChatTemplate template_for(const cxxopts::ParseResult& parsed, const Langua
   }
   auto found = model.chat_template();
   if (!found) {
-    fail(model.file().path(),
-         ": the model has no chat template: name the file of one with --chat-template, or go on from texts "
-         "with "
-         "rotor run");
+    fail(
+        model.file().path(),
+        ": the model has no chat template: name the file of one with --chat-template, or let rotor run go on "
+        "from texts");
   }
   return *std::move(found);
 }
@@ -80,6 +83,7 @@ int chat(int argc, char** argv) {
   add_sampling_options(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
+  std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
   ModelOptions model_options = read_model_options(*parsed);
   ChatShell::Options shell{.sampling = read_sampling_options(*parsed),
                            .max_new_tokens = (*parsed)["predict"].as<int64_t>(),
@@ -101,6 +105,7 @@ int chat(int argc, char** argv) {
     }
     model_options.session.context = context;
   }
+  need_tokenizer(model, "rotor run goes on from token ids, --tokens \"1 2 3\"");
   Chat conversation(model, template_for(*parsed, model), model_options.session);
   if (parsed->count("load") != 0) {
     conversation.set_messages(read_messages((*parsed)["load"].as<std::string>()));

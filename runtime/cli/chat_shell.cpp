@@ -3,14 +3,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <utility>
 #include <vector>
 
 #include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
+#include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
 
 namespace rotor::runtime::cli {
@@ -20,16 +23,17 @@ constexpr const char* kHelp =
     "  /system [TEXT]    what the system's message says; without TEXT there is none\n"
     "  /reset            begin anew; the system's message stays\n"
     "  /regen            another answer to the last message\n"
-    "  /save FILE        write the messages as JSON\n"
+    "  /save FILE        write the messages as JSON; ~/ is the home directory\n"
     "  /load FILE        go on with the messages of such a file\n"
     "  /set [NAME VALUE] how answers are drawn: temp, top-k, top-p, min-p, repeat-penalty, seed, n\n"
     "  /stats            tokens and speed of the last answer\n"
     "  /help             this\n"
     "  /exit             the end, as Ctrl-D\n"
-    "A line that ends in \\ goes on in the next one; lines between two lines of \"\"\" are one message. A "
-    "message that "
-    "begins with a slash\nis written with two. Ctrl-C stops an answer.\n";
+    "A line that ends in \\ goes on in the next one; lines between two lines of \"\"\" are one message. A\n"
+    "message that begins with a slash is written with two. Ctrl-C stops an answer.\n";
 constexpr const char* kBlock = "\"\"\"";
+constexpr const char* kGreen = "\x1b[32m";
+constexpr const char* kPlain = "\x1b[0m";
 
 struct Command {
   std::string name;
@@ -37,10 +41,16 @@ struct Command {
 };
 
 Command split(const std::string& line) {
-  const size_t end = line.find_first_of(" \t");
-  if (end == std::string::npos) return {line, ""};
-  const size_t begin = line.find_first_not_of(" \t", end);
-  return {line.substr(0, end), begin == std::string::npos ? "" : line.substr(begin)};
+  constexpr const char* kBlank = " \t\n";
+  const std::string text = line.substr(0, line.find_last_not_of(kBlank) + 1);
+  const size_t end = text.find_first_of(kBlank);
+  if (end == std::string::npos) return {text, ""};
+  return {text.substr(0, end), text.substr(text.find_first_not_of(kBlank, end))};
+}
+
+bool is_exit(const std::string& line) {
+  const std::string name = split(line).name;
+  return name == "/exit" || name == "/quit" || name == "/bye";
 }
 
 template <class Number>
@@ -74,9 +84,17 @@ std::string harmless(std::string_view text) {
   return result;
 }
 
-const std::string& need_argument(const Command& command, const char* what) {
-  if (command.arguments.empty()) fail(command.name, ": expected ", what, ", found nothing");
-  return command.arguments;
+/// What is for the user, and no answer.
+void note(const std::string& text) {
+  std::fprintf(stderr, "(%s)\n", text.c_str());
+}
+
+/// The argument, a leading ~/ being the home directory as in a shell.
+std::string need_file(const Command& command) {
+  if (command.arguments.empty()) fail(command.name, ": expected a file, found nothing");
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || !command.arguments.starts_with("~/")) return command.arguments;
+  return home + command.arguments.substr(1);
 }
 
 }  // namespace
@@ -89,24 +107,26 @@ ChatShell::ChatShell(const LanguageModel& model, Chat& chat, Options options)
       on_terminal_(isatty(STDOUT_FILENO) != 0) {}
 
 int ChatShell::run() {
-  if (editor_.is_terminal()) write("Type a message, /help for commands, Ctrl-D to end.\n");
+  if (editor_.is_typed()) std::fputs("Type a message, /help for commands, Ctrl-D to end.\n", stderr);
   while (const auto message = read_message()) {
+    bool goes_on = true;
     try {
       if (message->starts_with("//")) {
-        ask(message->substr(1));
+        goes_on = ask(message->substr(1));
       } else if (message->starts_with("/")) {
-        if (!command(*message)) return 0;
+        if (is_exit(*message)) return 0;
+        goes_on = command(*message);
       } else if (message->find_first_not_of(" \t\n") != std::string::npos) {
-        ask(*message);
+        goes_on = ask(*message);
       }
     } catch (const Error& error) {
-      std::fprintf(stderr, "error: %s\n", error.what());
-      if (!editor_.is_terminal()) return 1;
+      if (!editor_.is_typed()) throw;
+      std::fprintf(stderr, "error: %s\n", tool::printable(error.what()).c_str());
     }
-    if (tool::interrupted()) return tool::kInterruptedStatus;
+    if (tool::interrupted() || (!goes_on && !editor_.is_typed())) return tool::kInterruptedStatus;
   }
-  if (editor_.is_terminal()) write("\n");
-  return tool::interrupted() ? tool::kInterruptedStatus : 0;
+  if (editor_.is_typed()) std::fputs("\n", stderr);
+  return tool::interrupted() || interrupted_ ? tool::kInterruptedStatus : 0;
 }
 
 std::optional<std::string> ChatShell::read_message() {
@@ -117,15 +137,17 @@ std::optional<std::string> ChatShell::read_message() {
   for (;;) {
     switch (editor_.read(goes_on ? ". " : "> ", line)) {
       case LineEditor::Result::end:
-        if (!goes_on) return std::nullopt;
+        if (!goes_on || tool::interrupted()) return std::nullopt;
+        if (editor_.is_typed()) std::fputs("\n", stderr);
         return message;
       case LineEditor::Result::interrupted:
-        if (message.empty()) write("\n(Ctrl-D or /exit ends)\n");
-        if (!message.empty()) write("\n");
+        interrupted_ = !editor_.is_typed();
+        if (interrupted_) return std::nullopt;
+        std::fputs("\n", stderr);
+        if (!goes_on) note("Ctrl-D or /exit ends");
         message.clear();
         in_block = false;
         goes_on = false;
-        if (tool::interrupted()) return std::nullopt;
         continue;
       case LineEditor::Result::line:
         break;
@@ -134,7 +156,8 @@ std::optional<std::string> ChatShell::read_message() {
     if (line == kBlock) {
       in_block = !in_block;
       if (in_block) continue;
-      if (!message.empty()) message.pop_back();  // the last line feed
+      if (!message.empty()) message.pop_back();                 // the last line feed
+      if (message.starts_with("/")) message.insert(0, 1, '/');  // no command
       break;
     }
     if (in_block) {
@@ -157,9 +180,16 @@ bool ChatShell::ask(const std::string& message) {
   return show(message);
 }
 
-void ChatShell::regenerate() {
-  if (!chat_.take_back_answer()) fail("/regen: there is no answer yet");
-  show(std::nullopt);
+bool ChatShell::regenerate() {
+  const OrderedJson before = chat_.messages();
+  const bool waits = !before.empty() && before.back().at("role") != "system";  // for an answer: a loaded chat
+  if (!chat_.take_back_answer() && !waits) fail("/regen: there is no answer yet");
+  try {
+    return show(std::nullopt);
+  } catch (...) {
+    chat_.set_messages(before);
+    throw;
+  }
 }
 
 bool ChatShell::show(const std::optional<std::string>& message) {
@@ -180,30 +210,42 @@ bool ChatShell::show(const std::optional<std::string>& message) {
     return goes_on();
   };
   options.on_token = [&](text::TokenId) { return goes_on(); };
+  bool has_begun = false;
   options.on_text = [&](std::string_view text) {
+    if (!has_begun) text.remove_prefix(std::min(text.find_first_not_of(" \n"), text.size()));
+    if (text.empty()) return true;
+    if (!std::exchange(has_begun, true) && options_.colors) write(kGreen);
     return write(on_terminal_ ? harmless(text) : std::string(text));
   };
-  if (options_.colors) write("\x1b[32m");
+  const auto end_color = [&] {
+    if (has_begun && options_.colors) write(kPlain);
+  };
+  const int64_t left_out_before = last_ ? last_->left_out : 0;
   try {
     last_ = message ? chat_.ask(*message, sampler, options) : chat_.answer(sampler, options);
+    model_.file().check_intact();
   } catch (...) {
-    if (options_.colors) write("\x1b[0m");
+    end_color();
+    if (has_begun) write("\n");
     throw;
   }
-  if (options_.colors) write("\x1b[0m");
-  write("\n");
-  if (last_->generated.stop_reason == StopReason::context) {
-    std::fprintf(stderr, "(the context of %lld tokens is full: the answer ends here)\n",
-                 static_cast<long long>(chat_.session().context()));
+  end_color();
+  if (!write("\n")) fail("cannot write to standard output");
+  const GenerateResult& result = last_->generated;
+  if (last_->left_out > 0 && last_->left_out != left_out_before) {
+    note(cat("the context is full: the model does not see the first ",
+             tool::count_text(last_->left_out, "message"), " any more"));
   }
-  if (last_->generated.stop_reason == StopReason::interrupted) std::fprintf(stderr, "(stopped)\n");
+  if (result.stop_reason == StopReason::context) {
+    note(cat("the context of ", chat_.session().context(), " tokens is full: the answer ends here"));
+  }
+  if (stopped) note("stopped");
   return !stopped;
 }
 
 bool ChatShell::command(const std::string& line) {
   const Command command = split(line);
   const std::string& name = command.name;
-  if (name == "/exit" || name == "/quit" || name == "/bye") return false;
   if (name == "/help") {
     write(kHelp);
   } else if (name == "/system") {
@@ -211,11 +253,11 @@ bool ChatShell::command(const std::string& line) {
   } else if (name == "/reset") {
     chat_.reset();
   } else if (name == "/regen") {
-    regenerate();
+    return regenerate();
   } else if (name == "/save") {
-    write_messages(need_argument(command, "a file"), chat_.messages());
+    write_messages(need_file(command), chat_.messages());
   } else if (name == "/load") {
-    chat_.set_messages(read_messages(need_argument(command, "a file")));
+    chat_.set_messages(read_messages(need_file(command)));
     write(cat(tool::count_text(static_cast<int64_t>(chat_.messages().size()), "message"), "\n"));
   } else if (name == "/stats") {
     print_statistics();

@@ -22,18 +22,20 @@ class ChatShell {
   };
   ChatShell(const LanguageModel& model, Chat& chat, Options options);
 
-  /// Until the end of the input, or /exit. Returns the exit status.
+  /// Until the end of the input, or /exit. Returns the exit status. If someone types, an error is shown and
+  /// the chat goes on, and an interrupt stops the answer alone; else the first Error is thrown, and an
+  /// interrupt ends the chat.
   int run();
   /// One message and its answer. False if it was interrupted.
   bool ask(const std::string& message);
 
  private:
-  /// A message, of one line or several; nothing at the end of the input.
+  /// A message, of one line or several; nothing at the end of the input, or of the chat.
   std::optional<std::string> read_message();
-  /// False for /exit.
+  /// False if an answer was interrupted; so regenerate() and show().
   bool command(const std::string& line);
   void set(const std::string& arguments);
-  void regenerate();
+  bool regenerate();
   void print_settings() const;
   void print_statistics() const;
   bool show(const std::optional<std::string>& message);
@@ -42,7 +44,8 @@ class ChatShell {
   Chat& chat_;
   Options options_;
   LineEditor editor_;
-  bool on_terminal_;  // what is shown
+  bool on_terminal_;          // what is shown
+  bool interrupted_ = false;  // while waiting for input that nobody types
   std::optional<ChatAnswer> last_;
   uint64_t answers_ = 0;
 };

@@ -1,14 +1,19 @@
 // `rotor chat` as a user meets it: piped, and on a terminal.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
 #include "rotor/formats/json.h"
+#include "rotor/formats/ordered_json.h"
+#include "rotor/text/sentencepiece.h"
+#include "rotor/tool/interrupt.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/terminal.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor {
 namespace {
@@ -21,6 +26,7 @@ class ChatCommand : public ::testing::Test {
     files_ = new test::TempDir;
     test::write_chat_model(file("m.rotor"), 128);
     test::write_chat_model(file("long.rotor"), 8192);
+    test::write_chat_model(file("no_template.rotor"), 128, "");
     test::write_random_model(file("bare.rotor"), test::small_transformer());
   }
   static void TearDownTestSuite() { delete files_; }
@@ -73,6 +79,9 @@ TEST_F(ChatCommand, AnswersAreThoseOfTheTemplatesText) {
   EXPECT_EQ(chat("ab\n/regen\n").out, first + first);
   EXPECT_EQ(chat("").out, "");
   EXPECT_EQ(chat("\"\"\"\n\"\"\"\n").out, "") << "an empty block says nothing";
+  EXPECT_EQ(chat("\"\"\"\n/exit\nb\n\"\"\"\n").out, said("u:/exit\nb<|end|>a:")) << "nor a command";
+  EXPECT_EQ(chat("ab\r\n").out, first);
+  EXPECT_EQ(chat("ab").out, first);
 }
 
 TEST_F(ChatCommand, ChatsAreSavedAndGoOn) {
@@ -89,6 +98,70 @@ TEST_F(ChatCommand, ChatsAreSavedAndGoOn) {
   const CommandResult loaded =
       rotor({"chat", file("m.rotor"), "--load", path, "-p", "x", "--temp", "0", "-n", "4", "-l", "263-inf"});
   EXPECT_EQ(begun.out + loaded.out, whole.out) << loaded.err;
+}
+
+TEST_F(ChatCommand, ALoadedQuestionIsAnsweredAndAnAnswerThatCannotBeMadeKeepsTheFormerOne) {
+  const std::string path = file("question.json");
+  test::write_bytes(path, R"([{"role": "user", "content": "ab"}])");
+  EXPECT_EQ(chat("/load " + path + "\n/regen\n").out, "1 message\n" + said("u:ab<|end|>a:"));
+  OrderedJson messages = {{{"role", "user"}, {"content", std::string(300, '!')}},
+                          {{"role", "assistant"}, {"content", "long"}}};
+  test::write_bytes(path, messages.dump());
+  test::Terminal terminal(on_terminal("m.rotor", {"-n", "4", "--load", path}));
+  terminal.wait_for("> ");
+  terminal.type("/regen\n");
+  terminal.wait_for("error: chat: the last message");
+  terminal.wait_for("> ");
+  terminal.type("/save " + path + "\n");
+  terminal.wait_for("> ");
+  terminal.type("/exit\n");
+  EXPECT_EQ(terminal.wait(), 0);
+  EXPECT_EQ(read_ordered_json_file(path), messages);
+}
+
+TEST_F(ChatCommand, AModelThatIsTruncatedOnTheWayIsAnError) {
+  // Of SentencePiece, which is read when the model is: a mapped tokenizer would see it by itself.
+  test::write_chat_model(file("short.rotor"), 128, test::kChatTemplate,
+                         *text::make_sentencepiece_tokenizer(test::small_sentencepiece(), "small"));
+  test::Terminal terminal(on_terminal("short.rotor", {"-n", "4"}));
+  terminal.wait_for("> ");
+  std::filesystem::resize_file(file("short.rotor"), 4096);
+  terminal.type("ab\n");
+  terminal.wait_for("error: ");
+  terminal.wait_for("short.rotor");
+  terminal.wait_for("> ");
+  terminal.type("/exit\n");
+  EXPECT_EQ(terminal.wait(), 0);
+}
+
+TEST_F(ChatCommand, AFullContextIsSaid) {
+  const std::string text(20, '!');
+  const CommandResult result =
+      chat(text + "\n" + text + "\n" + text + "\n" + text + "\n" + text + "\n/stats\n");
+  EXPECT_EQ(result.status, 0) << result.err;
+  EXPECT_NE(result.err.find("does not see the first 4 messages any more"), std::string::npos) << result.err;
+  EXPECT_NE(result.out.find("4 messages of 10 left out"), std::string::npos) << result.out;
+  const CommandResult ends = rotor({"chat", file("m.rotor"), "-p", "ab", "--temp", "0", "-l", "263-inf"});
+  EXPECT_NE(ends.err.find("the context of 128 tokens is full: the answer ends here"), std::string::npos);
+}
+
+TEST_F(ChatCommand, AClosedStreamIsNotTheModelsFile) {
+  const auto shell = [&](const std::string& command) {
+    return test::run_command({"/bin/sh", "-c", command, test::program("rotor"), file("m.rotor")});
+  };
+  const CommandResult no_input = shell("exec \"$0\" chat \"$1\" <&-");
+  EXPECT_EQ(no_input.status, 0) << no_input.err;
+  const CommandResult no_output = shell("exec \"$0\" chat \"$1\" -p ab -n 4 >&-");
+  EXPECT_EQ(no_output.status, 1);
+  EXPECT_NE(no_output.err.find("cannot write to standard output"), std::string::npos) << no_output.err;
+}
+
+TEST_F(ChatCommand, InAPipeAnInterruptEndsTheChat) {
+  ASSERT_EQ(mkfifo(file("fifo").c_str(), 0600), 0);
+  const CommandResult result = test::run_command({"/bin/sh", "-c", "exec \"$0\" chat \"$1\" <> \"$2\"",
+                                                  test::program("rotor"), file("m.rotor"), file("fifo")},
+                                                 {.interrupt_after_ms = 50, .interrupt_after = "backend"});
+  EXPECT_EQ(result.status, tool::kInterruptedStatus) << result.err;
 }
 
 TEST_F(ChatCommand, StatisticsAndSettings) {
@@ -115,7 +188,10 @@ TEST_F(ChatCommand, ErrorsSayWhatToDo) {
   expect(chat("/load " + file("nothing.json") + "\n"), {"nothing.json"});
   expect(chat("/save\n"), {"/save: expected a file"});
   expect(chat(std::string(300, '!') + "\n"), {"the context has 128"});
-  expect(rotor({"chat", file("bare.rotor")}), {"bare.rotor", "--chat-template"});
+  expect(chat("/save " + file("none/a.json") + "\n"), {"none/a.json", "cannot create"});
+  expect(chat("a\xFF\n"), {"UTF-8"});
+  expect(rotor({"chat", file("no_template.rotor")}), {"no_template.rotor", "--chat-template"});
+  expect(rotor({"chat", file("bare.rotor")}), {"bare.rotor", "no tokenizer", "--tokens"});
   expect(rotor({"chat", file("m.rotor"), "-c", "129", "-p", "a"}), {"--ctx-size", "128", "129"});
   expect(rotor({"chat", file("m.rotor"), "-n", "-2", "-p", "a"}), {"--predict"});
   EXPECT_EQ(rotor({"chat"}).status, 2);

@@ -93,6 +93,32 @@ TEST_F(ChatTest, AnotherAnswerComputesOneTokenOfThePrompt) {
   EXPECT_EQ(second.generated.prompt_tokens, 1);
 }
 
+TEST_F(ChatTest, BlanksThatTheTemplateWritesAreNoContent) {
+  const auto answer = [&](const std::string& before_content) {
+    const std::string chat_template =
+        "{% for m in messages %}{{ m.role[0] }}:" + before_content +
+        "{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}a:{% endif %}";
+    Chat chat(*model_, text::ChatTemplate(chat_template, "a test's"), {.kv = KvType::f32});
+    // A blank, and then, since tokens that came are less wanted, a letter.
+    const auto id = [&](const char* text) {
+      return model_->tokenizer()->encode(text, text::SpecialTokens::as_text).at(0);
+    };
+    Sampler sampler({.temperature = 0.0,
+                     .repeat_last_n = 1,
+                     .frequency_penalty = 500.0,
+                     .logit_bias = {{id(" "), 1000.0F}, {id("?"), 900.0F}}},
+                    model_->vocab_size());
+    EXPECT_EQ(chat.ask("ab", sampler, {.max_new_tokens = 2}).generated.text, " ?");
+    const auto content = chat.messages().back().at("content").get<std::string>();
+    Sampler next = greedy();
+    const int64_t known = chat.session().position();
+    EXPECT_EQ(chat.ask("ab", next, {.max_new_tokens = 1}).cached_tokens, known) << "nothing is read again";
+    return content;
+  };
+  EXPECT_EQ(answer(" "), "?");
+  EXPECT_EQ(answer(""), " ?");
+}
+
 TEST_F(ChatTest, TheOldestTurnsAreLeftOutWhenTheContextIsFull) {
   Chat chat = make_chat();
   chat.set_system("sys");
@@ -127,6 +153,8 @@ TEST_F(ChatTest, WhatCannotFitIsAnErrorAndChangesNothing) {
   expect_error([&] { chat.answer(sampler, {}); }, {"expected a message to answer"});
   chat.reset();
   EXPECT_TRUE(chat.messages().empty());
+  expect_error([&] { chat.answer(sampler, {}); }, {"found none"});
+  chat.set_system("be");
   expect_error([&] { chat.answer(sampler, {}); }, {"found none"});
 }
 

@@ -9,17 +9,21 @@
 
 namespace rotor::test {
 
-void write_chat_model(const std::string& path, int64_t context) {
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template) {
+  write_chat_model(path, context, chat_template, text::ByteLevelBpe(small_bpe()));
+}
+
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
+                      const text::Tokenizer& tokenizer) {
   const TempDir directory;
   const std::string checkpoint = directory.file("checkpoint");
-  const text::ByteLevelBpe tokenizer(small_bpe());
   ModelConfig config = small_transformer();
   config.transformer.vocab_size = tokenizer.vocab_size();
   config.transformer.max_position_embeddings = context;
   write_random_checkpoint(checkpoint, config);
-  text::write_tokenizer_files(
-      checkpoint, tokenizer,
-      {.tokenizer = "", .chat_template = kChatTemplate, .bos_token = {}, .stop_tokens = {}});
+  TextMetadata text{.tokenizer = "", .chat_template = {}, .bos_token = {}, .stop_tokens = {}};
+  if (!chat_template.empty()) text.chat_template = chat_template;
+  text::write_tokenizer_files(checkpoint, tokenizer, text);
   const text::OpenedSource source = text::open_source(checkpoint, {});
   exporting::export_rotor(*source.model, source.text, path, {}, [](const auto&) {});
 }

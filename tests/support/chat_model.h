@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "rotor/text/tokenizer.h"
+
 namespace rotor::test {
 
 /// "r:CONTENT<|end|>" for each message, r being the first letter of its role.
@@ -11,8 +13,12 @@ inline constexpr const char* kChatTemplate =
     "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}a:{% endif %}";
 
-/// A .rotor file of random weights with the tokenizer small_bpe() and that template. `context`: its
+/// A .rotor file of random weights with the tokenizer small_bpe() and a template, "": none. `context`: its
 /// max_position_embeddings.
-void write_chat_model(const std::string& path, int64_t context);
+void write_chat_model(const std::string& path, int64_t context,
+                      const std::string& chat_template = kChatTemplate);
+/// The same with another tokenizer.
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
+                      const text::Tokenizer& tokenizer);
 
 }  // namespace rotor::test

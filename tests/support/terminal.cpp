@@ -9,19 +9,31 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 namespace rotor::test {
+namespace {
+constexpr auto kPatience = std::chrono::seconds(30);
+}  // namespace
 
 Terminal::Terminal(const std::vector<std::string>& command) {
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
-  winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
-  pid_ = forkpty(&master_, nullptr, nullptr, &size);
-  if (pid_ != 0) return;
-  setenv("TERM", "xterm", 1);
+  if (!start()) return;
   execv(arguments[0], arguments.data());
   _exit(127);
+}
+
+Terminal::Terminal(const std::function<int()>& program) {
+  if (start()) _exit(program());
+}
+
+bool Terminal::start() {
+  winsize size{.ws_row = 24, .ws_col = 200, .ws_xpixel = 0, .ws_ypixel = 0};
+  pid_ = forkpty(&master_, nullptr, nullptr, &size);
+  if (pid_ == 0) setenv("TERM", "xterm", 1);
+  return pid_ == 0;
 }
 
 Terminal::~Terminal() {
@@ -37,7 +49,7 @@ void Terminal::type(const std::string& keys) {
 }
 
 std::string Terminal::wait_for(const std::string& text) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
     if (const size_t found = shown_.find(text); found != std::string::npos) {
       const std::string until = shown_.substr(0, found + text.size());
@@ -56,9 +68,20 @@ std::string Terminal::wait_for(const std::string& text) {
   }
 }
 
+void Terminal::send(int signal) {
+  ASSERT_EQ(kill(pid_, signal), 0);
+}
+
 int Terminal::wait() {
   int status = 0;
-  waitpid(pid_, &status, 0);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (waitpid(pid_, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() > end) {
+      ADD_FAILURE() << "expected the program to end";
+      kill(pid_, SIGKILL);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   pid_ = -1;
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
