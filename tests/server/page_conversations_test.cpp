@@ -25,8 +25,11 @@ TEST_F(PageTest, ConversationsOutliveAReload) {
   EXPECT_EQ(browser_->count(".message"), 0);
   say("About dogs");
   browser_->reload();
+  EXPECT_EQ(answer(), "You said: About dogs") << "the one that was open";
   EXPECT_EQ(browser_->count("#conversations li"), 2);
   EXPECT_EQ(browser_->text("#conversations li:first-child .name"), "About dogs");
+  open();
+  EXPECT_EQ(browser_->count(".message"), 0) << "without a name in the address a new one begins";
   browser_->click("#conversations li:last-child .name");
   EXPECT_EQ(answer(), "You said: About cats");
   EXPECT_EQ(browser_->text("#title"), "About cats");

@@ -143,6 +143,7 @@ TEST_F(PageTest, WrongSettingsAreNamedAndNotSent) {
         << name;
   }
   EXPECT_EQ(browser_->text("#top_p-hint"), "At most 1");
+  EXPECT_EQ(browser_->text("#temperature-hint"), "A number, please");
   EXPECT_EQ(browser_->text("#top_k-hint"), "A whole number, please");
   browser_->clear("#temperature");
   browser_->type("#temperature", "0");

@@ -92,14 +92,22 @@ const sidebar = new Sidebar({
   },
 });
 
+/** Where a finger types, the focus would bring up a keyboard that nobody asked for. */
+function focusMessage() {
+  if (!kNoMouse.matches) byId("message").focus();
+}
+
 function open(conversation) {
   chat.open(conversation);
   sidebar.leave();
-  byId("message").focus();
+  focusMessage();
 }
 
 function showList() {
-  sidebar.update(store.list(), chat.conversation.id);
+  const {id} = chat.conversation;
+  sidebar.update(store.list(), id);
+  // A reload opens the same conversation again.
+  history.replaceState(null, "", store.get(id) ? `#${id}` : location.pathname + location.search);
   const title = chat.conversation.title || "New conversation";
   byId("title").textContent = title;
   document.title = chat.conversation.title ? `${title} · Rotor` : "Rotor";
@@ -109,7 +117,7 @@ function showList() {
 function undoable(text, act) {
   const before = structuredClone(chat.conversation);
   act();
-  byId("message").focus();
+  focusMessage();
   toast(text, () => {
     store.save(before);
     chat.open(before);
@@ -175,5 +183,5 @@ addEventListener("pagehide", () => {
   if (chat.running) store.save(chat.conversation);
 });
 
-open();
+open(store.get(location.hash.slice(1)));
 loadModels();

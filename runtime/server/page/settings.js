@@ -3,11 +3,11 @@ import {byId, element, saveFile} from "./dom.js";
 
 /** Fields of a request, as the API calls them. An empty field is left out of requests. */
 const kFields = [
-  {key: "temperature", label: "Temperature", min: 0, max: 5, hint: "0 takes the likeliest token"},
+  {key: "temperature", label: "Temperature", min: 0, max: 2, hint: "0 takes the likeliest token"},
   {key: "top_p", label: "Top p", min: 0, max: 1, hint: "1 is off"},
   {key: "top_k", label: "Top k", min: 0, max: 1000000, whole: true, hint: "0 is off"},
   {key: "min_p", label: "Min p", min: 0, max: 1, hint: "0 is off"},
-  {key: "repeat_penalty", label: "Repeat penalty", min: 0.1, max: 10, hint: "1 is off"},
+  {key: "repeat_penalty", label: "Repeat penalty", min: 0.01, max: 10, hint: "1 is off"},
   {key: "max_tokens", label: "Most tokens", min: 1, max: 1000000, whole: true, hint: "of an answer"},
   {key: "seed", label: "Seed", min: 0, max: Number.MAX_SAFE_INTEGER, whole: true, hint: "the same answer again"},
 ];
