@@ -25,6 +25,23 @@ if(ROTOR_VULKAN)
                         "(scripts/setup.sh does), or build without that driver: -DROTOR_VULKAN=OFF")
   endif()
 endif()
+if(ROTOR_WEB_PAGE)
+  # Scripts for browsers; they are put into the program, with their licences. Other systems: give the variables.
+  set(javascript /usr/share/javascript)
+  set(doc /usr/share/doc)
+  find_file(ROTOR_MARKED_JS marked.umd.min.js PATHS ${javascript}/marked NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH)
+  find_file(ROTOR_HIGHLIGHT_JS highlight.min.js PATHS ${javascript}/highlight.js NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH)
+  find_file(ROTOR_MARKED_LICENSE copyright PATHS ${doc}/libjs-marked NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH)
+  find_file(ROTOR_HIGHLIGHT_LICENSE copyright PATHS ${doc}/libjs-highlight.js NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH)
+  find_program(ROTOR_GZIP gzip)
+  foreach(needed MARKED_JS HIGHLIGHT_JS MARKED_LICENSE HIGHLIGHT_LICENSE GZIP)
+    if(NOT ROTOR_${needed})
+      message(FATAL_ERROR "The web page of rotor serve lacks ROTOR_${needed}: install libjs-marked, libjs-highlight.js "
+                          "and gzip (scripts/setup.sh does), give the path by -DROTOR_${needed}=FILE, or build without "
+                          "the page: -DROTOR_WEB_PAGE=OFF")
+    endif()
+  endforeach()
+endif()
 
 if(ROTOR_TRAIN)
   # Debian's LibTorch 1.13 is found by itself; another one through -DCMAKE_PREFIX_PATH=/path/to/libtorch.

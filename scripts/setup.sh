@@ -24,6 +24,9 @@ libedit-dev|yes|lines that are typed in rotor chat (libedit)|libedit-devel or li
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp
+libjs-marked|yes|the web page of rotor serve: reads markdown|marked 4 (npm), see cmake/RotorDependencies.cmake|file /usr/share/javascript/marked/marked.umd.min.js
+libjs-highlight.js|yes|the web page of rotor serve: colours code|highlight.js 9 (npm), see cmake/RotorDependencies.cmake|file /usr/share/javascript/highlight.js/highlight.min.js
+gzip|yes|the web page of rotor serve: makes it smaller|gzip|command gzip
 curl|yes|downloads of models and data sets|curl|command curl
 jq|yes|downloads of models: a hub's list of files is JSON|jq|command jq
 ca-certificates|yes|downloads: what curl trusts|ca-certificates|file /etc/ssl/certs
@@ -36,7 +39,9 @@ libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/y
 libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h
 protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
-libcpp-httplib-dev|no|tests: the hub that they download from|cpp-httplib-devel or cpp-httplib|header httplib.h
+libcpp-httplib-dev|no|tests: the hub that they download from, the web page's server, and talking to a browser|cpp-httplib-devel or cpp-httplib|header httplib.h
+chromium|no|tests: the web page in a browser|chromium|command chromium
+chromium-driver|no|tests: drives that browser|chromium-driver or chromedriver|command chromedriver
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang
