@@ -35,6 +35,7 @@ std::string error_json(const ApiError& error) {
 HttpResponse error_response(const ApiError& error) {
   HttpResponse response;
   response.status = error.status;
+  response.headers = error.headers;
   response.body = error_json(error);
   if (error.retry_after_seconds) {
     response.headers.emplace_back("Retry-After", std::to_string(*error.retry_after_seconds));

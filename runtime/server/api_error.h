@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "rotor/core/error.h"
 #include "runtime/server/http.h"
@@ -22,7 +24,8 @@ class ApiError : public Error {
   std::string type;   ///< "invalid_request_error"
   std::string param;  ///< field of the request that is wrong, as "messages[2].role"; "" becomes null
   std::string code;   ///< "model_not_found"; "" becomes null
-  std::optional<int> retry_after_seconds;  ///< header Retry-After
+  std::optional<int> retry_after_seconds;                    ///< header Retry-After
+  std::vector<std::pair<std::string, std::string>> headers;  ///< of the response, besides
 };
 
 /// OpenAI's type of an error with that status: permission_error (403), rate_limit_error (429), server_error
