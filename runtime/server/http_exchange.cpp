@@ -181,7 +181,7 @@ class Exchange : private httplib::Server {
     to.set_header("X-Content-Type-Options", "nosniff");
     if (!from.stream) {
       to.headers.erase("Content-Type");
-      if (from.status != 204) to.set_content(from.body, from.content_type);
+      if (from.status != 204 && from.status != 304) to.set_content(from.body, from.content_type);
       return;
     }
     to.set_header("X-Accel-Buffering", "no");  // nginx then passes on each piece at once
@@ -219,7 +219,7 @@ class Exchange : private httplib::Server {
     if (!may_continue_()) keep_alive_ = false;
     response.headers.erase("Keep-Alive");
     response.headers.erase("Accept-Ranges");
-    if (response.status == 204) response.headers.erase("Content-Length");
+    if (response.status == 204 || response.status == 304) response.headers.erase("Content-Length");
     if (!keep_alive_) response.set_header("Connection", "close");
     if (keep_alive_ && head_.http_1_0) response.set_header("Connection", "keep-alive");
   }

@@ -53,10 +53,10 @@ ApiError too_many_connections() {
 
 HttpServer::HttpServer(HttpServerOptions options, std::vector<HttpRoute> routes)
     : options_(std::move(options)),
-      routes_(std::move(routes)),
       tls_(make_tls(options_)),
       listeners_(options_.host, options_.port),
       wake_(eventfd(0, EFD_CLOEXEC)) {
+  set_routes(std::move(routes));
   if (wake_ < 0) fail("no file descriptor for the server: ", std::system_category().message(errno));
   std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets without MSG_NOSIGNAL
 }
@@ -68,6 +68,17 @@ HttpServer::~HttpServer() {
 
 void HttpServer::start() {
   acceptor_ = std::thread([this] { accept_loop(); });
+}
+
+void HttpServer::set_routes(std::vector<HttpRoute> routes) {
+  auto shared = std::make_shared<const std::vector<HttpRoute>>(std::move(routes));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  routes_ = std::move(shared);
+}
+
+std::shared_ptr<const std::vector<HttpRoute>> HttpServer::routes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return routes_;
 }
 
 int64_t HttpServer::connections() const {
@@ -176,8 +187,9 @@ void HttpServer::serve(Connection& connection) {
     if (!set_idle(connection, false)) return;
     began = ChannelClock::now();
     RequestRecord record = new_record();
+    const auto routes = this->routes();
     const uint64_t written = channel.bytes_written();
-    const bool again = exchange(channel, options_.rules, routes_, may_continue, record);
+    const bool again = exchange(channel, options_.rules, *routes, may_continue, record);
     record.bytes = channel.bytes_written() - written;
     tell(record, began);
     if (!again) {

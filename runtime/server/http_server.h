@@ -46,6 +46,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   void start();
+  /// For requests that come from now on; those that run keep theirs.
+  void set_routes(std::vector<HttpRoute> routes);
   int port() const { return listeners_.port(); }
   bool loopback() const { return listeners_.loopback(); }
   int64_t connections() const;
@@ -71,6 +73,7 @@ class HttpServer {
   void accept_one(int listener);
   /// Closes the connection that has been idle longest. Returns whether there was one.
   bool make_room();
+  std::shared_ptr<const std::vector<HttpRoute>> routes() const;
   void run(Place place);
   void serve(Connection& connection);
   void tell(RequestRecord& record, ChannelClock::time_point began) const;
@@ -79,7 +82,6 @@ class HttpServer {
   void join_finished();
 
   const HttpServerOptions options_;
-  const std::vector<HttpRoute> routes_;
   std::unique_ptr<TlsContext> tls_;
   Listeners listeners_;
   int wake_ = -1;  ///< eventfd that ends accept_loop()
@@ -87,6 +89,7 @@ class HttpServer {
   std::atomic<bool> stopping_ = false;
 
   mutable std::mutex mutex_;
+  std::shared_ptr<const std::vector<HttpRoute>> routes_;
   std::condition_variable ended_;
   std::list<Connection> connections_;
   std::list<Connection> finished_;  ///< whose threads are to be joined

@@ -131,14 +131,16 @@ void Metrics::count(const RequestRecord& record) {
       .Increment();
   if (record.cut) to.cut.Add({{"path", path}}).Increment();
   if (known) to.duration.Add({{"path", path}}, kSeconds).Observe(record.seconds);
-  for (const BatchUsage& usage : record.usage) {
-    to.queue.Observe(usage.queue_seconds);
-    if (usage.completion_tokens == 0) continue;
-    to.first_token.Observe(usage.first_token_seconds);
-    const double seconds = usage.seconds - usage.first_token_seconds;
-    if (usage.completion_tokens > 1 && seconds > 0.0) {
-      to.tokens_per_second.Observe(static_cast<double>(usage.completion_tokens - 1) / seconds);
-    }
+  for (const BatchUsage& usage : record.usage) count(usage);
+}
+
+void Metrics::count(const BatchUsage& usage) {
+  families_->queue.Observe(usage.queue_seconds);
+  if (usage.completion_tokens == 0) return;
+  families_->first_token.Observe(usage.first_token_seconds);
+  const double seconds = usage.seconds - usage.first_token_seconds;
+  if (usage.completion_tokens > 1 && seconds > 0.0) {
+    families_->tokens_per_second.Observe(static_cast<double>(usage.completion_tokens - 1) / seconds);
   }
 }
 

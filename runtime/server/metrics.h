@@ -26,7 +26,9 @@ class Metrics {
 
   /// To be called before the first text().
   void set_sources(Sources sources);
+  /// Of its texts, too.
   void count(const RequestRecord& record);
+  void count(const BatchUsage& usage);
   /// Prometheus' text format 0.0.4.
   std::string text() const;
   static constexpr const char* kContentType = "text/plain; version=0.0.4; charset=utf-8";
