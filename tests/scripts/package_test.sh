@@ -15,7 +15,7 @@ fail() {
 cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work" > "$work/cpack.log" || { cat "$work/cpack.log" >&2; fail "cpack"; }
 package=$(ls "$work"/rotor_*.deb)
 dpkg-deb --contents "$package" | awk '{ print $1, $2, $6 }' > "$work/contents"
-for wanted in '-rwxr-xr-x root/root ./usr/bin/rotor' '-rw-r--r-- root/root ./lib/systemd/system/rotor.service' \
+for wanted in '-rwxr-xr-x root/root ./usr/bin/rotor' '-rw-r--r-- root/root ./usr/lib/systemd/system/rotor.service' \
   '-rw-r--r-- root/root ./etc/rotor/rotor.conf' '-rw------- root/root ./etc/rotor/keys' \
   '-rw-r--r-- root/root ./usr/share/doc/rotor/examples/nginx.conf' '-rw-r--r-- root/root ./usr/share/doc/rotor/examples/haproxy.cfg' \
   '-rw-r--r-- root/root ./usr/share/doc/rotor/deploy.md' '-rw-r--r-- root/root ./usr/share/man/man1/rotor.1'; do
@@ -33,7 +33,7 @@ dpkg-deb --extract "$package" "$work/root"
 "$work/root/usr/bin/rotor" --version > /dev/null || fail "what was unpacked does not run"
 # systemd looks for the program and the manual page of this machine.
 if command -v systemd-analyze > /dev/null; then
-  sed -e "s|/usr/bin/rotor|$work/root/usr/bin/rotor|; /^Documentation=/d" "$work/root/lib/systemd/system/rotor.service" > "$work/rotor.service"
+  sed -e "s|/usr/bin/rotor|$work/root/usr/bin/rotor|; /^Documentation=/d" "$work/root/usr/lib/systemd/system/rotor.service" > "$work/rotor.service"
   said=$(systemd-analyze verify "$work/rotor.service" 2>&1) || fail "systemd refuses the service: $said"
   [ -z "$said" ] || fail "systemd says of the service: $said"
 fi
