@@ -15,12 +15,15 @@ ninja-build|yes|build|ninja|command ninja
 libxxhash-dev|yes|checksums in .rotor files|xxhash-devel or xxhash|header xxhash.h
 zlib1g-dev|yes|compressed data sets|zlib-devel or zlib|header zlib.h
 nlohmann-json3-dev|yes|JSON|json-devel or nlohmann-json|header nlohmann/json.hpp
-pkg-config|yes|build: finds the three libraries below|pkgconf|command pkg-config
+pkg-config|yes|build: finds libraries|pkgconf|command pkg-config
 libsentencepiece-dev|yes|SentencePiece tokenizers|sentencepiece-devel or sentencepiece|header sentencepiece_processor.h
 libpcre2-dev|yes|split patterns of byte-level BPE|pcre2-devel or pcre2|header pcre2.h
 libutf8proc-dev|yes|Unicode normalization of texts for Qwen2's tokenizers|utf8proc-devel or utf8proc|header utf8proc.h
 libcxxopts-dev|yes|command lines|cxxopts-devel or cxxopts|header cxxopts.hpp
 libedit-dev|yes|lines that are typed in rotor chat (libedit)|libedit-devel or libedit|header histedit.h
+libcpp-httplib-dev|yes|rotor serve: HTTP (and, in tests, the hub that they download from)|cpp-httplib-devel or cpp-httplib|header httplib.h
+libssl-dev|yes|rotor serve: TLS, hashes of keys|openssl-devel or openssl|header openssl/ssl.h
+prometheus-cpp-dev|yes|rotor serve: metrics for Prometheus|prometheus-cpp|header prometheus/registry.h
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp
@@ -39,9 +42,11 @@ libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/y
 libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h
 protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
-libcpp-httplib-dev|no|tests: the hub that they download from, the web page's server, and talking to a browser|cpp-httplib-devel or cpp-httplib|header httplib.h
 chromium|no|tests: the web page in a browser|chromium|command chromium
 chromium-driver|no|tests: drives that browser|chromium-driver or chromedriver|command chromedriver
+nginx|no|tests: replicas of rotor serve behind it|nginx|command nginx
+haproxy|no|tests: replicas of rotor serve behind it|haproxy|command haproxy
+openssl|no|tests: certificates|openssl|command openssl
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang

@@ -27,21 +27,6 @@ int64_t read_gpu_layers(const std::string& text) {
   return layers;
 }
 
-/// "4G" and the like; K, M, G and T are powers of 1024.
-uint64_t read_size(const std::string& flag, const std::string& text) {
-  double value = 0.0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, value);
-  const std::string units = "KMGT";
-  const size_t unit = rest == end ? 0 : units.find(*rest) + 1;  // 0, too, for one that is unknown
-  const double bytes = std::ldexp(value, static_cast<int>(10 * unit));
-  const bool whole = rest == end || (unit > 0 && rest + 1 == end);
-  if (error != std::errc() || !whole || !(bytes >= 1.0) || bytes > 0x1p62) {
-    fail(flag, ": expected a size like 800M or 4G, found \"", text, "\"");
-  }
-  return static_cast<uint64_t>(bytes);
-}
-
 /// "vulkan (NAME)" or "cpu, kernels avx2, 2 threads".
 std::string backend_text(const Backend& backend) {
   if (!backend.device().empty()) return cat(backend.name(), " (", tool::printable(backend.device()), ")");
@@ -95,6 +80,20 @@ std::optional<cxxopts::ParseResult> parse_model_options(cxxopts::Options& option
     if (std::strcmp(argv[i], "-ngl") == 0) argv[i] = spelled_out;
   }
   return tool::parse_options(options, argc, argv, required, examples, optional);
+}
+
+uint64_t read_size(const std::string& flag, const std::string& text) {
+  double value = 0.0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  const std::string units = "KMGT";
+  const size_t unit = rest == end ? 0 : units.find(*rest) + 1;  // 0, too, for one that is unknown
+  const double bytes = std::ldexp(value, static_cast<int>(10 * unit));
+  const bool whole = rest == end || (unit > 0 && rest + 1 == end);
+  if (error != std::errc() || !whole || !(bytes >= 1.0) || bytes > 0x1p62) {
+    fail(flag, ": expected a size like 800M or 4G, found \"", text, "\"");
+  }
+  return static_cast<uint64_t>(bytes);
 }
 
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed) {

@@ -27,6 +27,8 @@ std::optional<cxxopts::ParseResult> parse_model_options(cxxopts::Options& option
                                                         const std::vector<std::string>& required,
                                                         const std::string& examples,
                                                         const std::vector<std::string>& optional = {});
+/// "4G" and the like; K, M, G and T are powers of 1024. Throws Error naming the flag.
+uint64_t read_size(const std::string& flag, const std::string& text);
 /// Throws Error naming the flag, what is expected and what was found.
 ModelOptions read_model_options(const cxxopts::ParseResult& parsed);
 

@@ -1,0 +1,27 @@
+// One request and its answer on a channel: what is refused before a handler is asked, the body, the handler,
+// and the response. cpp-httplib decodes bodies and writes responses; it never sees a head that came from
+// outside, since release 0.11 takes "Content-Length: x" for 0, decodes %-escapes in headers, and unpacks gzip
+// without a limit.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "runtime/server/api_error.h"
+#include "runtime/server/channel.h"
+#include "runtime/server/http.h"
+#include "runtime/server/http_rules.h"
+#include "runtime/server/request_record.h"
+
+namespace rotor::runtime::server {
+
+/// Reads a request, of which the first byte is there, and answers it; `record` says how that went.
+/// `may_continue`: whether the connection may be used again; asked when the answer's head is written.
+/// Returns whether it can be.
+bool exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
+              const std::function<bool()>& may_continue, RequestRecord& record);
+
+/// Answers without having read a request; `record` says how that went.
+void refuse(Channel& channel, const ApiError& error, RequestRecord& record);
+
+}  // namespace rotor::runtime::server
