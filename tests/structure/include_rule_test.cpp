@@ -27,6 +27,8 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/model", {"rotor/core", "rotor/formats", "runtime/backends", "runtime/ops", "runtime/model"}},
     {"runtime/engine",
      {"rotor/core", "rotor/formats", "rotor/text", "runtime/backends", "runtime/model", "runtime/engine"}},
+    {"runtime/chat", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/chat"}},
+    {"runtime/server", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/server"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
 
