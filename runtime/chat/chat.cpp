@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/text/text_guard.h"
 
 namespace rotor::runtime {
 namespace {
@@ -105,9 +106,11 @@ std::vector<text::TokenId> Chat::prompt_without(size_t turns) const {
   OrderedJson seen = messages_;
   seen.erase(seen.begin() + static_cast<std::ptrdiff_t>(turn(0)),
              seen.begin() + static_cast<std::ptrdiff_t>(turn(turns)));
+  const text::TextGuard guard(*model_.tokenizer(), {&seen});
+  guard.guard_messages(seen);
   text::ChatOptions options;
   options.add_generation_prompt = true;
-  return model_.tokenizer()->encode(template_.render(seen, options), text::SpecialTokens::parse);
+  return guard.encode(template_.render(seen, options));
 }
 
 std::vector<text::TokenId> Chat::fitting_prompt(int64_t max_new_tokens) {
