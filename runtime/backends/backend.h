@@ -65,15 +65,25 @@ struct WantedLogits {
   int64_t limit = 0;
 };
 
-/// Keys and values of the tokens so far, in a backend's memory. Copies share the memory.
+/// Keys and values of the tokens so far, in a backend's memory: pages of tokens, which texts share out among
+/// themselves. Copies share the memory.
 using KvType = DenseType;
 struct KvCache {
   int64_t layers = 0;
-  int64_t heads = 0;     ///< key/value heads
-  int64_t capacity = 0;  ///< tokens
+  int64_t heads = 0;        ///< key/value heads
+  int64_t pages = 1;        ///< if there are more than one,
+  int64_t page_tokens = 0;  ///< this is a power of two
   int64_t head_dim = 0;
   KvType type = KvType::f32;
   std::shared_ptr<void> storage;  ///< what it is, only the backend knows
+};
+
+/// Consecutive tokens of a text, which are consecutive rows of a batch, and where its keys and values lie.
+struct TextRows {
+  int64_t rows = 0;
+  int64_t position = 0;            ///< of the first of them in the text
+  std::span<const int32_t> pages;  ///< [i]: page of the cache with tokens i * page_tokens and on; as many as
+                                   ///< there are tokens for
 };
 
 /// Bytes of a model that ops will be given, and where they may be cut: at multiples of `unit` bytes.
@@ -138,8 +148,8 @@ class Backend {
 
   /// y[i] = row ids[i] of `table`; y [ids, D].
   virtual void embed(const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y) = 0;
-  /// y = rows first.. of x; as many as y has.
-  virtual void copy_rows(const Tensor& x, int64_t first, const Tensor& y) = 0;
+  /// y[i] = row rows[i] of x; as many as y has. y is not x.
+  virtual void copy_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& y) = 0;
   /// Linear layers of one input, all ternary with the same activation quantization or all dense:
   /// y[b, r] = sum_c weight[r, c] * quantized(norm(x)[b, c]) + bias[r]; x [B, cols], y [B, rows].
   /// Ternary by int8: y = sum * (weight_scale / x_scale) (SPECS.md section 1); ternary by ternary: y = sum *
@@ -176,14 +186,15 @@ class Backend {
   /// Memory for a KvCache of that shape, which is given without storage.
   virtual KvCache allocate_kv_cache(const KvCache& shape) = 0;
   /// Rotates q [T, query heads * head_dim] in place and k as rope() does, and keeps k and v [T, heads *
-  /// head_dim] of `layer` for tokens position, position + 1, ... `k` is unspecified afterwards.
-  virtual void append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& rope,
-                         const Tensor& q, const Tensor& k, const Tensor& v) = 0;
-  /// Causal attention of q [T, query heads * head_dim], row i at position + i, over the tokens in the cache
-  /// up to itself; query head j uses key/value head j / (query heads / cache.heads); scores are scaled by
-  /// 1/sqrt(head_dim). y like q.
-  virtual void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
-                         const Tensor& y) = 0;
+  /// head_dim] of `layer` for the tokens of `texts`, which are the T rows in order. `k` is unspecified
+  /// afterwards.
+  virtual void append_kv(const KvCache& cache, int64_t layer, std::span<const TextRows> texts,
+                         const RopeTable& rope, const Tensor& q, const Tensor& k, const Tensor& v) = 0;
+  /// Causal attention of q [T, query heads * head_dim], the rows of `texts`, each over the tokens of its text
+  /// in the cache up to itself; query head j uses key/value head j / (query heads / cache.heads); scores are
+  /// scaled by 1/sqrt(head_dim). y like q.
+  virtual void attention(const Tensor& q, const KvCache& cache, int64_t layer,
+                         std::span<const TextRows> texts, const Tensor& y) = 0;
 };
 
 /// The names of all registered backends, in order of preference.

@@ -2,6 +2,7 @@
 #include "runtime/backends/backend_check.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -195,56 +196,104 @@ void check_embedding(Checks& checks, DenseType type, int64_t cols) {
     std::vector<float> all;
     const Tensor y = b.allocate(std::ssize(ids), cols);
     b.embed(table.weights.dense, ids, y);
-    const Tensor part = b.allocate(2, cols);
-    b.copy_rows(y, 3, part);
+    const Tensor part = b.allocate(4, cols);
+    constexpr std::array<int64_t, 4> rows = {3, 4, 0, 3};
+    b.copy_rows(y, rows, part);
     append(b, y, all);
     append(b, part, all);
     return all;
   });
 }
 
+constexpr int64_t kHeads = 2;
+constexpr int64_t kQueryHeads = 6;
+
+/// Attention's output for some rows, or nothing if they are only to be put into the cache.
+std::vector<float> attend(Backend& b, const KvCache& cache, const RopeTable& rope,
+                          std::span<const TextRows> texts, std::span<const std::vector<float>, 3> inputs,
+                          bool look) {
+  const int64_t rows = std::ssize(inputs[0]) / kQueryHeads / cache.head_dim;
+  const Tensor q = uploaded(b, inputs[0], rows);
+  b.append_kv(cache, 1, texts, rope, q, uploaded(b, inputs[1], rows), uploaded(b, inputs[2], rows));
+  std::vector<float> values;
+  if (!look) return values;
+  const Tensor y = b.allocate(rows, q.cols);
+  b.attention(q, cache, 1, texts, y);
+  append(b, y, values);
+  return values;
+}
+
+std::array<std::vector<float>, 3> attention_inputs(Values& values, int64_t rows, int64_t head_dim) {
+  return {values.normals(rows * kQueryHeads * head_dim), values.normals(rows * kHeads * head_dim),
+          values.normals(rows * kHeads * head_dim)};
+}
+
+double attention_tolerance(KvType type) {
+  return type == KvType::f32 ? kFloat : type == KvType::f16 ? kHalf : kFlip;
+}
+
 /// A prompt of 9 tokens at `start`, then tokens one by one; what lies before is put into the cache without
 /// being looked at, which would take longer than all else.
 void check_attention(Checks& checks, KvType type, int64_t head_dim, int64_t start) {
   Values values;
-  constexpr int64_t kHeads = 2;
-  constexpr int64_t kQueryHeads = 6;
-  const int64_t capacity = start + 12;
-  const RopeTable rope = rope_table(head_dim, 10000.0, capacity);
-  std::vector<std::vector<float>> inputs;
+  const int64_t context = start + 12;
+  const RopeTable rope = rope_table(head_dim, 10000.0, context);
+  std::vector<std::array<std::vector<float>, 3>> inputs;
   for (const int64_t tokens : {start, int64_t{9}, int64_t{1}, int64_t{1}}) {
-    if (tokens == 0) continue;
-    for (const int64_t heads : {kQueryHeads, kHeads, kHeads}) {
-      inputs.push_back(values.normals(tokens * heads * head_dim));
-    }
+    if (tokens > 0) inputs.push_back(attention_inputs(values, tokens, head_dim));
   }
-  checks.add(cat("attention, ", name(type), ", ", head_dim, ", at ", start),
-             type == KvType::f32   ? kFloat
-             : type == KvType::f16 ? kHalf
-                                   : kFlip,
+  checks.add(cat("attention, ", name(type), ", ", head_dim, ", at ", start), attention_tolerance(type),
              [&](Backend& b) {
                std::vector<float> all;
                const KvCache cache = b.allocate_kv_cache({.layers = 2,
                                                           .heads = kHeads,
-                                                          .capacity = capacity,
+                                                          .page_tokens = context,
                                                           .head_dim = head_dim,
                                                           .type = type,
                                                           .storage = nullptr});
-               int64_t position = 0;
-               for (size_t i = 0; i < inputs.size(); i += 3) {
-                 const int64_t tokens = std::ssize(inputs[i]) / kQueryHeads / head_dim;
-                 const Tensor q = uploaded(b, inputs[i], tokens);
-                 const Tensor k = uploaded(b, inputs[i + 1], tokens);
-                 const Tensor v = uploaded(b, inputs[i + 2], tokens);
-                 if (position < start) {
-                   b.append_kv(cache, 1, position, rope, q, k, v);
-                 } else {
-                   const Tensor y = b.allocate(tokens, q.cols);
-                   b.append_kv(cache, 1, position, rope, q, k, v);
-                   b.attention(q, cache, 1, position, y);
-                   append(b, y, all);
-                 }
-                 position += tokens;
+               constexpr std::array<int32_t, 1> kPage = {0};
+               TextRows text{0, 0, kPage};
+               for (const auto& rows : inputs) {
+                 text.rows = std::ssize(rows[0]) / kQueryHeads / head_dim;
+                 const auto some = attend(b, cache, rope, {&text, 1}, rows, text.position >= start);
+                 all.insert(all.end(), some.begin(), some.end());
+                 text.position += text.rows;
+               }
+               return all;
+             });
+}
+
+/// Three texts whose pages lie mixed up: prompts of 70, 5 and 33 tokens, of which the first comes in two
+/// parts, the second one beside the other texts; then a token of each, and some more of one of them.
+void check_paged_attention(Checks& checks, KvType type) {
+  Values values;
+  constexpr int64_t kHeadDim = 64;
+  constexpr int64_t kPageTokens = 32;
+  const RopeTable rope = rope_table(kHeadDim, 10000.0, 4 * kPageTokens);
+  const std::array<std::vector<int32_t>, 3> pages = {{{5, 0, 3}, {1}, {6, 2}}};
+  const std::vector<std::vector<TextRows>> steps = {{{40, 0, pages[0]}},
+                                                    {{30, 40, pages[0]}, {5, 0, pages[1]}, {33, 0, pages[2]}},
+                                                    {{1, 70, pages[0]}, {1, 5, pages[1]}, {1, 33, pages[2]}},
+                                                    {{1, 71, pages[0]}, {3, 6, pages[1]}, {1, 34, pages[2]}}};
+  std::vector<std::array<std::vector<float>, 3>> inputs;
+  for (const auto& texts : steps) {
+    int64_t rows = 0;
+    for (const TextRows& text : texts) rows += text.rows;
+    inputs.push_back(attention_inputs(values, rows, kHeadDim));
+  }
+  checks.add(cat("attention, ", name(type), ", pages of three texts"), attention_tolerance(type),
+             [&](Backend& b) {
+               std::vector<float> all;
+               const KvCache cache = b.allocate_kv_cache({.layers = 2,
+                                                          .heads = kHeads,
+                                                          .pages = 7,
+                                                          .page_tokens = kPageTokens,
+                                                          .head_dim = kHeadDim,
+                                                          .type = type,
+                                                          .storage = nullptr});
+               for (size_t i = 0; i < steps.size(); ++i) {
+                 const auto some = attend(b, cache, rope, steps[i], inputs[i], true);
+                 all.insert(all.end(), some.begin(), some.end());
                }
                return all;
              });
@@ -325,6 +374,7 @@ std::vector<BackendOpCheck> check_backend(Backend& backend, Backend& reference, 
       check_attention(checks, type, 128, start);
     }
     check_attention(checks, type, 6, 10);
+    check_paged_attention(checks, type);
   }
   for (const int64_t cols : {61, 1000}) check_elements(checks, cols);
   for (const int64_t count : {0, 1, 40, 300}) check_wanted(checks, count);

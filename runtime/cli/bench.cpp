@@ -84,6 +84,7 @@ Json to_json(const LanguageModel& model, const BenchmarkOptions& options, const 
                                                 : Json(1e3 * result.first_token_seconds.median())},
                {"decode_tokens", options.decode_tokens},
                {"depth", options.depth},
+               {"batch", options.batch},
                {"decode_tokens_per_second", median_json(result.decode_tokens_per_second)},
                {"decode_spread", spread_json(result.decode_tokens_per_second)},
                {"bytes_per_token", result.bytes_per_token},
@@ -118,9 +119,10 @@ void print(const BenchmarkOptions& options, const BenchmarkResult& result) {
               tool::format("%.1f ms", 1e3 * result.first_token_seconds.median()));
   }
   if (options.decode_tokens > 0) {
-    const Sample& decode = result.decode_tokens_per_second;
-    print_row(cat("decode of ", options.decode_tokens), decode,
-              tool::format("%.1f tokens/s", decode.median()));
+    const Sample& speed = result.decode_tokens_per_second;
+    const std::string texts = options.batch > 1 ? cat(options.batch, " x ") : "";
+    print_row(cat("decode of ", texts, options.decode_tokens), speed,
+              tool::format("%.1f tokens/s", speed.median()));
     std::printf("  %-26s %14s\n", "read per token",
                 tool::bytes_text(static_cast<double>(result.bytes_per_token)).c_str());
     if (result.launches_per_token > 0) {
@@ -166,6 +168,8 @@ int bench(int argc, char** argv) {
       "p,prompt-tokens", "tokens of the prompt", cxxopts::value<int64_t>()->default_value("128"))(
       "n,predict", "tokens to decode one by one", cxxopts::value<int64_t>()->default_value("64"))(
       "depth", "tokens in the cache before they are decoded", cxxopts::value<int64_t>()->default_value("0"))(
+      "batch", "texts that are decoded together, as a server does",
+      cxxopts::value<int64_t>()->default_value("1"))(
       "top-k", "logits that are wanted of a decoded token: of the K most likely ones; 0: all",
       cxxopts::value<int64_t>()->default_value("40"))("r,repetitions", "repetitions",
                                                       cxxopts::value<int64_t>()->default_value("5"))(
@@ -180,6 +184,7 @@ int bench(int argc, char** argv) {
   bench_options.prompt_tokens = count_option(*parsed, "prompt-tokens", 0, 1 << 20);
   bench_options.decode_tokens = count_option(*parsed, "predict", 0, 1 << 20);
   bench_options.depth = count_option(*parsed, "depth", 0, 1 << 20);
+  bench_options.batch = count_option(*parsed, "batch", 1, 1 << 12);
   bench_options.top_k = count_option(*parsed, "top-k", 0, 1 << 20);
   bench_options.repetitions = count_option(*parsed, "repetitions", 1, 10000);
   bench_options.measure_bandwidth = parsed->count("no-bandwidth") == 0;

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "rotor/core/error.h"
+#include "runtime/engine/texts_together.h"
 
 namespace rotor::runtime {
 namespace {
@@ -94,13 +95,16 @@ int64_t weight_bytes_per_token(const RotorFile& file) {
 SessionOptions session_options(const BenchmarkOptions& options) {
   SessionOptions session = options.session;
   session.context = std::max({options.prompt_tokens, options.depth + options.decode_tokens, int64_t{1}});
-  return session;
+  return options.batch > 1 ? TextsTogether::with_pages(session, options.batch) : session;
 }
 
 BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions& options) {
   const int64_t longest = session_options(options).context;
   Session session = model.make_session(session_options(options));
+  std::optional<TextsTogether> together;
+  if (options.batch > 1) together.emplace(model, session_options(options), options.batch);
   const auto prompt = some_tokens(std::max<int64_t>(options.prompt_tokens, 1), model.config().vocab_size);
+  const auto tokens_of_text = static_cast<size_t>(options.decode_tokens);
   const auto ids = some_tokens(longest, model.config().vocab_size);
 
   BenchmarkResult result;
@@ -129,36 +133,48 @@ BenchmarkResult run_benchmark(const LanguageModel& model, const BenchmarkOptions
     }
     if (options.decode_tokens > 0) {
       session.rewind(0);
-      if (options.depth > 0) session.feed(std::span(ids).first(static_cast<size_t>(options.depth)));
+      const auto cached = std::span(ids).first(static_cast<size_t>(options.depth));
+      if (together) {
+        together->begin(cached);
+      } else if (!cached.empty()) {
+        session.feed(cached);
+      }
       const std::optional<double> before = energy();
       const HeadScreening::Statistics head_before = session.head_statistics();
       const Launches launches_before = model.device().launches();
       const double seconds = seconds_of([&] {
-        for (int64_t i = 0; i < options.decode_tokens; ++i) {
-          session.feed(std::span(ids).subspan(static_cast<size_t>(options.depth + i), 1), wanted);
+        for (const text::TokenId& id : std::span(ids).subspan(cached.size(), tokens_of_text)) {
+          if (together) {
+            together->decode(id);
+          } else {
+            session.feed({&id, 1}, wanted);
+          }
         }
       });
       if (repetition > 0) add_difference(session.head_statistics(), head_before, head);
       const std::optional<double> after = energy();
       const Launches launches = model.device().launches();
-      const auto tokens = static_cast<double>(options.decode_tokens);
+      const auto tokens = static_cast<double>(options.batch * options.decode_tokens);
       result.submissions_per_token =
           static_cast<double>(launches.submissions - launches_before.submissions) / tokens;
       result.launches_per_token = static_cast<double>(launches.commands - launches_before.commands) / tokens;
-      keep(result.decode_tokens_per_second, static_cast<double>(options.decode_tokens) / seconds);
+      keep(result.decode_tokens_per_second, tokens / seconds);
       energy_known = energy_known && before && after && *after >= *before;  // the counter wraps
       if (energy_known && repetition > 0) joules += *after - *before;
     }
   }
   if (model.placement()->lost()) fail(model.device().name(), ": the device was lost: nothing was measured");
   const auto decoded = static_cast<double>(result.decode_tokens_per_second.values.size()) *
-                       static_cast<double>(options.decode_tokens);
+                       static_cast<double>(options.batch * options.decode_tokens);
   if (energy_known && decoded > 0) result.joule_per_token = joules / decoded;
-  result.bytes_per_token = weight_bytes_per_token(model.file()) - unread_head_bytes(model, head) +
-                           kv_bytes * (options.depth + options.decode_tokens / 2);
+  const int64_t cached_bytes = kv_bytes * (options.depth + options.decode_tokens / 2);
+  result.bytes_per_token =
+      weight_bytes_per_token(model.file()) - unread_head_bytes(model, head) + cached_bytes;
   for (const ActiveAdapter& active : session.adapters()) {
     result.bytes_per_token += static_cast<int64_t>(active.adapter->bytes());
   }
+  if (options.batch > 1)
+    result.bytes_per_token = cached_bytes + (result.bytes_per_token - cached_bytes) / options.batch;
   if (head.tokens > 0) {
     result.head_share = static_cast<double>(head.rows) / static_cast<double>(head.tokens * t.vocab_size);
   }

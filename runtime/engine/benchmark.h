@@ -23,6 +23,7 @@ struct BenchmarkOptions {
   int64_t prompt_tokens = 128;  ///< 0: no prompt is measured
   int64_t decode_tokens = 64;   ///< generated one by one behind an empty prompt; 0: not measured
   int64_t depth = 0;            ///< tokens in the cache before decoding begins
+  int64_t batch = 1;            ///< texts that are decoded together
   int64_t repetitions = 5;
   int64_t top_k = 40;  ///< so many of the largest logits are wanted of a decoded token; 0: all
   bool measure_bandwidth = true;
@@ -33,7 +34,7 @@ struct BenchmarkOptions {
 
 struct BenchmarkResult {
   Sample prompt_tokens_per_second;
-  Sample decode_tokens_per_second;
+  Sample decode_tokens_per_second;        ///< of all texts together
   Sample first_token_seconds;             ///< of the prompt, until its logits are there
   Sample read_bandwidth;                  ///< bytes a second, of memory that no cache holds
   int64_t bytes_per_token = 0;            ///< that decoding reads: weights, and the cache half-way
@@ -46,7 +47,8 @@ struct BenchmarkResult {
   Sample bandwidth_share() const;
 };
 
-/// Those of the session that is measured: with the context that it needs.
+/// Those of the session that is measured: with the context that it needs, and pages for texts that are
+/// decoded together.
 SessionOptions session_options(const BenchmarkOptions& options);
 
 /// Random tokens, since what they are does not matter; every repetition measures a bandwidth, a prompt and a

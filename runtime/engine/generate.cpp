@@ -3,12 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "rotor/core/error.h"
-#include "rotor/text/stream_decoder.h"
-#include "runtime/engine/stop_strings.h"
+#include "runtime/engine/generated_text.h"
 
 namespace rotor::runtime {
 namespace {
@@ -27,12 +25,10 @@ class Generation {
  public:
   Generation(const TokenFeed& model, Sampler& sampler, const text::Tokenizer* tokenizer,
              const GenerateOptions& options)
-      : model_(model), sampler_(sampler), options_(options), stops_(options.stop_strings) {
-    if (tokenizer != nullptr) decoder_.emplace(*tokenizer, options.continues_text);
-    if (tokenizer == nullptr && !options.stop_strings.empty()) {
-      fail("stop strings: expected a model with a tokenizer, found one without");
-    }
-  }
+      : model_(model),
+        sampler_(sampler),
+        options_(options),
+        text_(tokenizer, options.continues_text, options.stop_strings) {}
 
   GenerateResult run(std::span<const text::TokenId> prompt) {
     const auto prompt_start = Clock::now();
@@ -40,7 +36,7 @@ class Generation {
     result_.prompt_seconds = seconds_since(prompt_start);
     const auto decode_start = Clock::now();
     result_.stop_reason = goes_on ? decode() : StopReason::interrupted;
-    finish_text();
+    show(text_.finish());
     result_.decode_seconds = seconds_since(decode_start);
     return std::move(result_);
   }
@@ -94,16 +90,9 @@ class Generation {
       sampler_.accept(id);
       result_.ids.push_back(id);
       if (options_.on_token && !options_.on_token(id)) return StopReason::interrupted;
-      if (decoder_ && !show(stops_.push(decoder_->push(id)))) return StopReason::interrupted;
-      if (stops_.found()) return StopReason::stop_string;
+      if (!show(text_.push(id))) return StopReason::interrupted;
+      if (text_.stopped()) return StopReason::stop_string;
     }
-  }
-
-  /// Gives out what was held back.
-  void finish_text() {
-    if (!decoder_ || stops_.found()) return;
-    const std::string rest = stops_.push(decoder_->finish());
-    show(rest + stops_.finish());
   }
 
   /// False if the callback wants an end; it is not called again then.
@@ -117,8 +106,7 @@ class Generation {
   const TokenFeed& model_;
   Sampler& sampler_;
   const GenerateOptions& options_;
-  StopStrings stops_;
-  std::optional<text::StreamDecoder> decoder_;
+  GeneratedText text_;
   std::span<const float> logits_;  // behind the last token fed
   int64_t fed_ = 0;
   bool closed_ = false;  // on_text returned false
@@ -139,6 +127,8 @@ const char* name(StopReason reason) {
       return "context";
     case StopReason::interrupted:
       return "interrupted";
+    case StopReason::time_limit:
+      return "time_limit";
   }
   return "unknown";
 }

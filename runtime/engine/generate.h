@@ -27,7 +27,8 @@ enum class StopReason {
   stop_string,  ///< one of the stop strings came
   length,       ///< max_new_tokens are there
   context,      ///< no more tokens fit
-  interrupted   ///< a callback returned false
+  interrupted,  ///< a callback returned false, or whoever asked gave it up
+  time_limit    ///< of a Batcher's request
 };
 
 /// "stop_token", ...

@@ -2,11 +2,15 @@
 #include "runtime/engine/session.h"
 
 #include <algorithm>
+#include <array>
+#include <numeric>
 
 #include "rotor/core/error.h"
 
 namespace rotor::runtime {
 namespace {
+
+constexpr std::array<int32_t, 1> kOnePage = {0};  // a session's cache is one page
 
 int64_t checked_context(const Transformer& model, int64_t wanted) {
   const int64_t longest = model.config().transformer.max_position_embeddings;
@@ -17,11 +21,21 @@ int64_t checked_context(const Transformer& model, int64_t wanted) {
   return wanted == 0 ? longest : wanted;
 }
 
+/// y = rows `first` and on of x, as many as y has, at most kHeadRows.
+void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y) {
+  std::array<int64_t, kHeadRows> rows;
+  std::iota(rows.begin(), rows.begin() + y.rows, first);
+  backend.copy_rows(x, std::span(rows).first(static_cast<size_t>(y.rows)), y);
+}
+
 }  // namespace
 
 Transformer::StageOptions stage_options(const Transformer& model, const SessionOptions& options) {
   const int64_t context = checked_context(model, options.context);
-  return {.batch = std::clamp<int64_t>(options.batch, 1, context), .context = context, .kv = options.kv};
+  return {.batch = std::clamp<int64_t>(options.batch, 1, context),
+          .context = context,
+          .kv = options.kv,
+          .kv_pages = options.kv_pages};
 }
 
 Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
@@ -31,6 +45,7 @@ Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
       head_(model, options.head_screening),
       options_(stage_options(model, options)),
       adapters_(options.adapters) {
+  options_.kv_pages = 0;
   for (const ActiveAdapter& active : adapters_) model_.check_adapter(active);
   ids_.reserve(static_cast<size_t>(options_.context));
   survive([&] { memory_ = make_memory(); });
@@ -85,10 +100,11 @@ void Session::move_to_cpu() {
   Tensor hidden;
   for (size_t first = 0; first < ids_.size();) {
     const auto ids = batch_of(ids_, first);
-    hidden = model_.forward(fresh.stages, ids, static_cast<int64_t>(first));
+    const TextRows text{std::ssize(ids), static_cast<int64_t>(first), kOnePage};
+    hidden = model_.forward(fresh.stages, ids, {&text, 1});
     first += ids.size();
   }
-  if (hidden.rows > 0) fresh.stages.back().backend->copy_rows(hidden, hidden.rows - 1, fresh.last_hidden);
+  if (hidden.rows > 0) copy_rows(*fresh.stages.back().backend, hidden, hidden.rows - 1, fresh.last_hidden);
   memory_ = std::move(fresh);
   on_cpu_ = true;
   head_.measure_anew();
@@ -120,7 +136,8 @@ Tensor Session::advance(std::span<const text::TokenId> ids) {
       shown_ = layer + 1;
     };
   }
-  const Tensor hidden = model_.forward(memory_.stages, ids, position(), observer);
+  const TextRows text{std::ssize(ids), position(), kOnePage};
+  const Tensor hidden = model_.forward(memory_.stages, ids, {&text, 1}, observer);
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   return hidden;
 }
@@ -137,7 +154,7 @@ std::span<const float> Session::feed(std::span<const text::TokenId> tokens, cons
       shown_ = 0;
       taken += ids.size();
       if (taken < tokens.size()) continue;
-      head_backend().copy_rows(hidden, hidden.rows - 1, memory_.last_hidden);
+      copy_rows(head_backend(), hidden, hidden.rows - 1, memory_.last_hidden);
     }
     head_.compute(head_backend(), memory_.last_hidden, wanted, memory_.logits);
     head_backend().download_wanted(memory_.logits, wanted, values_);
@@ -164,7 +181,7 @@ void Session::for_logits(std::span<const text::TokenId> tokens, const auto& work
         const Tensor part = head_backend().allocate(std::min(kHeadRows, hidden.rows - row), t.hidden_size);
         Tensor logits = memory_.batch_logits;
         logits.rows = part.rows;
-        head_backend().copy_rows(hidden, row, part);
+        copy_rows(head_backend(), hidden, row, part);
         model_.head(head_backend(), part, logits);
         values_.resize(static_cast<size_t>(part.rows) * size);
         head_backend().download(logits, values_);
@@ -188,7 +205,7 @@ void Session::check_screening(std::span<const text::TokenId> tokens, std::span<S
   const HeadScreening required(model_, HeadScreeningMode::on);  // or an error
   std::vector<float> screened(static_cast<size_t>(vocab_size()));
   for_logits(tokens, [&](const Tensor& hidden, int64_t row, int64_t index, std::span<const float> all) {
-    head_backend().copy_rows(hidden, row, memory_.last_hidden);
+    copy_rows(head_backend(), hidden, row, memory_.last_hidden);
     std::vector<ScreeningCheck> updated(checks.begin(), checks.end());  // kept if no device is lost meanwhile
     for (ScreeningCheck& check : updated) {
       const WantedLogits wanted{check.count, {}, vocab_size()};

@@ -23,6 +23,7 @@ struct SessionOptions {
   int64_t context = 0;      ///< tokens that the cache holds; 0: as many as the model was made for
   KvType kv = KvType::f16;  ///< what keys and values are kept as
   int64_t batch = 128;      ///< tokens of a prompt that are computed at once
+  int64_t kv_pages = 0;     ///< of a cache that a Batcher's texts share; a session has none
   HeadScreeningMode head_screening = HeadScreeningMode::automatic;
   std::vector<ActiveAdapter> adapters;  ///< that the session begins with
 };

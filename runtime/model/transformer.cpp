@@ -138,14 +138,14 @@ void Transformer::project(const Stage& stage, const Tensor& x, std::span<const f
   if (adapted) add_adapters(stage, *input, outputs);
 }
 
-void Transformer::run_layer(const Stage& stage, int64_t index, int64_t position) const {
+void Transformer::run_layer(const Stage& stage, int64_t index, std::span<const TextRows> texts) const {
   Backend& backend = *stage.backend;
   const Workspace& w = stage.workspace;
   const Layer& layer = layers_[static_cast<size_t>(index)];
   const Tensor& normed = w.final_hidden;  // free until the last layer is done
   project(stage, w.hidden, layer.input_norm, normed,
           {{&layer.query, w.query}, {&layer.key, w.key}, {&layer.value, w.value}});
-  ops::attention(backend, w.query, w.key, w.value, *w.rope, stage.cache, index - stage.layers.first, position,
+  ops::attention(backend, w.query, w.key, w.value, *w.rope, stage.cache, index - stage.layers.first, texts,
                  w.context);
   project(stage, w.context, layer.attention_sub_norm, w.context, {{&layer.output, w.hidden, true}});
 
@@ -160,8 +160,8 @@ void Transformer::run_layer(const Stage& stage, int64_t index, int64_t position)
   }
 }
 
-Tensor Transformer::forward(std::span<const Stage> stages, std::span<const int32_t> ids, int64_t position,
-                            const Observer& observer) const {
+Tensor Transformer::forward(std::span<const Stage> stages, std::span<const int32_t> ids,
+                            std::span<const TextRows> texts, const Observer& observer) const {
   std::vector<float> seen;
   const auto show = [&](int64_t layer, const Stage& stage, const Tensor& hidden) {
     if (!observer) return;
@@ -171,7 +171,7 @@ Tensor Transformer::forward(std::span<const Stage> stages, std::span<const int32
   };
   const auto run_layers = [&](const Stage& stage) {
     for (int64_t i = stage.layers.first; i < stage.layers.end; ++i) {
-      run_layer(stage, i, position);
+      run_layer(stage, i, texts);
       show(i + 1, stage, stage.workspace.hidden);
     }
   };

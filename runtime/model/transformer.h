@@ -51,7 +51,9 @@ class Transformer {
     int64_t batch = 1;    ///< tokens at once, at most
     int64_t context = 1;  ///< positions are below this
     KvType kv = KvType::f16;
+    int64_t kv_pages = 0;  ///< pages of kPageTokens in the cache; 0: one page of `context` tokens
   };
+  static constexpr int64_t kPageTokens = 32;
 
   /// Views `file`, which must outlive this object. Throws Error if it holds no transformer.
   /// `float_activations` leaves the inputs of ternary layers unquantized: slow, to tell rounding from errors.
@@ -69,12 +71,12 @@ class Transformer {
   /// them, and then changes nothing.
   void attach(Stage& stage, std::span<const ActiveAdapter> adapters, int64_t batch) const;
 
-  /// Runs `ids`, at most as many as a stage takes at once, at position, position + 1, ... behind what is in
-  /// the caches, and adds them there. `stages` have all layers in order; the last one, which may have none of
-  /// them, computes the embedding and the final norm as well: a tied head is the embedding. Returns the
-  /// hidden states behind the final norm, [T, hidden_size], which lie in the last stage. What is computed for
-  /// a token does not depend on how tokens are grouped into calls.
-  Tensor forward(std::span<const Stage> stages, std::span<const int32_t> ids, int64_t position,
+  /// Runs `ids`, at most as many as a stage takes at once, which are the rows of `texts`, and adds them to
+  /// the caches: a text's tokens before them are there. `stages` have all layers in order; the last one,
+  /// which may have none of them, computes the embedding and the final norm as well: a tied head is the
+  /// embedding. Returns the hidden states behind the final norm, [T, hidden_size], which lie in the last
+  /// stage. What is computed for a token does not depend on how tokens are grouped into calls.
+  Tensor forward(std::span<const Stage> stages, std::span<const int32_t> ids, std::span<const TextRows> texts,
                  const Observer& observer = {}) const;
 
   /// logits [T, vocab_size] of hidden states [T, hidden_size] that forward() gave.
@@ -132,7 +134,7 @@ class Transformer {
   };
   std::array<Width, 6> layer_widths() const;
   /// `stage` with tensors of as many rows. `index` counts the model's layers.
-  void run_layer(const Stage& stage, int64_t index, int64_t position) const;
+  void run_layer(const Stage& stage, int64_t index, std::span<const TextRows> texts) const;
 
   ModelConfig config_;
   DenseMatrix embedding_;

@@ -42,12 +42,14 @@ Transformer::Stage Transformer::make_stage(Backend& backend, LayerRange layers,
   for (const Width& width : layer_widths()) {
     workspace.*width.tensor = backend.allocate(options.batch, width.cols);
   }
-  stage.cache = backend.allocate_kv_cache({.layers = layers.size(),
-                                           .heads = t.num_key_value_heads,
-                                           .capacity = options.context,
-                                           .head_dim = t.head_dim,
-                                           .type = options.kv,
-                                           .storage = nullptr});
+  stage.cache =
+      backend.allocate_kv_cache({.layers = layers.size(),
+                                 .heads = t.num_key_value_heads,
+                                 .pages = std::max<int64_t>(options.kv_pages, 1),
+                                 .page_tokens = options.kv_pages > 0 ? kPageTokens : options.context,
+                                 .head_dim = t.head_dim,
+                                 .type = options.kv,
+                                 .storage = nullptr});
   return stage;
 }
 
@@ -81,7 +83,8 @@ uint64_t Transformer::cache_bytes_per_layer(const StageOptions& options) const {
   const TransformerConfig& t = config_.transformer;
   const size_t head_bytes = static_cast<size_t>(t.head_dim) * dense_bytes(options.kv) +
                             (options.kv == KvType::q8 ? sizeof(float) : 0);
-  return 2 * head_bytes * static_cast<uint64_t>(t.num_key_value_heads * options.context);
+  const int64_t tokens = options.kv_pages > 0 ? options.kv_pages * kPageTokens : options.context;
+  return 2 * head_bytes * static_cast<uint64_t>(t.num_key_value_heads * tokens);
 }
 
 uint64_t Transformer::workspace_bytes(const StageOptions& options) const {

@@ -36,9 +36,9 @@ void check_linear(const Tensor& x, const InputNorm& norm, std::span<const Projec
   }
 }
 
-void check_rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) {
-  require(x.cols % head_dim == 0, "rope: whole heads");
-  require(std::cmp_greater_equal(table.cos.size(), (position + x.rows) * (head_dim / 2)),
+void check_rope(int64_t rows, int64_t cols, int64_t head_dim, const RopeTable& table, int64_t position) {
+  require(cols % head_dim == 0, "rope: whole heads");
+  require(std::cmp_greater_equal(table.cos.size(), (position + rows) * (head_dim / 2)),
           "rope: table too short");
 }
 
@@ -96,25 +96,37 @@ void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> 
   backend.embed(table, ids, y);
 }
 
-void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y) {
-  require(x.cols == y.cols && first >= 0 && first + y.rows <= x.rows, "copy_rows: shapes of x and y");
-  backend.copy_rows(x, first, y);
+void copy_rows(Backend& backend, const Tensor& x, std::span<const int64_t> rows, const Tensor& y) {
+  require(x.cols == y.cols && std::cmp_equal(rows.size(), y.rows), "copy_rows: shapes of x, rows and y");
+  const bool in_range = std::ranges::all_of(rows, [&](int64_t row) { return row >= 0 && row < x.rows; });
+  require(in_range, "copy_rows: rows of x");
+  backend.copy_rows(x, rows, y);
 }
 
 void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) {
-  check_rope(x, head_dim, table, position);
+  check_rope(x.rows, x.cols, head_dim, table, position);
   backend.rope(x, head_dim, table, position);
 }
 
 void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const RopeTable& rope,
-               const KvCache& cache, int64_t layer, int64_t position, const Tensor& y) {
+               const KvCache& cache, int64_t layer, std::span<const TextRows> texts, const Tensor& y) {
   require(same_shape(k, v) && k.cols == cache.heads * cache.head_dim && k.rows == q.rows,
           "attention: shapes of k, v");
   require(same_shape(q, y) && q.cols % k.cols == 0, "attention: shapes of q and y");
-  require(layer < cache.layers && position + q.rows <= cache.capacity, "attention: room in the cache");
-  check_rope(q, cache.head_dim, rope, position);
-  backend.append_kv(cache, layer, position, rope, q, k, v);
-  backend.attention(q, cache, layer, position, y);
+  require(layer < cache.layers, "attention: layers of the cache");
+  int64_t rows = 0;
+  for (const TextRows& text : texts) {
+    const int64_t end = text.position + text.rows;
+    rows += text.rows;
+    require(text.rows > 0 && end <= std::ssize(text.pages) * cache.page_tokens,
+            "attention: room in the cache");
+    require(std::ranges::all_of(text.pages, [&](int32_t page) { return page >= 0 && page < cache.pages; }),
+            "attention: pages of the cache");
+    check_rope(text.rows, q.cols, cache.head_dim, rope, text.position);
+  }
+  require(rows == q.rows, "attention: rows of the texts");
+  backend.append_kv(cache, layer, texts, rope, q, k, v);
+  backend.attention(q, cache, layer, texts, y);
 }
 
 }  // namespace rotor::runtime::ops

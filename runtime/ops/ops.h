@@ -34,16 +34,16 @@ void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kin
 /// y [ids, D] = rows of the table [V, D]; ids are below V.
 void embed(Backend& backend, const DenseMatrix& table, std::span<const int32_t> ids, const Tensor& y);
 
-/// y [B, D] = rows first .. first + B - 1 of x.
-void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y);
+/// y [rows, D] = these rows of x.
+void copy_rows(Backend& backend, const Tensor& x, std::span<const int64_t> rows, const Tensor& y);
 
 /// Rotates the heads of x [T, H * head_dim] in place; the table reaches to position + T.
 void rope(Backend& backend, const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position);
 
-/// Attends with q [T, H * head_dim] at `position` over the cache, to which k and v [T, K * head_dim] are
-/// added first. q and k are rotated before (rope()); what is in them afterwards is unspecified. y [T, H *
+/// Attends with q [T, H * head_dim], the rows of `texts`, over the cache, to which k and v [T, K * head_dim]
+/// are added first. q and k are rotated before (rope()); what is in them afterwards is unspecified. y [T, H *
 /// head_dim].
 void attention(Backend& backend, const Tensor& q, const Tensor& k, const Tensor& v, const RopeTable& rope,
-               const KvCache& cache, int64_t layer, int64_t position, const Tensor& y);
+               const KvCache& cache, int64_t layer, std::span<const TextRows> texts, const Tensor& y);
 
 }  // namespace rotor::runtime::ops

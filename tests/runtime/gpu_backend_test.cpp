@@ -111,7 +111,7 @@ TEST_P(GpuBackendTest, AttentionCountsEveryTokenOnceInAnyStretch) {
   for (Side& side : sides) {
     side.cache = side.backend->allocate_kv_cache({.layers = 1,
                                                   .heads = kHeads,
-                                                  .capacity = kTokens,
+                                                  .page_tokens = kTokens,
                                                   .head_dim = kDim,
                                                   .type = KvType::f32,
                                                   .storage = {}});
@@ -122,16 +122,18 @@ TEST_P(GpuBackendTest, AttentionCountsEveryTokenOnceInAnyStretch) {
     for (const int64_t heads : {kQueryHeads, kHeads, kHeads}) {
       inputs.push_back(random.normals(static_cast<size_t>(tokens * heads * kDim)));
     }
+    const std::array<int32_t, 1> page = {0};
+    const std::array texts = {TextRows{tokens, position, page}};
     for (Side& side : sides) {
       std::vector<Tensor> x;
       for (const auto& values : inputs) {
         x.push_back(side.backend->allocate(tokens, std::ssize(values) / tokens));
         side.backend->upload(values, x.back());
       }
-      side.backend->append_kv(side.cache, 0, position, rope, x[0], x[1], x[2]);
+      side.backend->append_kv(side.cache, 0, texts, rope, x[0], x[1], x[2]);
       if (!look) continue;
       const Tensor y = side.backend->allocate(tokens, x[0].cols);
-      side.backend->attention(x[0], side.cache, 0, position, y);
+      side.backend->attention(x[0], side.cache, 0, texts, y);
       side.y.resize(inputs[0].size());
       side.backend->download(y, side.y);
     }

@@ -110,7 +110,7 @@ TEST_P(GpuLostTest, WhatLayThereGoesQuietly) {
   auto x = std::make_unique<Tensor>(backend->allocate(16, 256));
   auto y = std::make_unique<Tensor>(backend->allocate(16, 256));
   auto cache = std::make_unique<KvCache>(backend->allocate_kv_cache(
-      {.layers = 2, .heads = 2, .capacity = 8, .head_dim = 8, .type = KvType::q8, .storage = nullptr}));
+      {.layers = 2, .heads = 2, .page_tokens = 8, .head_dim = 8, .type = KvType::q8, .storage = nullptr}));
   backend->upload(values, *x);
   backend->rms_norm(*x, std::span(values).first(256), 1e-5F, *y);
   device->lose_at(device->counts().calls);

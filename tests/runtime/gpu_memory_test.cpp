@@ -234,7 +234,7 @@ TEST_P(GpuMemoryTest, MoreThanThereIsIsAnError) {
       [&] {
         backend->allocate_kv_cache({.layers = 1,
                                     .heads = 8,
-                                    .capacity = int64_t{1} << 30,
+                                    .page_tokens = int64_t{1} << 30,
                                     .head_dim = 128,
                                     .type = KvType::f16,
                                     .storage = nullptr});

@@ -7,6 +7,7 @@
 #include <limits>
 #include <thread>
 
+#include "runtime/engine/batcher.h"
 #include "runtime/engine/language_model.h"
 #include "tests/support/gpu_backends.h"
 #include "tests/support/logits.h"
@@ -226,6 +227,35 @@ TEST_P(GpuModelTest, ATokenIsOneListThatIsRecordedOnce) {
     // Then stretches: lists that are made once each.
     for (uint64_t i = 0; i < kTokens; ++i) session.feed({&id, 1}, wanted);
     EXPECT_LE(placed.device->statistics().recorded - before.recorded, 2U);
+  }
+}
+
+// A device goes through more than one row by other kernels than through one, so a text may differ from the
+// one alone where two logits are nearly equal; its beginning does not.
+TEST_P(GpuModelTest, TextsThatAreComputedTogether) {
+  const Placed placed = place(long_model(Quantization::none));
+  const std::vector<TokenId> some = tokens(400, kVocab);
+  Batcher batcher(*placed.model, {.session = {.kv = KvType::f32, .batch = 64}, .max_sequences = 3});
+  std::vector<std::shared_ptr<BatchText>> texts;
+  const std::vector<size_t> sizes = {300, 2, 70};
+  for (const size_t size : sizes) {
+    BatchRequest request;
+    request.prompt.assign(some.begin(), some.begin() + static_cast<std::ptrdiff_t>(size));
+    request.sampling.temperature = 0.0;
+    request.max_new_tokens = 8;
+    texts.push_back(batcher.submit(std::move(request)));
+  }
+  for (size_t i = 0; i < texts.size(); ++i) {
+    std::vector<TokenId> found;
+    for (bool finished = false; !finished;) {
+      const BatchProgress progress = texts[i]->wait(std::chrono::seconds(60));
+      ASSERT_EQ(progress.error, "");
+      for (const BatchToken& token : progress.tokens) found.push_back(token.id);
+      finished = progress.finished;
+    }
+    Session session = placed.model->make_session({.kv = KvType::f32});
+    EXPECT_EQ(found, greedy(session, {some.begin(), some.begin() + static_cast<std::ptrdiff_t>(sizes[i])}, 8))
+        << sizes[i];
   }
 }
 

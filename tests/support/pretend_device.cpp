@@ -138,7 +138,7 @@ Tensor PretendDevice::allocate(int64_t rows, int64_t cols) {
 
 KvCache PretendDevice::allocate_kv_cache(const KvCache& shape) {
   count_call();
-  const auto rows = static_cast<uint64_t>(2 * shape.layers * shape.heads * shape.capacity);
+  const auto rows = static_cast<uint64_t>(2 * shape.layers * shape.heads * shape.pages * shape.page_tokens);
   const uint64_t row_bytes = static_cast<uint64_t>(shape.head_dim) * dense_bytes(shape.type) +
                              (shape.type == runtime::KvType::q8 ? sizeof(float) : 0);
   const auto memory = take(rows * row_bytes);
@@ -174,9 +174,9 @@ void PretendDevice::embed(const DenseMatrix& table, std::span<const int32_t> ids
   cpu_->embed(table, ids, inner(y));
 }
 
-void PretendDevice::copy_rows(const Tensor& x, int64_t first, const Tensor& y) {
+void PretendDevice::copy_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& y) {
   count_call();
-  cpu_->copy_rows(inner(x), first, inner(y));
+  cpu_->copy_rows(inner(x), rows, inner(y));
 }
 
 void PretendDevice::linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) {
@@ -220,17 +220,17 @@ void PretendDevice::rope(const Tensor& x, int64_t head_dim, const RopeTable& tab
   cpu_->rope(inner(x), head_dim, table, position);
 }
 
-void PretendDevice::append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& rope,
-                              const Tensor& q, const Tensor& k, const Tensor& v) {
+void PretendDevice::append_kv(const KvCache& cache, int64_t layer, std::span<const runtime::TextRows> texts,
+                              const RopeTable& rope, const Tensor& q, const Tensor& k, const Tensor& v) {
   count_call();
   need(rope);
-  cpu_->append_kv(inner(cache), layer, position, rope, inner(q), inner(k), inner(v));
+  cpu_->append_kv(inner(cache), layer, texts, rope, inner(q), inner(k), inner(v));
 }
 
-void PretendDevice::attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
-                              const Tensor& y) {
+void PretendDevice::attention(const Tensor& q, const KvCache& cache, int64_t layer,
+                              std::span<const runtime::TextRows> texts, const Tensor& y) {
   count_call();
-  cpu_->attention(inner(q), inner(cache), layer, position, inner(y));
+  cpu_->attention(inner(q), inner(cache), layer, texts, inner(y));
 }
 
 }  // namespace rotor::test

@@ -51,7 +51,7 @@ class PretendDevice final : public runtime::Backend {
   void download_wanted(const runtime::Tensor& logits, const runtime::WantedLogits& wanted,
                        std::span<float> values) override;
   void embed(const DenseMatrix& table, std::span<const int32_t> ids, const runtime::Tensor& y) override;
-  void copy_rows(const runtime::Tensor& x, int64_t first, const runtime::Tensor& y) override;
+  void copy_rows(const runtime::Tensor& x, std::span<const int64_t> rows, const runtime::Tensor& y) override;
   void linear(const runtime::Tensor& x, const runtime::InputNorm& norm,
               std::span<const runtime::Projection> projections) override;
   void gated_linear(const runtime::Tensor& gate, const runtime::Tensor& up, Activation kind,
@@ -67,10 +67,11 @@ class PretendDevice final : public runtime::Backend {
             const runtime::Tensor& y) override;
   void rope(const runtime::Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) override;
   runtime::KvCache allocate_kv_cache(const runtime::KvCache& shape) override;
-  void append_kv(const runtime::KvCache& cache, int64_t layer, int64_t position, const RopeTable& rope,
-                 const runtime::Tensor& q, const runtime::Tensor& k, const runtime::Tensor& v) override;
-  void attention(const runtime::Tensor& q, const runtime::KvCache& cache, int64_t layer, int64_t position,
-                 const runtime::Tensor& y) override;
+  void append_kv(const runtime::KvCache& cache, int64_t layer, std::span<const runtime::TextRows> texts,
+                 const RopeTable& rope, const runtime::Tensor& q, const runtime::Tensor& k,
+                 const runtime::Tensor& v) override;
+  void attention(const runtime::Tensor& q, const runtime::KvCache& cache, int64_t layer,
+                 std::span<const runtime::TextRows> texts, const runtime::Tensor& y) override;
 
  private:
   struct Memory;  // what a Tensor's or KvCache's storage points to

@@ -78,8 +78,9 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void copy_rows(const Tensor& x, int64_t first, const Tensor& y) override {
-    std::copy_n(row(x, first), y.rows * y.cols, data(y));
+  void copy_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& y) override {
+    for (size_t i = 0; i < rows.size(); ++i)
+      std::copy_n(row(x, rows[i]), y.cols, row(y, static_cast<int64_t>(i)));
   }
 
   void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) override {
@@ -134,33 +135,19 @@ class CpuBackend final : public Backend {
   }
 
   void rope(const Tensor& x, int64_t head_dim, const RopeTable& table, int64_t position) override {
-    const int64_t pairs = head_dim / 2;
     pool_.parallel_for(x.rows, grain_of(x.cols), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const float* cos = table.cos.data() + (position + t) * pairs;
-        const float* sin = table.sin.data() + (position + t) * pairs;
-        for (float* head = row(x, t); head < row(x, t + 1); head += head_dim) {
-          for (int64_t i = 0; i < pairs; ++i) {
-            const float a = head[i];
-            const float b = head[i + pairs];
-            head[i] = a * cos[i] - b * sin[i];
-            head[i + pairs] = b * cos[i] + a * sin[i];
-          }
-        }
-      }
+      for (int64_t t = begin; t < end; ++t) cpu_rope(row(x, t), x.cols, head_dim, table, position + t);
     });
   }
 
   KvCache allocate_kv_cache(const KvCache& shape) override { return cpu_allocate_kv_cache(shape); }
-  void append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& table,
+  void append_kv(const KvCache& cache, int64_t layer, std::span<const TextRows> texts, const RopeTable& rope,
                  const Tensor& q, const Tensor& k, const Tensor& v) override {
-    rope(q, cache.head_dim, table, position);
-    rope(k, cache.head_dim, table, position);
-    cpu_append_kv(kernels_, pool_, cache, layer, position, k, v);
+    cpu_append_kv(kernels_, pool_, cache, layer, texts, rope, q, k, v);
   }
-  void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
+  void attention(const Tensor& q, const KvCache& cache, int64_t layer, std::span<const TextRows> texts,
                  const Tensor& y) override {
-    cpu_attention(kernels_, pool_, q, cache, layer, position, y);
+    cpu_attention(kernels_, pool_, q, cache, layer, texts, y);
   }
 
  private:

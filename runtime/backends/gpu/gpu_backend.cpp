@@ -82,9 +82,15 @@ class GpuBackend final : public Backend {
     }
   }
 
-  void copy_rows(const Tensor& x, int64_t first, const Tensor& y) override {
+  void copy_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& y) override {
     const std::lock_guard lock(mutex_);
-    context_.copy(Context::rows(x, first, y.rows), Context::whole(y));
+    for (size_t i = 0; i < rows.size();) {  // rows that lie together travel together
+      size_t end = i + 1;
+      while (end < rows.size() && rows[end] == rows[end - 1] + 1) ++end;
+      const auto count = static_cast<int64_t>(end - i);
+      context_.copy(Context::rows(x, rows[i], count), Context::rows(y, static_cast<int64_t>(i), count));
+      i = end;
+    }
   }
 
   void linear(const Tensor& x, const InputNorm& norm, std::span<const Projection> projections) override {
@@ -126,15 +132,15 @@ class GpuBackend final : public Backend {
     const std::lock_guard lock(mutex_);
     return gpu_allocate_kv_cache(context_, shape);
   }
-  void append_kv(const KvCache& cache, int64_t layer, int64_t position, const RopeTable& rope,
+  void append_kv(const KvCache& cache, int64_t layer, std::span<const TextRows> texts, const RopeTable& rope,
                  const Tensor& q, const Tensor& k, const Tensor& v) override {
     const std::lock_guard lock(mutex_);
-    gpu_append_kv(context_, cache, layer, position, rope, q, k, v);
+    gpu_append_kv(context_, cache, layer, texts, rope, q, k, v);
   }
-  void attention(const Tensor& q, const KvCache& cache, int64_t layer, int64_t position,
+  void attention(const Tensor& q, const KvCache& cache, int64_t layer, std::span<const TextRows> texts,
                  const Tensor& y) override {
     const std::lock_guard lock(mutex_);
-    gpu_attention(context_, q, cache, layer, position, y);
+    gpu_attention(context_, q, cache, layer, texts, y);
   }
 
  private:

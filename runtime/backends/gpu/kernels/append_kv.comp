@@ -4,7 +4,7 @@
 #include "numbers.h"
 
 CONSTANT(1, D4, 32)
-PARAMS(uint slot; uint query_heads; uint heads; uint dim; uint capacity; uint values_first;)
+PARAMS(uint slot; uint query_heads; uint heads; uint dim; uint page_tokens; uint page_shift; uint values_first;)
 #include "kv_cache.h"
 KERNEL(append_kv,
   WRITES(0, float, q)
@@ -20,7 +20,9 @@ BODY {
   uint kind = GROUP_X < p.query_heads ? 0u : GROUP_X < p.query_heads + p.heads ? 1u : 2u;
   uint head = GROUP_X - (kind == 0u ? 0u : kind == 1u ? p.query_heads : p.query_heads + p.heads);
   uint first = (GROUP_Y * (kind == 0u ? p.query_heads : p.heads) + head) * p.dim;
-  uint token = step[p.slot] + GROUP_Y;
+  uint token = ROW_TOKEN(GROUP_Y);
+  uint page = PAGE_OF(ROW_PAGES(GROUP_Y), token);
+  uint in_page = IN_PAGE(token);
   uint pairs = p.dim / 2u;
   for (uint i = LANE; i < D4 * 4u; i += GROUP) {
     float value = 0.0f;
@@ -44,14 +46,14 @@ BODY {
   GROUP_MAX(largest, scratch)
   scale = 127.0f / largest;
   if (LANE == 0u && kind > 0u) {
-    cache_scales[((kind - 1u) * p.heads + head) * p.capacity + token] = 1.0f / scale;
+    cache_scales[SCALE_PLACE(page, kind - 1u, head, in_page)] = 1.0f / scale;
   }
 #endif
   if (kind == 0u) {
     for (uint i = LANE; i < p.dim; i += GROUP) q[first + i] = row[i];
   } else {
     for (uint d = LANE; d < D4; d += GROUP) {
-      uint place = kind == 1u ? KEY_PLACE(head, d, token) : VALUE_PLACE(head, d, token);
+      uint place = kind == 1u ? KEY_PLACE(page, head, d, in_page) : VALUE_PLACE(page, head, d, in_page);
       cache[place] =
           UNIT_OF(row[4u * d] * scale, row[4u * d + 1u] * scale, row[4u * d + 2u] * scale, row[4u * d + 3u] * scale);
     }

@@ -1,4 +1,4 @@
-// softmax(q k^T / sqrt(dim)) v over a stretch of the cache: a group a query head of a token and a stretch.
+// softmax(q k^T / sqrt(dim)) v over a stretch of a text: a group a query head of a token and a stretch.
 // Its work items share out the tokens for the scores, GROUP at a time, and then the dimensions of the values;
 // the softmax is kept up to date from block to block (Milakov and Gimelshein 2018, arXiv:1805.02867). With
 // more than one stretch, attention_merge.comp puts them together.
@@ -8,7 +8,7 @@
 
 CONSTANT(1, D4, 32)
 CONSTANT(2, SPLIT, 0)
-PARAMS(uint slot; uint queries; uint heads; uint dim; uint capacity; uint values_first; uint stretch; float scale;)
+PARAMS(uint slot; uint queries; uint heads; uint dim; uint page_tokens; uint page_shift; uint values_first; uint stretch; float scale;)
 #include "kv_cache.h"
 KERNEL(attention,
   READS(0, float, q)
@@ -23,7 +23,8 @@ BODY {
   uint head = GROUP_X / p.queries;
   uint first = (GROUP_Y * query_heads + GROUP_X) * p.dim;
   uint begin = GROUP_Z * p.stretch;
-  uint count = step[p.slot] + GROUP_Y + 1u;
+  uint count = ROW_TOKEN(GROUP_Y) + 1u;
+  uint pages = ROW_PAGES(GROUP_Y);
   uint end = begin + p.stretch < count ? begin + p.stretch : count;
   for (uint d = LANE; d < D4; d += GROUP) {
     uint i = first + 4u * d;
@@ -42,10 +43,11 @@ BODY {
     float score = -3e38f;
     if (token < end) {
       vec4 products = VEC4(0.0f, 0.0f, 0.0f, 0.0f);
-      for (uint d = 0u; d < D4; ++d) products += query[d] * UNIT_VALUES(cache[KEY_PLACE(head, d, token)]);
+      uint place = KEY_PLACE(PAGE_OF(pages, token), head, 0u, IN_PAGE(token));
+      for (uint d = 0u; d < D4; ++d) products += query[d] * UNIT_VALUES(cache[place + d * p.page_tokens]);
       score = ((products.x + products.y) + (products.z + products.w)) * p.scale;
 #if TYPE == 2
-      score *= cache_scales[head * p.capacity + token];
+      score *= cache_scales[SCALE_PLACE(PAGE_OF(pages, token), 0u, head, IN_PAGE(token))];
 #endif
     }
     float block_largest = score;
@@ -55,7 +57,9 @@ BODY {
     float weight = token < end ? exp_below_zero(score - new_largest) : 0.0f;
     weights[LANE] = weight;
 #if TYPE == 2
-    if (token < end) weights[LANE] = weight * cache_scales[(p.heads + head) * p.capacity + token];
+    if (token < end) {
+      weights[LANE] = weight * cache_scales[SCALE_PLACE(PAGE_OF(pages, token), 1u, head, IN_PAGE(token))];
+    }
 #endif
     GROUP_SUM(weight, scratch)
     total = total * correction + weight;
@@ -63,7 +67,8 @@ BODY {
     uint block_count = end - block < GROUP ? end - block : GROUP;
     if (slice < slices) {
       for (uint i = slice; i < block_count; i += slices) {
-        sum += weights[i] * UNIT_VALUES(cache[VALUE_PLACE(head, unit, block + i)]);
+        uint from = block + i;
+        sum += weights[i] * UNIT_VALUES(cache[VALUE_PLACE(PAGE_OF(pages, from), head, unit, IN_PAGE(from))]);
       }
     }
     BARRIER();

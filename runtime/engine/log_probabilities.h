@@ -1,0 +1,19 @@
+// What a model thinks of the next token, before anything is done to its logits.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "runtime/engine/batcher.h"
+
+namespace rotor::runtime {
+
+/// log softmax of `logits` at `id`, and the `count` largest, in order, of equal ones the lower id first.
+struct TokenLogprobs {
+  double logprob = 0.0;
+  std::vector<TokenLogprob> largest;
+};
+TokenLogprobs log_probabilities(std::span<const float> logits, text::TokenId id, int64_t count);
+
+}  // namespace rotor::runtime
