@@ -202,6 +202,15 @@ std::vector<TokenId> ByteLevelBpe::encode(std::string_view text, SpecialTokens s
   return ids;
 }
 
+std::vector<std::pair<std::string, TokenId>> ByteLevelBpe::special_tokens() const {
+  std::vector<std::pair<std::string, TokenId>> result;
+  for (const uint32_t id : special_ids_) {
+    result.emplace_back(tables_.token(id), static_cast<TokenId>(id));
+  }
+  check_intact();
+  return result;
+}
+
 void ByteLevelBpe::encode_plain(std::string_view text, std::vector<TokenId>& ids) const {
   std::string normalized;
   if (normalize_nfc_) text = to_nfc(text, normalized);

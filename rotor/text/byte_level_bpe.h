@@ -35,6 +35,7 @@ class ByteLevelBpe final : public Tokenizer {
   std::optional<TokenId> bos() const override { return special("<|begin_of_text|>"); }
   std::optional<TokenId> eos() const override { return special("<|end_of_text|>"); }
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override;
+  std::vector<std::pair<std::string, TokenId>> special_tokens() const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
   RotorAttachments attachments() const override;

@@ -144,6 +144,10 @@ std::vector<TokenId> SentencePieceTokenizer::encode(std::string_view text, Speci
   }
 }
 
+std::vector<std::pair<std::string, TokenId>> SentencePieceTokenizer::special_tokens() const {
+  return {processor_->controls.begin(), processor_->controls.end()};
+}
+
 bool SentencePieceTokenizer::is_fast() const {
   return processor_->encoder != nullptr;
 }

@@ -21,6 +21,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   /// names, and what lies between is encoded as texts of their own, each with the leading space that the
   /// model adds (Llama 2's reference code; transformers' LlamaTokenizerFast with legacy: true; llama.cpp).
   std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const override;
+  std::vector<std::pair<std::string, TokenId>> special_tokens() const override;
   std::string decode(std::span<const TokenId> ids) const override;
   std::string token_bytes(TokenId id, bool first) const override;
   std::optional<TokenId> bos() const override;

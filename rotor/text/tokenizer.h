@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "rotor/text/tokenizer_definition.h"
@@ -39,6 +40,8 @@ class Tokenizer {
   /// Token ids of `text`, with no begin-of-text token added. `text` need not be valid UTF-8: bytes that are
   /// not are encoded as the kind of tokenizer does (byte-level BPE: as they are).
   virtual std::vector<TokenId> encode(std::string_view text, SpecialTokens special) const = 0;
+  /// The texts that SpecialTokens::parse takes for tokens; none unless a kind says so.
+  virtual std::vector<std::pair<std::string, TokenId>> special_tokens() const { return {}; }
   /// The text of `ids`, special tokens included. Throws Error for an id out of range.
   virtual std::string decode(std::span<const TokenId> ids) const = 0;
   /// The bytes that a token adds behind `previous` ones (whether it is the first one matters to

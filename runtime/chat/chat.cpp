@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/text/text_guard.h"
 
 namespace rotor::runtime {
 namespace {
@@ -117,7 +118,12 @@ std::string Chat::prompt_text(size_t turns) const {
 }
 
 std::vector<text::TokenId> Chat::prompt_without(size_t turns) const {
-  return model_.tokenizer()->encode(prompt_text(turns), text::SpecialTokens::parse);
+  OrderedJson seen = messages_without(turns);
+  const text::TextGuard guard(*model_.tokenizer(), {&seen});
+  guard.guard_messages(seen);
+  text::ChatOptions options;
+  options.add_generation_prompt = true;
+  return guard.encode(template_.render(seen, options));
 }
 
 std::string Chat::content_of(const std::string& answer) const {

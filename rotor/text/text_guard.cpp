@@ -1,0 +1,127 @@
+// Marks stand inside the texts of special tokens, so trimming, joining and looking for beginnings, which
+// templates do with messages, go on as without them.
+#include "rotor/text/text_guard.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "rotor/text/jinja/python_text.h"
+
+namespace rotor::text {
+namespace {
+
+constexpr std::array<std::string_view, 6> kAnswerMarks = {
+    "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"};
+constexpr uint32_t kFirstMark = 0xFDD0;  // noncharacters: U+FDD0 to U+FDEF
+constexpr uint32_t kNextMark = 0xFDD1;
+
+bool any_text(const OrderedJson& value, const std::function<bool(const std::string&)>& is_wanted) {
+  if (value.is_string()) return is_wanted(value.get_ref<const std::string&>());
+  if (value.is_array()) {
+    return std::ranges::any_of(value, [&](const OrderedJson& item) { return any_text(item, is_wanted); });
+  }
+  if (!value.is_object()) return false;
+  const auto& members = value.get_ref<const OrderedJson::object_t&>();
+  return std::ranges::any_of(members, [&](const auto& member) {
+    return is_wanted(member.first) || any_text(member.second, is_wanted);
+  });
+}
+
+}  // namespace
+
+TextGuard::TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts)
+    : tokenizer_(tokenizer), specials_(tokenizer.special_tokens()) {
+  std::erase_if(specials_, [](const auto& special) { return special.first.empty(); });
+  std::ranges::stable_sort(specials_, std::greater(),
+                           [](const auto& special) { return special.first.size(); });
+  for (const auto& [name, id] : specials_) {
+    if (first_bytes_.find(name[0]) == std::string::npos) first_bytes_ += name[0];
+  }
+  // No beginning of the mark is an end of it, so it is found again wherever it is put.
+  jinja::append_character(mark_, kFirstMark);
+  const auto has_mark = [&](const std::string& text) { return text.find(mark_) != std::string::npos; };
+  while (std::ranges::any_of(texts, [&](const OrderedJson* value) { return any_text(*value, has_mark); })) {
+    jinja::append_character(mark_, kNextMark);
+  }
+}
+
+const std::pair<std::string, TokenId>* TextGuard::special_at(std::string_view text) const {
+  const auto found =
+      std::ranges::find_if(specials_, [&](const auto& special) { return text.starts_with(special.first); });
+  return found == specials_.end() ? nullptr : &*found;
+}
+
+std::string TextGuard::guard(std::string_view text, const std::vector<std::string_view>& allowed) const {
+  std::string guarded;
+  size_t copied = 0;
+  // A special token may stand within another one's text, so each place is looked at.
+  for (size_t i = text.find_first_of(first_bytes_); i < text.size();
+       i = text.find_first_of(first_bytes_, i + 1)) {
+    const auto* special = special_at(text.substr(i));
+    if (special == nullptr || std::ranges::find(allowed, special->first) != allowed.end()) continue;
+    size_t behind = i;
+    jinja::next_character(text, behind);
+    guarded.append(text.substr(copied, behind - copied)).append(mark_);
+    copied = behind;
+  }
+  return guarded.append(text.substr(copied));
+}
+
+void TextGuard::guard(OrderedJson& value, const std::vector<std::string_view>& allowed) const {
+  if (value.is_string()) {
+    value = guard(value.get_ref<const std::string&>(), allowed);
+  } else if (value.is_array()) {
+    for (OrderedJson& item : value) guard(item, allowed);
+  } else if (value.is_object()) {
+    OrderedJson::object_t guarded;  // a vector: keys stay different, so none is looked for
+    for (auto& [key, member] : value.get_ref<OrderedJson::object_t&>()) {
+      guard(member, allowed);
+      guarded.emplace_back(guard(key, allowed), std::move(member));
+    }
+    value = std::move(guarded);
+  }
+}
+
+void TextGuard::guard_messages(OrderedJson& messages) const {
+  for (OrderedJson& message : messages) {
+    const bool is_answer = message.is_object() && message.contains("role") && message["role"] == "assistant";
+    guard(message, is_answer ? std::vector<std::string_view>(kAnswerMarks.begin(), kAnswerMarks.end())
+                             : std::vector<std::string_view>());
+  }
+}
+
+std::string TextGuard::plain(std::string_view rendered) const {
+  std::string text;
+  for (size_t begin = 0; begin < rendered.size();) {
+    const size_t end = std::min(rendered.find(mark_, begin), rendered.size());
+    text.append(rendered.substr(begin, end - begin));
+    begin = end + mark_.size();
+  }
+  return text;
+}
+
+std::vector<TokenId> TextGuard::encode(std::string_view rendered) const {
+  std::vector<TokenId> ids;
+  size_t begin = 0;
+  const auto add_text = [&](size_t end) {
+    if (end == begin) return;
+    const std::vector<TokenId> part =
+        tokenizer_.encode(plain(rendered.substr(begin, end - begin)), SpecialTokens::as_text);
+    ids.insert(ids.end(), part.begin(), part.end());
+  };
+  for (size_t i = rendered.find_first_of(first_bytes_); i < rendered.size();) {
+    if (const auto* special = special_at(rendered.substr(i)); special != nullptr) {
+      add_text(i);
+      ids.push_back(special->second);
+      begin = i += special->first.size();
+    } else {
+      ++i;
+    }
+    i = rendered.find_first_of(first_bytes_, i);
+  }
+  add_text(rendered.size());
+  return ids;
+}
+
+}  // namespace rotor::text

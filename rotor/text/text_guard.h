@@ -1,0 +1,46 @@
+// Keeps what people write from being taken for special tokens in a prompt that a chat template makes: a
+// message that says "<|eot_id|>" says eleven characters, and ends no message.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rotor/formats/ordered_json.h"
+#include "rotor/text/tokenizer.h"
+
+namespace rotor::text {
+
+/// A special token's text is broken by a mark behind its first character before a template sees it; the mark
+/// is taken out again when the prompt is encoded. Texts without special tokens go through templates as they
+/// are. The mark is of characters that no text has (noncharacters of Unicode), longer if one of them has
+/// these, too.
+class TextGuard {
+ public:
+  /// `tokenizer` must outlive the guard. `texts`: all that is guarded, or that a template adds itself.
+  TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts);
+
+  /// Marks the special tokens in all texts that `value` holds, keys included, but those in `allowed`.
+  void guard(OrderedJson& value, const std::vector<std::string_view>& allowed = {}) const;
+  std::string guard(std::string_view text, const std::vector<std::string_view>& allowed = {}) const;
+  /// The same for an array of messages. What the assistant said may hold the marks of a model's thoughts and
+  /// calls, as "</think>", which templates look for: they begin and end no message.
+  void guard_messages(OrderedJson& messages) const;
+
+  /// `rendered` without marks.
+  std::string plain(std::string_view rendered) const;
+  /// The tokens of `rendered`: special ones where their texts stand unmarked.
+  std::vector<TokenId> encode(std::string_view rendered) const;
+
+ private:
+  /// The special token at the beginning of `text`, the longest one; nullptr if there is none.
+  const std::pair<std::string, TokenId>* special_at(std::string_view text) const;
+
+  const Tokenizer& tokenizer_;
+  std::vector<std::pair<std::string, TokenId>> specials_;  // longest first
+  std::string first_bytes_;                                // of them
+  std::string mark_;
+};
+
+}  // namespace rotor::text
