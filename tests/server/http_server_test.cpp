@@ -122,7 +122,6 @@ TEST_F(HttpServerTest, LargeBodies) {
   {
     HttpClient client(port());
     EXPECT_EQ(client.request("POST", "/count", kJsonHeader, std::string(10'000, ' ')).body, "10000");
-    // Although all of it was sent before the answer was read, the answer arrives.
     const HttpAnswer large = client.request("POST", "/count", kJsonHeader, std::string(2'000'000, ' '));
     EXPECT_EQ(large.status, 413);
     error_of(large);
@@ -157,9 +156,9 @@ TEST_F(HttpServerTest, ChunkedBodies) {
     EXPECT_TRUE(status == 400 || status == 413) << status << " for " << broken;
   }
   HttpClient smuggler(port());  // what stands behind a broken chunk is never taken for a request
-  smuggler.send(head + "1\r\nabGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
-  smuggler.answer();
-  EXPECT_TRUE(smuggler.closed());
+  smuggler.send(head + "1\r\nab\r\nGET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_NE(smuggler.answer().status, 0);
+  EXPECT_EQ(smuggler.answer().status, 0);
 }
 
 TEST_F(HttpServerTest, ContinueIsSaidWhenTheBodyIsWanted) {
