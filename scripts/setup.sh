@@ -37,6 +37,8 @@ libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header goo
 protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
 libcpp-httplib-dev|no|tests: the hub that they download from|cpp-httplib-devel or cpp-httplib|header httplib.h
+libvalijson-dev|no|tests: checks JSON against schemas|valijson-devel or valijson|header valijson/validator.hpp
+json-schema-test-suite|no|tests: schemas with valid and invalid values|(Debian; elsewhere JSON-Schema-Test-Suite)|file /usr/share/json-schema-test-suite/tests/draft7/items.json
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang

@@ -27,6 +27,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/model", {"rotor/core", "rotor/formats", "runtime/backends", "runtime/ops", "runtime/model"}},
     {"runtime/engine",
      {"rotor/core", "rotor/formats", "rotor/text", "runtime/backends", "runtime/model", "runtime/engine"}},
+    {"runtime/grammar", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar"}},
+    {"runtime/chat", {"rotor", "runtime/engine", "runtime/chat"}},
+    {"runtime/server", {"rotor", "runtime"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
 
