@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages="libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libcrypt1 libcrypt-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev
-  libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libsentencepiece0 libsentencepiece-dev libgtest-dev nlohmann-json3-dev libcxxopts-dev libvulkan1 libvulkan-dev
+  libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libsentencepiece0 libsentencepiece-dev libgtest-dev libvalijson-dev nlohmann-json3-dev libcxxopts-dev libvulkan1 libvulkan-dev
   opencl-c-headers opencl-clhpp-headers libedit2 libedit-dev libbsd0 libbsd-dev libmd0 libmd-dev libtinfo6 libncurses6 libncurses-dev
   libcpp-httplib0.11 libcpp-httplib-dev libbrotli1 libbrotli-dev libssl3 libssl-dev libprometheus-cpp-core1.0 prometheus-cpp-dev"
 

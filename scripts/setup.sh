@@ -47,6 +47,8 @@ chromium-driver|no|tests: drives that browser|chromium-driver or chromedriver|co
 nginx|no|tests: replicas of rotor serve behind it|nginx|command nginx
 haproxy|no|tests: replicas of rotor serve behind it|haproxy|command haproxy
 openssl|no|tests: certificates|openssl|command openssl
+libvalijson-dev|no|tests: checks JSON against schemas|valijson-devel or valijson|header valijson/validator.hpp
+json-schema-test-suite|no|tests: schemas with valid and invalid values|(Debian; elsewhere JSON-Schema-Test-Suite)|file /usr/share/json-schema-test-suite/tests/draft7/items.json
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang

@@ -9,6 +9,7 @@
 #include "rotor/tool/interrupt.h"
 #include "runtime/cli/chat_shell.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/constraint_options.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/sampling_options.h"
 
@@ -20,6 +21,7 @@ constexpr const char* kExamples =
     "  rotor chat model.rotor --system \"Answer in one sentence.\" --temp 0.6\n"
     "  rotor chat model.rotor --load yesterday.json --adapter poetry\n"
     "  rotor chat model.rotor -p \"What is a prime?\" -n 100         one question, one answer\n"
+    "  rotor chat model.rotor --json-schema person.json            answers are JSON that a schema allows\n"
     "  rotor chat model.rotor < questions.txt                      a message a line\n";
 
 /// $XDG_STATE_HOME/rotor/chat_history, made if need be; "" if there is no place for it.
@@ -81,6 +83,7 @@ int chat(int argc, char** argv) {
       "chat-template", "file of a template instead of the model's", cxxopts::value<std::string>())(
       "no-color", "no colours (NO_COLOR does the same)")("no-history", "keep no history of what is typed");
   add_sampling_options(options);
+  add_constraint_options(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
@@ -89,7 +92,8 @@ int chat(int argc, char** argv) {
                            .max_new_tokens = (*parsed)["predict"].as<int64_t>(),
                            .stop_strings = {},
                            .colors = wants_colors(*parsed),
-                           .history = ""};
+                           .history = "",
+                           .make_constraint = {}};
   if (shell.max_new_tokens < -1)
     fail("--predict: expected -1 (no limit), 0 or more, found ", shell.max_new_tokens);
   if (parsed->count("stop") != 0) shell.stop_strings = (*parsed)["stop"].as<std::vector<std::string>>();
@@ -97,6 +101,7 @@ int chat(int argc, char** argv) {
 
   const LanguageModel model(model_options.path, model_options.model);
   shell.sampling.validate(model.vocab_size());
+  shell.make_constraint = [constraints = ConstraintOptions(*parsed, model)] { return constraints.make(); };
   if (parsed->count("ctx-size") != 0) {
     const auto context = (*parsed)["ctx-size"].as<int64_t>();
     const int64_t longest = model.config().max_position_embeddings;

@@ -196,6 +196,7 @@ bool ChatShell::show(const std::optional<std::string>& message) {
   SamplerOptions sampling = options_.sampling;
   sampling.seed += answers_++;
   Sampler sampler(sampling, model_.vocab_size());
+  if (options_.make_constraint) sampler.set_constraint(options_.make_constraint());
   GenerateOptions options;
   options.max_new_tokens = options_.max_new_tokens;
   options.stop_strings = options_.stop_strings;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +20,8 @@ class ChatShell {
     int64_t max_new_tokens = -1;  ///< of an answer; -1: until the model ends it
     std::vector<std::string> stop_strings;
     bool colors = false;
-    std::string history;  ///< file of what was typed
+    std::string history;                                                ///< file of what was typed
+    std::function<std::shared_ptr<TokenConstraint>()> make_constraint;  ///< of an answer; may be empty
   };
   ChatShell(const LanguageModel& model, Chat& chat, Options options);
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "rotor/core/error.h"
@@ -10,6 +11,7 @@
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/constraint_options.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/cli/prompt.h"
 #include "runtime/cli/sampling_options.h"
@@ -23,7 +25,9 @@ constexpr const char* kExamples =
     "  rotor run model.rotor --tokens \"1 15043 3186\" -n 8 --temp 0       ids in; text out, or ids if the "
     "model\n"
     "                                                                   has no tokenizer\n"
-    "  rotor run model.rotor -p Hello -n 16 --json --kv q8 -t 2\n";
+    "  rotor run model.rotor -p Hello -n 16 --json --kv q8 -t 2\n"
+    "  rotor run model.rotor -p \"As JSON: \" --json-schema person.json     JSON that a schema allows\n"
+    "  rotor run model.rotor -p \"Yes or no? \" --grammar answer.gbnf       text of a grammar\n";
 
 bool write_now(std::string_view text) {
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
@@ -83,6 +87,7 @@ int run(int argc, char** argv) {
       "json", "print JSON");
   add_prompt_options(options);
   add_sampling_options(options);
+  add_constraint_options(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
@@ -110,6 +115,13 @@ int run(int argc, char** argv) {
     generation.stop_tokens = model.stop_tokens();
   }
   Sampler sampler(sampling, model.vocab_size());
+  const std::shared_ptr<TokenConstraint> constraint = ConstraintOptions(*parsed, model).make();
+  if (constraint && parsed->count("ignore-eos") != 0) {
+    fail("--ignore-eos: expected no --grammar or --json-schema beside it: nothing could end the text");
+  }
+  sampler.set_constraint(constraint);
+  // A grammar counts on all bytes of a token; the leading space of a text that SentencePiece drops is one.
+  if (constraint) generation.continues_text = true;
   Session session = model.make_session(session_options);
   tool::catch_interrupts();
   say_backend(model);

@@ -49,7 +49,7 @@ class Generation {
     if (size > model_.room) {
       fail("prompt: ", size, " tokens do not fit the context, which has room for ", model_.room);
     }
-    for (const text::TokenId id : prompt) sampler_.accept(id);
+    for (const text::TokenId id : prompt) sampler_.accept_prompt(id);
     const int64_t batch = std::max<int64_t>(options_.prompt_batch, 1);
     if (options_.cached < 0 || options_.cached >= size) {
       fail("cached: expected 0 to ", size - 1, ", one less than the prompt has tokens, found ",

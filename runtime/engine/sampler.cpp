@@ -73,16 +73,21 @@ Sampler::Sampler(SamplerOptions options, int64_t vocab_size)
                  vocab_size),
       random_(options_.seed) {}
 
-void Sampler::accept(text::TokenId id) {
+void Sampler::accept_prompt(text::TokenId id) {
   if (id < 0 || id >= vocab_size_) fail("token id: expected 0 to ", vocab_size_ - 1, ", found ", id);
   penalties_.accept(id);
+}
+
+void Sampler::accept(text::TokenId id) {
+  accept_prompt(id);
+  if (constraint_) constraint_->accept(id);
 }
 
 /// Of the tokens that nothing changes, the `kept` largest behind the changes were among the `kept` + changed
 /// largest before; of the changed ones each must be known.
 WantedLogits Sampler::wanted() {
   const int64_t kept = options_.temperature == 0.0 ? 1 : options_.top_k;
-  if (kept == 0) return {};
+  if (kept == 0 || constraint_) return {};
   changed_.assign(penalties_.window().begin(), penalties_.window().end());
   for (const auto& [id, bias] : options_.logit_bias) changed_.push_back(id);
   std::ranges::sort(changed_);
@@ -211,6 +216,24 @@ void Sampler::set_probabilities() {
 
 std::span<const Candidate> Sampler::candidates(std::span<const float> logits) {
   adjust(logits);
+  if (constraint_) restrict();
+  return choose();
+}
+
+void Sampler::restrict() {
+  constraint_->restrict(adjusted_);
+  if (std::ranges::all_of(adjusted_, [](float logit) { return logit == -kInfinity; })) {
+    fail("sampling: every token that may come next is banned by a logit bias");
+  }
+}
+
+/// Whether the stages in front of the temperature are off.
+bool Sampler::keeps_all() const {
+  const bool has_top_k = options_.top_k > 0 && options_.top_k < vocab_size_;
+  return !has_top_k && options_.typical_p >= 1.0 && options_.top_p >= 1.0 && options_.min_p == 0.0;
+}
+
+std::span<const Candidate> Sampler::choose() {
   if (options_.temperature == 0.0) {
     const auto largest = std::max_element(adjusted_.begin(), adjusted_.end());
     candidates_.assign(1, {static_cast<text::TokenId>(largest - adjusted_.begin()), *largest, 1.0});
@@ -233,19 +256,42 @@ double Sampler::uniform() {
   return static_cast<double>(random_() >> 11) * 0x1p-53;
 }
 
-text::TokenId Sampler::sample(std::span<const float> logits) {
-  const auto left = candidates(logits);
-  if (left.size() == 1) return left[0].id;
+text::TokenId Sampler::draw(std::span<const Candidate> candidates) {
+  if (candidates.size() == 1) return candidates[0].id;
   const double target = uniform();
   double sum = 0.0;
-  text::TokenId chosen = left[0].id;
-  for (const Candidate& c : left) {
+  text::TokenId chosen = candidates[0].id;
+  for (const Candidate& c : candidates) {
     if (c.probability == 0.0) continue;
     chosen = c.id;  // also when the sum stays a rounding below the target to the end
     sum += c.probability;
     if (target < sum) break;
   }
   return chosen;
+}
+
+/// Asking a constraint about all tokens is dear, about some of them cheap, and what is drawn is mostly
+/// allowed. So the tokens are drawn as without it, where that leads to the same distribution as restricting
+/// first:
+/// - Where the stages keep all tokens, an allowed token t comes with p(t) at once, and with p(t) / p(allowed)
+///   after a refusal, in all p(t) (1 + (1 - p(allowed)) / p(allowed)) = p(t) / p(allowed), as it must.
+/// - The largest logit, if it is allowed, is the largest allowed one.
+/// - The k largest logits, if all are allowed, are the k largest allowed ones, and the stages behind see no
+///   others.
+/// In all other cases the constraint comes first: what top-p or min-p keep depends on what they are given.
+text::TokenId Sampler::sample(std::span<const float> logits) {
+  if (!constraint_) return draw(candidates(logits));
+  adjust(logits);
+  const auto allowed = [&](const Candidate& c) { return constraint_->allows(c.id); };
+  if (options_.temperature == 0.0 || keeps_all()) {
+    const text::TokenId id = draw(choose());
+    if (constraint_->allows(id)) return id;
+  } else if (options_.top_k > 0 && options_.top_k < vocab_size_) {
+    keep_top_k(static_cast<size_t>(options_.top_k));
+    if (std::ranges::all_of(candidates_, allowed)) return draw(choose());
+  }
+  restrict();
+  return draw(choose());
 }
 
 }  // namespace rotor::runtime

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <random>
 #include <span>
 #include <vector>
@@ -72,22 +73,33 @@ class Sampler {
   const SamplerOptions& options() const { return options_; }
   int64_t vocab_size() const { return vocab_size_; }
 
+  /// From now on, only tokens that it allows are drawn: bias and penalties come first, then all others get
+  /// -inf, then come the stages. nullptr: no constraint.
+  void set_constraint(std::shared_ptr<TokenConstraint> constraint) { constraint_ = std::move(constraint); }
+
   /// The logits that the next sample() must be given; any other one may be -inf instead, and the same token
-  /// is drawn. Valid until the next call of accept().
+  /// is drawn. Valid until the next call of accept(). All of them if there is a constraint.
   WantedLogits wanted();
 
   /// The next token. `logits`: [vocab_size]; -inf is a token that cannot be. Throws Error if one is NaN or
-  /// +inf, or if every token is banned.
+  /// +inf, or if every token is banned, or every one that the constraint allows.
   text::TokenId sample(std::span<const float> logits);
 
   /// The tokens that sample() draws from, with probabilities that sum to 1, in the order in which the stages
   /// left them. Draws nothing. Valid until the next call.
   std::span<const Candidate> candidates(std::span<const float> logits);
 
-  /// Appends a token, of a prompt or a drawn one, to the text that penalties look at.
+  /// Appends a token of the prompt to the text that penalties look at.
+  void accept_prompt(text::TokenId id);
+  /// Appends a drawn token to that text, and tells the constraint.
   void accept(text::TokenId id);
 
  private:
+  /// Lets the stages choose among adjusted_.
+  std::span<const Candidate> choose();
+  text::TokenId draw(std::span<const Candidate> candidates);
+  bool keeps_all() const;
+  void restrict();
   void adjust(std::span<const float> logits);
   void keep_all();
   void keep_top_k(size_t count);
@@ -101,6 +113,7 @@ class Sampler {
   int64_t vocab_size_;
   Penalties penalties_;
   std::mt19937_64 random_;
+  std::shared_ptr<TokenConstraint> constraint_;
   std::vector<float> adjusted_;         // [vocab_size]: logits behind bias and penalties
   std::vector<Candidate> candidates_;   // what is left
   std::vector<text::TokenId> changed_;  // tokens whose logits bias and penalties change

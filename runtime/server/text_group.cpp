@@ -104,6 +104,7 @@ void TextGroup::end(Text& text, const BatchProgress& progress) {
 }
 
 void TextGroup::record(const BatchUsage& usage, Outcome outcome) const {
+  if (used_) used_(usage);
   if (context_.options().record) context_.options().record({id_, route_, usage, outcome, streamed_});
 }
 

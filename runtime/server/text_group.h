@@ -58,6 +58,7 @@ class TextGroup {
   std::string id_;
   std::string route_;
   bool streamed_;
+  std::function<void(const BatchUsage& usage)> used_;
   std::vector<Text> texts_;
   size_t submitted_ = 0;
   size_t ended_ = 0;

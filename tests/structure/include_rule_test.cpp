@@ -28,7 +28,9 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/engine",
      {"rotor/core", "rotor/formats", "rotor/text", "runtime/backends", "runtime/model", "runtime/engine"}},
     {"runtime/chat", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/chat"}},
-    {"runtime/server", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/server"}},
+    {"runtime/server",
+     {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar", "runtime/server"}},
+    {"runtime/grammar", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
 
