@@ -11,13 +11,19 @@
 #include <thread>
 
 #include "rotor/core/error.h"
+#include "rotor/text/model_text.h"
 #include "rotor/tool/main.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/serve_options.h"
 #include "runtime/cli/service_manager.h"
+#include "runtime/server/api.h"
 #include "runtime/server/api_error.h"
+#include "runtime/server/grammar_constraints.h"
 #include "runtime/server/metrics.h"
 #include "runtime/server/operation_routes.h"
+#ifdef ROTOR_HAS_WEB_PAGE
+#include "runtime/server/page.h"
+#endif
 
 namespace rotor::runtime::cli {
 namespace {
@@ -98,17 +104,33 @@ std::vector<HttpRoute> routes_while_loading() {
   return {{"GET", "/*", wait}, {"POST", "/*", wait}};
 }
 
-/// What is answered of the model.
-std::vector<HttpRoute> model_routes(const LanguageModel& model, const ServeOptions& options) {
-  const auto list = [name = options.model_name,
-                     context = model.config().max_position_embeddings](const HttpRequest&) {
-    HttpResponse response;
-    const Json entry = {
-        {"id", name}, {"object", "model"}, {"created", 0}, {"owned_by", "rotor"}, {"max_model_len", context}};
-    response.body = dump_json({{"object", "list"}, {"data", Json::array({entry})}});
-    return response;
-  };
-  return {{"GET", "/v1/models", list}};
+server::ApiOptions api_options(const LanguageModel& model, const ServeOptions& options,
+                               server::RequestLog& log) {
+  server::ApiOptions api;
+  api.model_name = options.model_name;
+  api.sampling = options.sampling;
+  api.time_limit = options.answer_timeout;
+  api.adapter_root = options.adapter_root;
+  api.constraints = server::grammar_constraints(model);
+  api.debug = [&log](const std::string& message) { log.say(LogLevel::debug, message); };
+  if (!options.chat_template.empty()) {
+    text::ModelText text = text::model_text(model.file());
+    text.replace_chat_template(read_text_file(options.chat_template));
+    api.chat_template = text::chat_template(text, options.chat_template);
+  }
+  for (const OfferedAdapter& offered : options.adapters) {
+    const auto& [directory, weight] = offered.adapter;
+    api.adapters.push_back({offered.name, {model.load_adapter(directory), weight}});
+  }
+  return api;
+}
+
+std::vector<HttpRoute> page_routes(const ServeOptions& options) {
+#ifdef ROTOR_HAS_WEB_PAGE
+  if (options.page) return server::page_routes();
+#endif
+  (void)options;
+  return {};
 }
 
 std::vector<HttpRoute> joined(std::vector<HttpRoute> routes, const std::vector<HttpRoute>& more) {
@@ -158,7 +180,10 @@ int serve(int argc, char** argv) {
         stage.begin_stopping();
       },
       [&] { http.stop(std::chrono::milliseconds(0)); });
-  metrics.set_sources({.batcher = {}, .connections = [&] { return http.connections(); }});
+  std::atomic<const Batcher*> running = nullptr;
+  metrics.set_sources(
+      {.batcher = [&] { return running != nullptr ? running.load()->statistics() : BatcherStatistics(); },
+       .connections = [&] { return http.connections(); }});
   http.start();
   warn_of_strangers(*options, http, log);
   log.say(LogLevel::info, "listening", {{"at", address_text(*options, http.port())}});
@@ -166,7 +191,11 @@ int serve(int argc, char** argv) {
 
   const LanguageModel model(options->model.path, options->model.model);
   options->sampling.validate(model.vocab_size());
-  http.set_routes(joined(own_routes, model_routes(model, *options)));
+  Batcher batcher(model, options->batcher);
+  running = &batcher;
+  say_backend(model);
+  const server::Api api(model, batcher, api_options(model, *options, log));
+  http.set_routes(joined(joined(own_routes, api.routes()), page_routes(*options)));
   if (stage.begin_serving()) {
     log.say(LogLevel::info, "ready", {{"model", options->model_name}});
     tell_service_manager("READY=1\nSTATUS=Serving " + options->model_name);
@@ -176,6 +205,7 @@ int serve(int argc, char** argv) {
   log.say(LogLevel::info, "stopping: answers may finish",
           {{"seconds", std::to_string(options->shutdown_timeout.count() / 1000)}});
   tell_service_manager("STOPPING=1");
+  batcher.stop_accepting();
   const bool finished = http.stop(options->shutdown_timeout);
   log.say(finished ? LogLevel::info : LogLevel::warning,
           finished ? "stopped" : "stopped; answers that were not finished were cut");

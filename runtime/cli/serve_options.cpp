@@ -162,7 +162,11 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
   add_head_screening_option(options);
   options.add_options()("alias", "name of the model that clients see (default: the file's name)",
                         cxxopts::value<std::string>())(
-      "chat-template", "file of a template instead of the model's", cxxopts::value<std::string>());
+      "chat-template", "file of a template instead of the model's", cxxopts::value<std::string>())(
+      "offer-adapter", "NAME=DIR[:WEIGHT]: a LoRA adapter that requests may choose; may be repeated",
+      cxxopts::value<std::vector<std::string>>())(
+      "adapter-root", "requests may load adapters from the directories in this one",
+      cxxopts::value<std::string>());
   add_batch_options(options);
   add_http_options(options);
   add_sampling_options(options);
@@ -174,6 +178,14 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
   if (serve.model_name.empty()) serve.model_name = std::filesystem::path(serve.model.path).stem().string();
   serve.sampling = read_sampling_options(*parsed);
   serve.chat_template = read_text(*parsed, "chat-template");
+  for (const std::string& text : read_texts(*parsed, "offer-adapter")) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      throw tool::UsageError("--offer-adapter: expected NAME=DIR[:WEIGHT], found \"" + text + "\"");
+    }
+    serve.adapters.push_back({text.substr(0, equals), tool::read_adapter_option(text.substr(equals + 1))});
+  }
+  serve.adapter_root = read_text(*parsed, "adapter-root");
   serve.batcher = read_batch_options(*parsed, serve.model.session);
   serve.http = read_http_options(*parsed);
   serve.page = parsed->count("no-page") == 0;

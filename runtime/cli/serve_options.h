@@ -4,7 +4,9 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "rotor/tool/adapter_option.h"
 #include "runtime/cli/model_options.h"
 #include "runtime/engine/batcher.h"
 #include "runtime/engine/sampler.h"
@@ -13,12 +15,20 @@
 
 namespace rotor::runtime::cli {
 
+/// An adapter that requests may choose.
+struct OfferedAdapter {
+  std::string name;
+  tool::AdapterOption adapter;
+};
+
 struct ServeOptions {
   ModelOptions model;
   std::string model_name;     ///< that clients name
   BatcherOptions batcher;     ///< its `session` is the model's
   SamplerOptions sampling;    ///< where a request says nothing
   std::string chat_template;  ///< file of one, instead of the model's; "": the model's
+  std::vector<OfferedAdapter> adapters;
+  std::string adapter_root;  ///< whose directories requests may load as adapters; "": none
   server::HttpServerOptions http;
   bool page = true;
   bool metrics_need_key = false;

@@ -76,7 +76,8 @@ TextInBatch::TextInBatch(BatchRequest request, const LanguageModel& model, int64
       sampler_(request_.sampling, model.vocab_size()),
       text_(model.tokenizer(), request_.continues_text, request_.stop_strings),
       tokens_(request_.prompt) {
-  for (const text::TokenId id : tokens_) sampler_.accept(id);
+  sampler_.set_constraint(request_.constraint);
+  for (const text::TokenId id : tokens_) sampler_.accept_prompt(id);
   usage_.prompt_tokens = size();
 }
 
