@@ -9,6 +9,10 @@
 #include <utility>
 #include <vector>
 
+namespace rotor::runtime {
+struct BatchUsage;
+}
+
 namespace rotor::runtime::server {
 
 struct HttpRequest {
@@ -22,6 +26,8 @@ struct HttpRequest {
   std::function<std::string(std::string_view name)> header;
   /// Whether the client hung up meanwhile: to be asked while it waits for an answer. Cheap.
   std::function<bool()> gone;
+  /// To be told what each text of the answer took, for the log and the metrics; also while it is streamed.
+  std::function<void(const BatchUsage& usage)> used;
 };
 
 /// Sends a piece of a response. False: the client is gone or too slow; nothing more can be sent.

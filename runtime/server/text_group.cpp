@@ -31,7 +31,7 @@ Outcome outcome_of(const BatchProgress& progress, bool enough) {
 }  // namespace
 
 TextGroup::TextGroup(const ApiContext& context, const HttpRequest& request, bool streamed)
-    : context_(context), id_(request.id), route_(request.path), streamed_(streamed) {}
+    : context_(context), id_(request.id), route_(request.path), used_(request.used), streamed_(streamed) {}
 
 TextGroup::~TextGroup() {
   for (size_t i = 0; i < submitted_; ++i) {
@@ -104,6 +104,7 @@ void TextGroup::end(Text& text, const BatchProgress& progress) {
 }
 
 void TextGroup::record(const BatchUsage& usage, Outcome outcome) const {
+  if (used_) used_(usage);
   if (context_.options().record) context_.options().record({id_, route_, usage, outcome, streamed_});
 }
 

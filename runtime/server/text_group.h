@@ -57,6 +57,7 @@ class TextGroup {
   const ApiContext& context_;
   std::string id_;
   std::string route_;
+  std::function<void(const BatchUsage& usage)> used_;
   bool streamed_;
   std::vector<Text> texts_;
   size_t submitted_ = 0;
