@@ -31,7 +31,7 @@ Outcome outcome_of(const BatchProgress& progress, bool enough) {
 }  // namespace
 
 TextGroup::TextGroup(const ApiContext& context, const HttpRequest& request, bool streamed)
-    : context_(context), id_(request.id), route_(request.path), streamed_(streamed), used_(request.used) {}
+    : context_(context), id_(request.id), route_(request.path), used_(request.used), streamed_(streamed) {}
 
 TextGroup::~TextGroup() {
   for (size_t i = 0; i < submitted_; ++i) {

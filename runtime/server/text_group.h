@@ -57,8 +57,8 @@ class TextGroup {
   const ApiContext& context_;
   std::string id_;
   std::string route_;
-  bool streamed_;
   std::function<void(const BatchUsage& usage)> used_;
+  bool streamed_;
   std::vector<Text> texts_;
   size_t submitted_ = 0;
   size_t ended_ = 0;

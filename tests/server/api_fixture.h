@@ -47,6 +47,7 @@ class ApiTest : public ::testing::Test {
     request.path = path;
     request.body = body;
     request.id = "req-1";
+    request.used = [this](const runtime::BatchUsage& usage) { used.push_back(usage); };
     request.gone = [this] { return gone; };
     for (const auto& route : api->routes()) {
       const bool is_prefix =
@@ -122,6 +123,7 @@ class ApiTest : public ::testing::Test {
   runtime::server::ApiOptions options;
   std::unique_ptr<runtime::server::Api> api;
   std::vector<runtime::server::GenerationRecord> records;
+  std::vector<runtime::BatchUsage> used;
   std::vector<std::string> said;
   bool gone = false;
 };

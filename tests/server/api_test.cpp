@@ -35,6 +35,8 @@ TEST_F(ApiTest, ChatAnswersAsOpenAiDoes) {
   EXPECT_EQ(prompt_text(), "u:ab<|end|>a:");
   ASSERT_EQ(records.size(), 1U);
   EXPECT_EQ(records[0].route, "/v1/chat/completions");
+  ASSERT_EQ(used.size(), 1U);
+  EXPECT_EQ(used[0].completion_tokens, 2);
   EXPECT_EQ(records[0].request_id, "req-1");
   EXPECT_EQ(records[0].outcome, Outcome::stop);
   EXPECT_EQ(records[0].usage.completion_tokens, 2);
