@@ -39,9 +39,8 @@ libyaml-cpp-dev|no|training configs|yaml-cpp-devel or yaml-cpp|header yaml-cpp/y
 libprotobuf-dev|no|TensorBoard event files|protobuf-devel or protobuf|header google/protobuf/message_lite.h
 protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf-compiler or protobuf|command protoc
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
-nginx|no|tests: replicas of rotor serve behind it|nginx|command nginx
-haproxy|no|tests: replicas of rotor serve behind it|haproxy|command haproxy
-openssl|no|tests: certificates|openssl|command openssl
+nginx|no|tests: replicas of rotor serve behind it|nginx|file /usr/sbin/nginx
+haproxy|no|tests: replicas of rotor serve behind it|haproxy|file /usr/sbin/haproxy
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang
