@@ -283,7 +283,10 @@ TEST_F(HttpServerTest, BeyondTheLimitOfConnections) {
   release();
   EXPECT_EQ(first.answer().body, "released");
   EXPECT_EQ(second.answer().body, "released");
-  // Both are idle now: whoever comes takes the place of the one that has been so longest.
+  // Both are idle a moment after their answers, the first one longer: whoever comes takes its place.
+  std::this_thread::sleep_for(milliseconds(100));
+  EXPECT_EQ(second.request("GET", "/hello").status, 200);
+  std::this_thread::sleep_for(milliseconds(100));
   HttpClient fourth(port());
   EXPECT_EQ(fourth.request("GET", "/hello").status, 200);
   EXPECT_EQ(second.request("GET", "/hello").status, 200);
