@@ -9,7 +9,7 @@
 
 namespace rotor::test {
 
-void write_chat_model(const std::string& path, int64_t context) {
+void write_chat_model(const std::string& path, int64_t context, const std::vector<int32_t>& stop_tokens) {
   const TempDir directory;
   const std::string checkpoint = directory.file("checkpoint");
   const text::ByteLevelBpe tokenizer(small_bpe());
@@ -20,7 +20,8 @@ void write_chat_model(const std::string& path, int64_t context) {
   text::write_tokenizer_files(
       checkpoint, tokenizer,
       {.tokenizer = "", .chat_template = kChatTemplate, .bos_token = {}, .stop_tokens = {}});
-  const text::OpenedSource source = text::open_source(checkpoint, {});
+  text::OpenedSource source = text::open_source(checkpoint, {});
+  if (!stop_tokens.empty()) source.text.metadata.stop_tokens = stop_tokens;
   exporting::export_rotor(*source.model, source.text, path, {}, [](const auto&) {});
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace rotor::test {
 
@@ -13,6 +14,7 @@ inline constexpr const char* kChatTemplate =
 
 /// A .rotor file of random weights with the tokenizer small_bpe() and that template. `context`: its
 /// max_position_embeddings.
-void write_chat_model(const std::string& path, int64_t context);
+/// The special token <|end|> is 263.
+void write_chat_model(const std::string& path, int64_t context, const std::vector<int32_t>& stop_tokens = {});
 
 }  // namespace rotor::test
