@@ -44,8 +44,8 @@ protobuf-compiler|no|TensorBoard event files: protoc, run at build time|protobuf
 libgtest-dev|no|tests (GoogleTest)|gtest-devel or gtest|header gtest/gtest.h
 chromium|no|tests: the web page in a browser|chromium|command chromium
 chromium-driver|no|tests: drives that browser|chromium-driver or chromedriver|command chromedriver
-nginx|no|tests: replicas of rotor serve behind it|nginx|command nginx
-haproxy|no|tests: replicas of rotor serve behind it|haproxy|command haproxy
+nginx|no|tests: replicas of rotor serve behind it|nginx|file /usr/sbin/nginx
+haproxy|no|tests: replicas of rotor serve behind it|haproxy|file /usr/sbin/haproxy
 openssl|no|tests: certificates|openssl|command openssl
 libvalijson-dev|no|tests: checks JSON against schemas|valijson-devel or valijson|header valijson/validator.hpp
 json-schema-test-suite|no|tests: schemas with valid and invalid values|(Debian; elsewhere JSON-Schema-Test-Suite)|file /usr/share/json-schema-test-suite/tests/draft7/items.json

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "rotor/core/error.h"
+#include "runtime/grammar/json_pieces.h"
 
 namespace rotor::runtime::grammar {
 namespace {
@@ -58,6 +59,12 @@ NumberRanges::Expression NumberRanges::positive_integers(int64_t min, int64_t ma
   for (;;) {
     const int64_t low = std::max(min, first);
     const int64_t high = std::min(max, last);
+    if (multiple == 1 && low == first && first > 0 && max >= kLargestInteger) {
+      const int64_t count = std::ssize(std::to_string(low)) - 1;  // from here on, any number of digits
+      lengths.push_back(
+          builder_.sequence({digit('1', '9'), builder_.repeat(digit('0', '9'), count, kIntegerDigits - 1)}));
+      break;
+    }
     if (low <= high) {
       lengths.push_back(fixed_length(std::to_string(low), std::to_string(high), 0, true, true, 0, multiple));
     }

@@ -27,6 +27,7 @@ class ChatCommand : public ::testing::Test {
     test::write_chat_model(file("m.rotor"), 128);
     test::write_chat_model(file("long.rotor"), 8192);
     test::write_chat_model(file("no_template.rotor"), 128, "");
+    test::write_chat_model(file("ends.rotor"), 128, test::kChatTemplate, {263});
     test::write_random_model(file("bare.rotor"), test::small_transformer());
   }
   static void TearDownTestSuite() { delete files_; }
@@ -172,6 +173,35 @@ TEST_F(ChatCommand, StatisticsAndSettings) {
   EXPECT_NE(out.find("top-k 3\n"), std::string::npos) << out;
   EXPECT_NE(chat("/help\n").out.find("/regen"), std::string::npos);
   EXPECT_EQ(chat("/exit\nab\n").out, "");
+}
+
+TEST_F(ChatCommand, AnswersObeyAGrammarOrASchema) {
+  test::write_bytes(file("g.gbnf"), "root ::= \"ab\" [xyz]{3} \"!\"");
+  test::write_bytes(file("s.json"),
+                    R"({"type": "array", "items": {"type": "boolean"}, "minItems": 2, "maxItems": 3})");
+  for (const char* seed : {"1", "2", "3"}) {
+    const CommandResult free = rotor(
+        {"run", file("ends.rotor"), "-p", "ab", "--temp", "1.5", "-s", seed, "--grammar", file("g.gbnf")});
+    EXPECT_EQ(free.status, 0) << free.err;
+    EXPECT_TRUE(free.out.starts_with("ab") && free.out.ends_with("!\n") && free.out.size() == 7) << free.out;
+    const CommandResult json = rotor({"chat", file("ends.rotor"), "-p", "ab", "--temp", "1.5", "-s", seed,
+                                      "--json-schema", file("s.json"), "--no-history"});
+    EXPECT_EQ(json.status, 0) << json.err;
+    const Json list = parse_json(json.out, "answer");
+    EXPECT_TRUE(list.size() == 2 || list.size() == 3) << json.out;
+  }
+  const auto refused = [&](std::vector<std::string> arguments, const std::string& part) {
+    arguments.insert(arguments.begin(), {"run", file("ends.rotor"), "-p", "ab"});
+    const CommandResult result = rotor(arguments);
+    EXPECT_EQ(result.status, 1);
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  };
+  refused({"--grammar", file("s.json")}, "line 1, column 1: expected the name of a rule");
+  refused({"--grammar", file("g.gbnf"), "--json-schema", file("s.json")}, "found both");
+  refused({"--grammar", file("g.gbnf"), "--ignore-eos"}, "--ignore-eos");
+  refused({"--json-schema", file("none.json")}, "none.json");
+  const CommandResult endless = rotor({"run", file("m.rotor"), "-p", "ab", "--grammar", file("g.gbnf")});
+  EXPECT_NE(endless.err.find("a token that ends a text"), std::string::npos) << endless.err;
 }
 
 TEST_F(ChatCommand, ErrorsSayWhatToDo) {

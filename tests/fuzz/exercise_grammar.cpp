@@ -1,7 +1,7 @@
 // A vocabulary of all bytes and a few longer tokens.
 #include "tests/fuzz/exercise_grammar.h"
 
-#include <limits>
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>

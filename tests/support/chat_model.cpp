@@ -9,12 +9,13 @@
 
 namespace rotor::test {
 
-void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template) {
-  write_chat_model(path, context, chat_template, text::ByteLevelBpe(small_bpe()));
+void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
+                      const std::vector<text::TokenId>& stop_tokens) {
+  write_chat_model(path, context, chat_template, text::ByteLevelBpe(small_bpe()), stop_tokens);
 }
 
 void write_chat_model(const std::string& path, int64_t context, const std::string& chat_template,
-                      const text::Tokenizer& tokenizer) {
+                      const text::Tokenizer& tokenizer, const std::vector<text::TokenId>& stop_tokens) {
   const TempDir directory;
   const std::string checkpoint = directory.file("checkpoint");
   ModelConfig config = small_transformer();
@@ -24,7 +25,8 @@ void write_chat_model(const std::string& path, int64_t context, const std::strin
   TextMetadata text{.tokenizer = "", .chat_template = {}, .bos_token = {}, .stop_tokens = {}};
   if (!chat_template.empty()) text.chat_template = chat_template;
   text::write_tokenizer_files(checkpoint, tokenizer, text);
-  const text::OpenedSource source = text::open_source(checkpoint, {});
+  text::OpenedSource source = text::open_source(checkpoint, {});
+  if (!stop_tokens.empty()) source.text.metadata.stop_tokens = stop_tokens;
   exporting::export_rotor(*source.model, source.text, path, {}, [](const auto&) {});
 }
 
