@@ -125,6 +125,17 @@ server::ApiOptions api_options(const LanguageModel& model, const ServeOptions& o
   return api;
 }
 
+std::vector<std::pair<std::string, std::string>> backend_fields(const LanguageModel& model) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  const Json backend = backend_json(model);
+  for (const auto& [name, value] : backend.items()) {
+    if (!value.is_null() && !value.empty()) {
+      fields.emplace_back(name, value.is_string() ? value.get<std::string>() : dump_json(value));
+    }
+  }
+  return fields;
+}
+
 std::vector<HttpRoute> page_routes(const ServeOptions& options) {
 #ifdef ROTOR_HAS_WEB_PAGE
   if (options.page) return server::page_routes();
@@ -193,7 +204,7 @@ int serve(int argc, char** argv) {
   options->sampling.validate(model.vocab_size());
   Batcher batcher(model, options->batcher);
   running = &batcher;
-  say_backend(model);
+  log.say(LogLevel::info, "loaded", backend_fields(model));
   const server::Api api(model, batcher, api_options(model, *options, log));
   http.set_routes(joined(joined(own_routes, api.routes()), page_routes(*options)));
   if (stage.begin_serving()) {

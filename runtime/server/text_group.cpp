@@ -1,6 +1,7 @@
 // Texts run in step with one another, so one is waited for and the others are asked what they have.
 #include "runtime/server/text_group.h"
 
+#include <thread>
 #include <utility>
 
 namespace rotor::runtime::server {
@@ -12,6 +13,9 @@ using std::chrono::milliseconds;
 /// keeps what the others have.
 constexpr milliseconds kPatience{100};
 constexpr milliseconds kPatienceOfSeveral{20};
+/// What comes within it goes out together: a small model draws thousands of tokens a second, and each piece
+/// that is sent costs as much as some of them.
+constexpr milliseconds kRound{10};
 
 Outcome outcome_of(const BatchProgress& progress, bool enough) {
   if (!progress.error.empty()) return Outcome::failed;
@@ -70,6 +74,7 @@ void TextGroup::submit_more() {
 bool TextGroup::wait(const Callbacks& callbacks) {
   const milliseconds patience = texts_.size() == 1 ? kPatience : kPatienceOfSeveral;
   while (ended_ < texts_.size()) {
+    const auto round = Clock::now();
     submit_more();
     milliseconds timeout = patience;
     for (size_t i = 0; i < submitted_; ++i) {
@@ -78,6 +83,7 @@ bool TextGroup::wait(const Callbacks& callbacks) {
       timeout = milliseconds{0};
     }
     if (!callbacks.alive()) return false;
+    if (ended_ < texts_.size()) std::this_thread::sleep_until(round + kRound);
   }
   return true;
 }

@@ -145,9 +145,12 @@ TEST_F(ServeTest, TellsTheServiceManager) {
 }
 
 TEST_F(ServeTest, ASecondSignalCuts) {
-  Server server(dir_, {"--port", "0", "--shutdown-timeout", "600", "--request-timeout", "600"});
-  HttpClient slow(server.port());
-  slow.send("GET /health HTTP/1.1\r\nHo");  // a request that does not end
+  write_chat_model(dir_.file("model.rotor"), 8192);
+  Server server(dir_, {"--port", "0", "--shutdown-timeout", "600"});
+  HttpClient client(server.port());
+  const std::string body = R"({"prompt": "a", "n": 16, "max_tokens": 8000, "ignore_eos": true})";  // seconds
+  client.send(cat("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
+                  "Content-Length: ", body.size(), "\r\n\r\n", body));
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   server.send(SIGTERM);
   EXPECT_TRUE(server.wait_for("stopping"));
@@ -157,7 +160,7 @@ TEST_F(ServeTest, ASecondSignalCuts) {
 
 TEST_F(ServeTest, ReplicasBehindProxies) {
   const std::string model = dir_.file("replica.rotor");
-  write_chat_model(model, 1024);
+  write_chat_model(model, 8192);
   const CommandResult result =
       run_command({ROTOR_SOURCE_DIR "/tests/scripts/replicas_test.sh", program("rotor"), model});
   EXPECT_EQ(result.status, 0) << result.err;

@@ -111,7 +111,7 @@ void ThreadPool::stop() {
   {
     const std::lock_guard lock(sleep_);
     stopping_ = true;
-    round_.fetch_add(1);
+    round_.fetch_add(kRoundUnit);
   }
   wake_.notify_all();
   for (std::thread& thread : workers_) thread.join();
@@ -136,6 +136,8 @@ void ThreadPool::run_parts() noexcept {
   }
 }
 
+/// Whoever is there takes part. A worker that another program keeps from its processor is not waited for: the
+/// caller does its share, and closes the round before it could come in late.
 void ThreadPool::run(int64_t count, int64_t grain, WorkRef work) {
   if (count <= 0) return;
   if (workers_.empty() || count <= grain) return work(0, count);
@@ -144,33 +146,45 @@ void ThreadPool::run(int64_t count, int64_t grain, WorkRef work) {
   count_ = count;
   grain_ = grain;
   next_.store(0, std::memory_order_relaxed);
-  pending_.store(static_cast<int64_t>(workers_.size()));
-  round_.fetch_add(1);
+  round_.fetch_add(kRoundUnit + kOpen);
   if (sleeping_.load() > 0) {
     { const std::lock_guard lock(sleep_); }  // whoever counted as sleeping waits on wake_ now
     wake_.notify_all();
   }
   run_parts();
-  for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+  uint64_t joined = round_.fetch_sub(kOpen) - kOpen;
+  for (int spins = 0; joined % kOpen > 0; joined = round_.load(std::memory_order_acquire), ++spins) {
     spins < kSpins ? pause() : std::this_thread::yield();
   }
   if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
+/// Joins the round that is open, if there is one; `seen`: the last one that was looked at.
+bool ThreadPool::join_round(uint64_t& seen) {
+  uint64_t now = round_.load();
+  do {
+    seen = now / kRoundUnit;
+    if ((now & kOpen) == 0) return false;
+  } while (!round_.compare_exchange_weak(now, now + 1));
+  return true;
+}
+
 void ThreadPool::worker() {
   uint64_t seen = 0;
+  const auto is_new = [&] { return round_.load() / kRoundUnit != seen; };
   while (true) {
-    for (int spins = 0; round_.load() == seen && spins < kSpins; ++spins) pause();
-    if (round_.load() == seen) {
+    for (int spins = 0; !is_new() && spins < kSpins; ++spins) pause();
+    if (!is_new()) {
       std::unique_lock lock(sleep_);
       sleeping_.fetch_add(1);
-      wake_.wait(lock, [&] { return round_.load() != seen; });
+      wake_.wait(lock, is_new);
       sleeping_.fetch_sub(1);
     }
-    ++seen;
+    const bool joined = join_round(seen);
     if (stopping_) return;
+    if (!joined) continue;
     run_parts();
-    pending_.fetch_sub(1, std::memory_order_release);
+    round_.fetch_sub(1, std::memory_order_release);
   }
 }
 

@@ -46,9 +46,13 @@ class ThreadPool {
     void operator()(int64_t begin, int64_t end) const { call(object, begin, end); }
   };
 
+  static constexpr uint64_t kOpen = uint64_t{1} << 16;
+  static constexpr uint64_t kRoundUnit = kOpen << 1;
+
   void run(int64_t count, int64_t grain, WorkRef work);
   void stop();
   void worker();
+  bool join_round(uint64_t& seen);
   void run_parts() noexcept;
 
   std::vector<std::thread> workers_;
@@ -61,8 +65,7 @@ class ThreadPool {
   std::atomic<int64_t> next_ = 0;  // the first that nobody has taken yet
   std::exception_ptr error_;       // the first of this round
   std::mutex error_mutex_;
-  std::atomic<int64_t> pending_ = 0;  // workers that have not finished this round
-
+  // Number of the round * kRoundUnit, kOpen while workers may join it, and how many have joined and not left.
   std::atomic<uint64_t> round_ = 0;
   std::atomic<bool> stopping_ = false;
   std::atomic<int64_t> sleeping_ = 0;
