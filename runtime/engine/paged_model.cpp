@@ -59,6 +59,7 @@ bool PagedModel::survives(const auto& work) {
 }
 
 bool PagedModel::run(std::span<const text::TokenId> ids, std::span<const TextRows> texts) {
+  if (std::ssize(ids) > batch()) fail("a batch has at most ", batch(), " rows, found ", ids.size());
   return survives([&] { hidden_ = model_.forward(memory_.stages, ids, texts); });
 }
 

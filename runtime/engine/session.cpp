@@ -28,14 +28,18 @@ void copy_rows(Backend& backend, const Tensor& x, int64_t first, const Tensor& y
   backend.copy_rows(x, std::span(rows).first(static_cast<size_t>(y.rows)), y);
 }
 
+SessionOptions of_one_text(SessionOptions options) {
+  options.kv_pages = 0;
+  return options;
+}
+
 }  // namespace
 
 Transformer::StageOptions stage_options(const Transformer& model, const SessionOptions& options) {
   const int64_t context = checked_context(model, options.context);
-  return {.batch = std::clamp<int64_t>(options.batch, 1, context),
-          .context = context,
-          .kv = options.kv,
-          .kv_pages = options.kv_pages};
+  int64_t batch = std::max<int64_t>(options.batch, 1);
+  if (options.kv_pages == 0) batch = std::min(batch, context);  // of one text
+  return {.batch = batch, .context = context, .kv = options.kv, .kv_pages = options.kv_pages};
 }
 
 Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
@@ -43,9 +47,8 @@ Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
     : model_(model),
       placement_(std::move(placement)),
       head_(model, options.head_screening),
-      options_(stage_options(model, options)),
+      options_(stage_options(model, of_one_text(options))),
       adapters_(options.adapters) {
-  options_.kv_pages = 0;
   for (const ActiveAdapter& active : adapters_) model_.check_adapter(active);
   ids_.reserve(static_cast<size_t>(options_.context));
   survive([&] { memory_ = make_memory(); });

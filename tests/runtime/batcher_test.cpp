@@ -143,6 +143,13 @@ TEST_F(BatcherTest, EachTextIsWhatItIsAlone) {
   }
 }
 
+TEST_F(BatcherTest, MoreTextsThanATextHasTokens) {
+  Batcher batcher(*model_, {.session = {.context = 4}, .max_sequences = 24, .queue = 64});
+  std::vector<BatchRequest> requests;
+  for (uint64_t i = 0; i < 24; ++i) requests.push_back(greedy(prompt(2, i), 2));
+  expect_all_alone(batcher, requests);
+}
+
 TEST_F(BatcherTest, StepsOfAFewRowsAndOneTextAtATime) {
   Batcher narrow(*model_, {.session = {.batch = 5}, .max_sequences = 3, .queue = 64, .prefill_chunk = 2});
   expect_all_alone(narrow, many_requests());
