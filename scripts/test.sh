@@ -83,6 +83,9 @@ build/release/bin/rotor run "$work/lm.rotor" -p "And the LORD" -n 50 --echo --se
 head -c 20000 "$work/kjv.txt" > "$work/start.txt"
 build/release/bin/rotor perplexity "$work/lm.rotor" --file "$work/start.txt" --json
 
+step "Many clients of a server, and bad ones"
+tests/scripts/soak_test.sh build/release/bin/rotor build/release/bin/server_load "$work/lm.rotor" 5000
+
 step "Micro-benchmarks run"
 build/release/bin/rotor_bench --benchmark_min_time=0.01 > $logs/bench.log 2>&1
 
@@ -114,8 +117,9 @@ run_tests build/asan asan
 
 step "ThreadSanitizer"
 cmake --preset tsan > /dev/null
-cmake --build --preset tsan --target rotor_tests runtime_tests
-GTEST_FILTER='ClassifierTest*:MappedFile*:Kernels*:ThreadPool*:*TransformerTest.BatchesAndThreads*:HttpServerTest*' \
-  run_tests build/tsan tsan -R '^(rotor|runtime)_tests'
+cmake --build --preset tsan --target rotor server_load rotor_tests runtime_tests
+filter='ClassifierTest*:MappedFile*:Kernels*:ThreadPool*:*TransformerTest.BatchesAndThreads*:BatcherTest*:ApiBatcher*:HttpServerTest*'
+GTEST_FILTER=$filter run_tests build/tsan tsan -R '^(rotor|runtime)_tests'
+tests/scripts/soak_test.sh build/tsan/bin/rotor build/tsan/bin/server_load "$work/lm.rotor" 300 --clients 16
 
 step "All passed"

@@ -15,64 +15,11 @@
 #include "tests/server/http_client.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
+#include "tests/support/server_process.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::test {
 namespace {
-
-/// A running server; its log is a file.
-class Server {
- public:
-  /// Waits until the log says "ready".
-  Server(const TempDir& dir, const std::vector<std::string>& flags, const std::string& notify_socket = "")
-      : log_file_(dir.file("log")) {
-    std::vector<std::string> arguments = {program("rotor"), "serve", dir.file("model.rotor"), "-t", "1"};
-    arguments.insert(arguments.end(), flags.begin(), flags.end());
-    write_bytes(log_file_, "");  // an earlier server's log says "ready", too
-    pid_ = fork();
-    if (pid_ == 0) {
-      if (!notify_socket.empty()) setenv("NOTIFY_SOCKET", notify_socket.c_str(), 1);
-      if (std::freopen(log_file_.c_str(), "w", stderr) == nullptr) _exit(126);
-      std::vector<char*> argv;
-      for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-      argv.push_back(nullptr);
-      execv(argv[0], argv.data());
-      _exit(127);
-    }
-    wait_for("ready");
-  }
-  ~Server() {
-    if (pid_ > 0) stop(SIGKILL);
-  }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-
-  /// Waits until the log says so.
-  bool wait_for(const std::string& text) const {
-    for (int i = 0; i < 3000 && log().find(text) == std::string::npos; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return log().find(text) != std::string::npos;
-  }
-  void send(int signal) const { kill(pid_, signal); }
-  std::string log() const { return read_bytes(log_file_); }
-  int port() const {
-    const std::string text = log();
-    const size_t at = text.find("at=http");
-    return at == std::string::npos ? 0 : std::stoi(text.substr(text.find(':', text.find("//", at)) + 1));
-  }
-  /// Sends `signal` and waits; the exit status as in CommandResult.
-  int stop(int signal) {
-    kill(pid_, signal);
-    int status = 0;
-    waitpid(std::exchange(pid_, -1), &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
- private:
-  std::string log_file_;
-  pid_t pid_ = -1;
-};
 
 class ServeTest : public ::testing::Test {
  protected:
@@ -82,7 +29,7 @@ class ServeTest : public ::testing::Test {
 
 TEST_F(ServeTest, ServesAndStops) {
   for (const int signal : {SIGTERM, SIGINT}) {
-    Server server(dir_, {"--port", "0", "--alias", "tiny"});
+    ServerProcess server(dir_, {"--port", "0", "--alias", "tiny"});
     ASSERT_GT(server.port(), 0) << server.log();
     HttpClient client(server.port());
     EXPECT_EQ(client.request("GET", "/health").status, 200);
@@ -101,8 +48,8 @@ TEST_F(ServeTest, KeysAndWarnings) {
   const std::string keys = dir_.file("keys");
   write_bytes(keys, "# one\nalpha\n");
   chmod(keys.c_str(), 0600);
-  Server server(dir_, {"--port", "0", "--host", "0.0.0.0", "--api-key-file", keys, "--metrics-key",
-                       "--log-format", "json"});
+  ServerProcess server(dir_, {"--port", "0", "--host", "0.0.0.0", "--api-key-file", keys, "--metrics-key",
+                              "--log-format", "json"});
   const std::string log = server.log();
   EXPECT_EQ(log.find("asks for no key"), std::string::npos) << log;
   EXPECT_NE(log.find("without TLS"), std::string::npos) << log;
@@ -136,7 +83,7 @@ TEST_F(ServeTest, TellsTheServiceManager) {
     const ssize_t size = recv(manager, bytes, sizeof(bytes), 0);
     return size < 0 ? std::string() : std::string(bytes, static_cast<size_t>(size));
   };
-  Server server(dir_, {"--port", "0"}, dir_.file("notify"));
+  ServerProcess server(dir_, {"--port", "0"}, dir_.file("notify"));
   EXPECT_TRUE(told().starts_with("STATUS=Loading"));
   EXPECT_TRUE(told().starts_with("READY=1\n"));
   EXPECT_EQ(server.stop(SIGTERM), 0);
@@ -146,7 +93,7 @@ TEST_F(ServeTest, TellsTheServiceManager) {
 
 TEST_F(ServeTest, ASecondSignalCuts) {
   write_chat_model(dir_.file("model.rotor"), 8192);
-  Server server(dir_, {"--port", "0", "--shutdown-timeout", "600"});
+  ServerProcess server(dir_, {"--port", "0", "--shutdown-timeout", "600"});
   HttpClient client(server.port());
   const std::string body = R"({"prompt": "a", "n": 16, "max_tokens": 8000, "ignore_eos": true})";  // seconds
   client.send(cat("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
