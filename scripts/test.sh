@@ -118,7 +118,7 @@ run_tests build/asan asan
 step "ThreadSanitizer"
 cmake --preset tsan > /dev/null
 cmake --build --preset tsan --target rotor server_load rotor_tests runtime_tests
-filter='ClassifierTest*:MappedFile*:Kernels*:ThreadPool*:*TransformerTest.BatchesAndThreads*:BatcherTest*:ApiBatcher*:HttpServerTest*'
+filter='ClassifierTest*:MappedFile*:Kernels*:ThreadPool*:*TransformerTest.BatchesAndThreads*:BatcherTest*:ApiOnBatcher*:HttpServerTest*'
 GTEST_FILTER=$filter run_tests build/tsan tsan -R '^(rotor|runtime)_tests'
 tests/scripts/soak_test.sh build/tsan/bin/rotor build/tsan/bin/server_load "$work/lm.rotor" 300 --clients 16
 
