@@ -203,9 +203,9 @@ int serve(int argc, char** argv) {
   const LanguageModel model(options->model.path, options->model.model);
   options->sampling.validate(model.vocab_size());
   Batcher batcher(model, options->batcher);
-  running = &batcher;
   log.say(LogLevel::info, "loaded", backend_fields(model));
   const server::Api api(model, batcher, api_options(model, *options, log));
+  running = &batcher;  // nothing below throws while requests could still ask it
   http.set_routes(joined(joined(own_routes, api.routes()), page_routes(*options)));
   if (stage.begin_serving()) {
     log.say(LogLevel::info, "ready", {{"model", options->model_name}});

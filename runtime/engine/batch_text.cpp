@@ -68,11 +68,10 @@ BatchProgress Mailbox::take(std::chrono::milliseconds timeout) {
   return taken;
 }
 
-TextInBatch::TextInBatch(BatchRequest request, const LanguageModel& model, int64_t context, uint64_t arrival)
+TextInBatch::TextInBatch(BatchRequest request, const LanguageModel& model, int64_t context)
     : request_(checked(std::move(request), model, context)),
       model_(model),
       context_(context),
-      arrival_(arrival),
       sampler_(request_.sampling, model.vocab_size()),
       text_(model.tokenizer(), request_.continues_text, request_.stop_strings),
       tokens_(request_.prompt) {
@@ -181,6 +180,7 @@ void TextInBatch::lose_cache() {
   pages.clear();
   published = 0;
   prefix = root;
+  if (usage_.completion_tokens == 0) usage_.cached_tokens = 0;  // its prompt is begun anew
   pooled_.clear();
 }
 

@@ -36,11 +36,12 @@ class Mailbox {
 class TextInBatch {
  public:
   /// `model` must outlive this object. Throws Error saying what is wrong with the request.
-  TextInBatch(BatchRequest request, const LanguageModel& model, int64_t context, uint64_t arrival);
+  TextInBatch(BatchRequest request, const LanguageModel& model, int64_t context);
 
   const BatchRequest& request() const { return request_; }
   const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
   uint64_t arrival() const { return arrival_; }  ///< texts that came earlier have a lower number
+  void set_arrival(uint64_t number) { arrival_ = number; }
 
   /// Prompt and new tokens.
   std::span<const text::TokenId> tokens() const { return tokens_; }
@@ -84,7 +85,7 @@ class TextInBatch {
   BatchRequest request_;
   const LanguageModel& model_;
   int64_t context_;
-  uint64_t arrival_;
+  uint64_t arrival_ = 0;
   Clock::time_point submitted_ = Clock::now();
   Sampler sampler_;
   GeneratedText text_;

@@ -60,8 +60,8 @@ SessionOptions with_pages(const LanguageModel& model, const BatcherOptions& opti
          " bytes, which a text of ", stage.context, " tokens takes, found ", options.kv_bytes,
          "; a smaller context takes less");
   }
-  const int64_t wanted =
-      options.kv_bytes > 0 ? pages_in(options.kv_bytes) : pages_in(memory_of_machine() / 4);
+  const uint64_t memory = std::min(memory_of_machine(), model.device().free_memory().value_or(UINT64_MAX));
+  const int64_t wanted = pages_in(options.kv_bytes > 0 ? options.kv_bytes : memory / 4);
   session.kv_pages = std::clamp(wanted, least, most);
   session.batch = std::max(session.batch, options.max_sequences);
   return session;
@@ -103,10 +103,9 @@ class Batcher::Loop {
 
   std::shared_ptr<BatchText> submit(BatchRequest request) {
     if (request.adapters.empty()) request.adapters = model_.adapters();
-    const uint64_t arrival = ++arrivals_;
-    auto text = std::make_shared<TextInBatch>(std::move(request), model_, context_, arrival);
+    auto text = std::make_shared<TextInBatch>(std::move(request), model_, context_);
     const std::lock_guard lock(mutex_);
-    if (!accepting_) {
+    if (stopping_ || (!accepting_ && !text->request().goes_on)) {
       Overloaded error("the server is stopping: no more requests are taken");
       error.stopping = true;
       throw error;
@@ -120,6 +119,7 @@ class Batcher::Loop {
       error.retry_after_seconds = std::clamp<int64_t>(static_cast<int64_t>(seconds + 1.0), 1, 60);
       throw error;
     }
+    text->set_arrival(++arrivals_);
     waiting_.push_back(text);
     statistics_.waiting = std::ssize(waiting_);
     wake_.notify_all();
@@ -218,11 +218,22 @@ class Batcher::Loop {
     statistics_.waiting = std::ssize(waiting_);
   }
 
-  /// One step of the texts with one choice of adapters; the choices take turns.
+  /// Of the choices that running texts have made, one after another.
+  std::vector<ActiveAdapter> next_adapters() {
+    std::vector<const std::vector<ActiveAdapter>*> choices;
+    for (const Text& text : running_) {
+      const auto& adapters = text->request().adapters;
+      const auto same = [&](const auto* other) { return *other == adapters; };
+      if (std::ranges::none_of(choices, same)) choices.push_back(&adapters);
+    }
+    return *choices[turn_++ % choices.size()];
+  }
+
+  /// One step of the texts with one choice of adapters.
   void step() {
     std::vector<TextInBatch*> all;
     std::vector<TextInBatch*> texts;
-    const auto& adapters = running_[turn_++ % running_.size()]->request().adapters;
+    const std::vector<ActiveAdapter> adapters = next_adapters();
     for (const Text& text : running_) {
       all.push_back(text.get());
       if (text->request().adapters == adapters) texts.push_back(text.get());
@@ -234,8 +245,7 @@ class Batcher::Loop {
     send_back(plan.preempted);
     if (plan.parts.empty()) return;
     try {
-      paged_.set_adapters(adapters);
-      if (!compute(plan.parts)) start_over();
+      if (!paged_.set_adapters(adapters) || !compute(plan.parts)) start_over();
     } catch (const std::exception& error) {
       for (const StepPart& part : plan.parts) part.text->finish(StopReason::interrupted, error.what());
     }
@@ -384,7 +394,6 @@ class Batcher::Loop {
   PagedModel paged_;
   KvPages pages_;
   const int64_t context_;
-  std::atomic<uint64_t> arrivals_ = 0;
 
   // Of the thread.
   std::vector<Text> running_;  // from the oldest on
@@ -398,6 +407,7 @@ class Batcher::Loop {
   std::condition_variable idle_;
   bool accepting_ = true;
   bool stopping_ = false;
+  uint64_t arrivals_ = 0;
   std::deque<Text> waiting_;
   BatcherStatistics statistics_;
   double text_seconds_ = 1.0;  // that texts take lately

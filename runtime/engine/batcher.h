@@ -24,7 +24,8 @@ struct BatcherOptions {
   SessionOptions session;      ///< context: of each text; batch: most tokens computed in one step
   int64_t max_sequences = 16;  ///< texts that run at once
   uint64_t kv_bytes = 0;       ///< for all keys and values; 0: what max_sequences texts of full length take,
-                               ///< at most a quarter of the machine's memory, at least one text
+                          ///< at most a quarter of the machine's memory and of the device's that is free, at
+                          ///< least one text
   int64_t queue = 128;         ///< texts that may wait; more are refused
   int64_t prefill_chunk = 32;  ///< tokens of prompts in a step, while other texts are being decoded
   bool prefix_cache = true;    ///< keep pages of texts that ended, for others with the same beginning
@@ -44,6 +45,7 @@ struct BatchRequest {
   bool embed = false;                   ///< the mean of the last hidden states, and no new tokens
   std::vector<ActiveAdapter> adapters;
   std::optional<Clock::time_point> deadline;  ///< what is there then is the answer
+  bool goes_on = false;  ///< of a request whose other texts were taken: also taken after stop_accepting()
 };
 
 /// ln of the probability that the model gives a token, before penalties, biases and temperature.
@@ -129,7 +131,7 @@ class Batcher {
 
   /// Throws Error saying what is wrong with the request, and Overloaded.
   std::shared_ptr<BatchText> submit(BatchRequest request);
-  /// Takes no more requests from now on.
+  /// Takes no more requests from now on, but further texts of those that were begun.
   void stop_accepting();
   /// Waits until nothing runs or waits, or the time is over. Returns whether nothing does.
   bool drain(std::chrono::milliseconds timeout);

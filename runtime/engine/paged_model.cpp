@@ -30,12 +30,13 @@ void PagedModel::attach(Memory& memory) const {
   for (Transformer::Stage& stage : memory.stages) model_.attach(stage, adapters_, options_.batch);
 }
 
-void PagedModel::set_adapters(const std::vector<ActiveAdapter>& adapters) {
-  if (adapters == adapters_) return;
+bool PagedModel::set_adapters(const std::vector<ActiveAdapter>& adapters) {
+  if (!has_memory()) return false;
+  if (adapters == adapters_) return true;
   for (const ActiveAdapter& active : adapters) model_.check_adapter(active);
   const std::vector<ActiveAdapter> before = std::exchange(adapters_, adapters);
   try {
-    survives([&] { attach(memory_); });
+    return survives([&] { attach(memory_); });
   } catch (...) {
     for (Transformer::Stage& stage : memory_.stages) stage.adapters = {};  // which view what goes now
     adapters_ = before;
@@ -58,7 +59,14 @@ bool PagedModel::survives(const auto& work) {
   return false;
 }
 
+bool PagedModel::has_memory() {
+  if (!memory_.stages.empty()) return true;
+  memory_ = make_memory();
+  return false;
+}
+
 bool PagedModel::run(std::span<const text::TokenId> ids, std::span<const TextRows> texts) {
+  if (!has_memory()) return false;
   if (std::ssize(ids) > batch()) fail("a batch has at most ", batch(), " rows, found ", ids.size());
   return survives([&] { hidden_ = model_.forward(memory_.stages, ids, texts); });
 }

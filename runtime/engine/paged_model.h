@@ -26,8 +26,8 @@ class PagedModel {
   int64_t hidden_size() const { return model_.config().transformer.hidden_size; }
 
   /// With what is computed from now on. Throws Error, and leaves all as it was, for one that does not fit the
-  /// model and if there is no memory for it.
-  void set_adapters(const std::vector<ActiveAdapter>& adapters);
+  /// model and if there is no memory for it. False like run().
+  bool set_adapters(const std::vector<ActiveAdapter>& adapters);
 
   /// Computes `ids`, which are the rows of `texts`, at most batch() of them. Returns false if the device was
   /// lost and the CPU goes on: the cache is empty then, and nothing was computed. Throws DeviceLost if it
@@ -50,6 +50,8 @@ class PagedModel {
   Backend& head_backend() const { return *memory_.stages.back().backend; }
   /// Whether `work` was done on a device that is still there.
   bool survives(const auto& work);
+  /// False if the memory had to be made anew, since there was none when the device was lost.
+  bool has_memory();
 
   const Transformer& model_;
   std::shared_ptr<Placement> placement_;

@@ -27,6 +27,7 @@ class Planner {
     std::ranges::copy_if(texts_, std::back_inserter(decoding), &TextInBatch::is_decoding);
     // Guesses are checked at little cost as long as reading the weights is what takes the time.
     int64_t spare = std::min(kGuessedRows, limits_.batch) - std::ssize(decoding);
+    if (decoding.size() < texts_.size()) --spare;  // a row is left for prompts, however small a batch is
     for (TextInBatch* text : decoding) {
       if (rows_ == limits_.batch) return;
       if (is_preempted(text)) continue;
@@ -103,22 +104,31 @@ class Planner {
     return std::ranges::find(plan_.preempted, text) != plan_.preempted.end();
   }
 
-  /// Adds the part if there are pages for it.
+  /// Adds as much of the part as there are pages for. For its rows younger texts give up theirs, for guesses
+  /// nobody does.
   void add(StepPart part) {
     TextInBatch& text = *part.text;
-    const auto rows = part.rows + std::ssize(part.guesses);
-    const int64_t page_tokens = pages_.page_tokens();
-    while (std::ssize(text.pages) * page_tokens < text.computed + rows) {
-      const auto page = pages_.take();
-      if (page) {
-        text.pages.push_back(*page);
-      } else if (!preempt_younger_than(text)) {
-        return;
-      }
-    }
-    rows_ += rows;
+    part.rows = std::min(part.rows, room_in_pages(text, part.rows, true));
+    if (part.rows == 0) return;
+    const int64_t wanted = part.rows + std::ssize(part.guesses);
+    part.guesses.resize(
+        static_cast<size_t>(std::min(wanted, room_in_pages(text, wanted, false)) - part.rows));
+    rows_ += part.rows + std::ssize(part.guesses);
     part.draws = !text.request().embed && part.rows == text.pending();
     plan_.parts.push_back(std::move(part));
+  }
+
+  /// Takes pages for `rows` more tokens. Returns for how many there are some then.
+  int64_t room_in_pages(TextInBatch& text, int64_t rows, bool preempt) {
+    const auto room = [&] { return std::ssize(text.pages) * pages_.page_tokens() - text.computed; };
+    while (room() < rows) {
+      if (const auto page = pages_.take()) {
+        text.pages.push_back(*page);
+      } else if (!preempt || !preempt_younger_than(text)) {
+        break;
+      }
+    }
+    return room();
   }
 
   bool preempt_younger_than(const TextInBatch& text) {

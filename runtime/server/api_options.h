@@ -16,14 +16,17 @@
 
 namespace rotor::runtime::server {
 
-/// Makes constraints for one text each. All throw Error saying what is wrong with the grammar or the schema.
+/// Makes the constraint of one text; nothing: there is none.
+using ConstraintMaker = std::function<std::shared_ptr<TokenConstraint>()>;
+
+/// Compiles what texts are held to. All throw Error saying what is wrong with the grammar or the schema.
 /// Thread-safe.
 class ConstraintFactory {
  public:
   virtual ~ConstraintFactory() = default;
-  virtual std::shared_ptr<TokenConstraint> from_gbnf(const std::string& grammar) const = 0;
-  virtual std::shared_ptr<TokenConstraint> from_json_schema(const OrderedJson& schema) const = 0;
-  virtual std::shared_ptr<TokenConstraint> any_json_object() const = 0;
+  virtual ConstraintMaker from_gbnf(const std::string& grammar) const = 0;
+  virtual ConstraintMaker from_json_schema(const OrderedJson& schema) const = 0;
+  virtual ConstraintMaker any_json_object() const = 0;
 };
 
 /// How a text ended, for metrics.

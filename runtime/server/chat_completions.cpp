@@ -11,9 +11,10 @@ HttpResponse chat_completions(const ApiContext& context, const HttpRequest& http
   const ChatRequest request = read_chat_request(fields, context);
   context.note_unknown(fields);
   const GenerationFields& generation = request.generation;
+  const ConstraintMaker constraint = compile_constraint(generation.constraint, context);
   auto group = std::make_shared<TextGroup>(context, http, generation.stream);
   for (int64_t i = 0; i < generation.n; ++i) {
-    BatchRequest text = make_request(generation, context, request.prompt, i);
+    BatchRequest text = make_request(generation, constraint, context, request.prompt, i);
     text.top_logprobs = request.top_logprobs;
     group->add(std::move(text), i > 0);
   }

@@ -142,12 +142,13 @@ HttpResponse completions(const ApiContext& context, const HttpRequest& http) {
   const CompletionRequest request = read_completion_request(fields, context);
   context.note_unknown(fields);
   const GenerationFields& generation = request.generation;
+  const ConstraintMaker constraint = compile_constraint(generation.constraint, context);
   auto group = std::make_shared<TextGroup>(context, http, generation.stream);
   const bool needs_logprobs = request.best_of > generation.n;
   int64_t index = 0;
   for (const Prompt& prompt : request.prompts) {
     for (int64_t i = 0; i < request.best_of; ++i, ++index) {
-      BatchRequest text = make_request(generation, context, prompt.ids, index);
+      BatchRequest text = make_request(generation, constraint, context, prompt.ids, index);
       text.top_logprobs = request.top_logprobs;
       if (needs_logprobs && !text.top_logprobs) text.top_logprobs = 0;
       group->add(std::move(text), i > 0);

@@ -58,6 +58,8 @@ SamplerOptions read_sampling(Fields& fields, const ApiContext& context) {
   return sampling;
 }
 
+constexpr size_t kMostStopBytes = 256;  // each new token is held against all of it
+
 std::vector<std::string> read_stop(Fields& fields, const ApiLimits& limits) {
   const OrderedJson* stop = fields.find("stop");
   if (stop == nullptr) return {};
@@ -69,6 +71,10 @@ std::vector<std::string> read_stop(Fields& fields, const ApiLimits& limits) {
     if (!text.is_string() || text.get_ref<const std::string&>().empty())
       refuse("stop", "a text or an array of texts, none of them empty", text);
     strings.push_back(text.get<std::string>());
+    if (strings.back().size() > kMostStopBytes) {
+      refuse("stop", cat("expected texts of at most ", kMostStopBytes, " bytes, found one of ",
+                         strings.back().size()));
+    }
   }
   return strings;
 }
@@ -133,9 +139,11 @@ int64_t read_max_tokens(Fields& fields, const ApiContext& context, int64_t defau
   return wanted < 0 ? most : std::min(wanted, most);
 }
 
-std::shared_ptr<TokenConstraint> make_constraint(const Constraint& constraint, const ApiContext& context) {
+}  // namespace
+
+ConstraintMaker compile_constraint(const Constraint& constraint, const ApiContext& context) {
   using Kind = Constraint::Kind;
-  if (constraint.kind == Kind::none) return nullptr;
+  if (constraint.kind == Kind::none) return {};
   const ConstraintFactory& factory = context.constraints(constraint.param);
   try {
     if (constraint.kind == Kind::json_object) return factory.any_json_object();
@@ -145,8 +153,6 @@ std::shared_ptr<TokenConstraint> make_constraint(const Constraint& constraint, c
     refuse(constraint.param, e.what(), "invalid_grammar");
   }
 }
-
-}  // namespace
 
 GenerationFields read_generation(Fields& fields, const ApiContext& context, int64_t default_max_tokens) {
   GenerationFields generation;
@@ -172,13 +178,13 @@ GenerationFields read_generation(Fields& fields, const ApiContext& context, int6
   return generation;
 }
 
-BatchRequest make_request(const GenerationFields& fields, const ApiContext& context,
-                          std::vector<text::TokenId> prompt, int64_t index) {
+BatchRequest make_request(const GenerationFields& fields, const ConstraintMaker& constraint,
+                          const ApiContext& context, std::vector<text::TokenId> prompt, int64_t index) {
   BatchRequest request;
   request.prompt = std::move(prompt);
   request.sampling = fields.sampling;
   request.sampling.seed += static_cast<uint64_t>(index);
-  request.constraint = make_constraint(fields.constraint, context);
+  if (constraint) request.constraint = constraint();
   request.max_new_tokens = fields.max_new_tokens;
   request.stop_tokens = fields.stop_tokens;
   request.stop_strings = fields.stop_strings;

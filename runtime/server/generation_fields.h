@@ -36,9 +36,11 @@ struct GenerationFields {
 /// Reads them; `default_max_tokens`: where a request names no number. Throws ApiError 400.
 GenerationFields read_generation(Fields& fields, const ApiContext& context, int64_t default_max_tokens);
 
-/// A text of its own for `prompt`, number `index` of those of the request. Throws ApiError 400 for a grammar
-/// or a schema that is wrong.
-BatchRequest make_request(const GenerationFields& fields, const ApiContext& context,
-                          std::vector<text::TokenId> prompt, int64_t index);
+/// For all texts of a request, once. Throws ApiError 400 for a grammar or a schema that is wrong.
+ConstraintMaker compile_constraint(const Constraint& constraint, const ApiContext& context);
+
+/// A text of its own for `prompt`, number `index` of those of the request.
+BatchRequest make_request(const GenerationFields& fields, const ConstraintMaker& constraint,
+                          const ApiContext& context, std::vector<text::TokenId> prompt, int64_t index);
 
 }  // namespace rotor::runtime::server

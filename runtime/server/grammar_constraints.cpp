@@ -16,17 +16,19 @@ class GrammarConstraints : public ConstraintFactory {
       : trie_(std::make_shared<const grammar::TokenTrie>(*model.tokenizer())),
         stop_tokens_(model.stop_tokens()) {}
 
-  std::shared_ptr<TokenConstraint> from_gbnf(const std::string& text) const override {
+  ConstraintMaker from_gbnf(const std::string& text) const override {
     return constraint(grammar::parse_gbnf(text, "grammar"));
   }
-  std::shared_ptr<TokenConstraint> from_json_schema(const OrderedJson& schema) const override {
+  ConstraintMaker from_json_schema(const OrderedJson& schema) const override {
     return constraint(grammar::compile_json_schema(schema, "schema"));
   }
-  std::shared_ptr<TokenConstraint> any_json_object() const override { return constraint(object_); }
+  ConstraintMaker any_json_object() const override { return constraint(object_); }
 
  private:
-  std::shared_ptr<TokenConstraint> constraint(std::shared_ptr<const grammar::Grammar> of) const {
-    return std::make_shared<grammar::GrammarConstraint>(std::move(of), trie_, stop_tokens_);
+  ConstraintMaker constraint(std::shared_ptr<const grammar::Grammar> of) const {
+    return [of = std::move(of), trie = trie_, stop_tokens = stop_tokens_] {
+      return std::make_shared<grammar::GrammarConstraint>(of, trie, stop_tokens);
+    };
   }
 
   std::shared_ptr<const grammar::TokenTrie> trie_;

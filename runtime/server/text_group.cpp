@@ -16,6 +16,7 @@ constexpr milliseconds kPatienceOfSeveral{20};
 /// What comes within it goes out together: a small model draws thousands of tokens a second, and each piece
 /// that is sent costs as much as some of them.
 constexpr milliseconds kRound{10};
+constexpr milliseconds kRetry{100};
 
 Outcome outcome_of(const BatchProgress& progress, bool enough) {
   if (!progress.error.empty()) return Outcome::failed;
@@ -55,16 +56,19 @@ void TextGroup::start() {
 }
 
 void TextGroup::submit_more() {
+  if (Clock::now() < next_try_) return;
   const auto at_once = static_cast<size_t>(context_.options().limits.at_once);
   while (submitted_ < texts_.size() && submitted_ - ended_ < at_once) {
     Text& text = texts_[submitted_];
-    // A copy while others run: if there is no room now, it is handed in later.
-    const bool may_wait = submitted_ > ended_;
+    // A copy once others were taken: if there is no room now, it is handed in later.
+    const bool may_wait = submitted_ > 0;
+    text.request.goes_on = may_wait;
     try {
       text.text = context_.submit(may_wait ? text.request : std::move(text.request));
     } catch (const ApiError& e) {
-      if (e.status == 429 && may_wait) return;
-      throw;
+      if (e.status != 429 || !may_wait) throw;
+      next_try_ = Clock::now() + kRetry;
+      return;
     }
     text.request = {};
     ++submitted_;
@@ -76,6 +80,7 @@ bool TextGroup::wait(const Callbacks& callbacks) {
   while (ended_ < texts_.size()) {
     const auto round = Clock::now();
     submit_more();
+    give_up_late(callbacks);
     milliseconds timeout = patience;
     for (size_t i = 0; i < submitted_; ++i) {
       if (texts_[i].ended) continue;
@@ -86,6 +91,19 @@ bool TextGroup::wait(const Callbacks& callbacks) {
     if (ended_ < texts_.size()) std::this_thread::sleep_until(round + kRound);
   }
   return true;
+}
+
+void TextGroup::give_up_late(const Callbacks& callbacks) {
+  while (submitted_ < texts_.size()) {
+    Text& text = texts_[submitted_];
+    if (!text.request.deadline || *text.request.deadline > Clock::now()) return;
+    BatchProgress late;
+    late.finished = true;
+    late.stop_reason = StopReason::time_limit;
+    late.usage.prompt_tokens = std::ssize(text.request.prompt);
+    end(text, late);
+    callbacks.take(submitted_++, late);
+  }
 }
 
 void TextGroup::take(size_t index, milliseconds timeout, const Callbacks& callbacks) {

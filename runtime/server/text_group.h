@@ -50,6 +50,8 @@ class TextGroup {
   };
   /// Hands in what there is room for. An Overloaded is thrown only if nothing of this request runs.
   void submit_more();
+  /// Ends those that did not get in before their time was over.
+  void give_up_late(const Callbacks& callbacks);
   void take(size_t index, std::chrono::milliseconds timeout, const Callbacks& callbacks);
   void end(Text& text, const BatchProgress& progress);
   void record(const BatchUsage& usage, Outcome outcome) const;
@@ -61,6 +63,7 @@ class TextGroup {
   bool streamed_;
   std::vector<Text> texts_;
   size_t submitted_ = 0;
+  Clock::time_point next_try_;  // to hand in more, when there was no room
   size_t ended_ = 0;
   BatchUsage usage_;
 };

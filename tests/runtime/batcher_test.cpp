@@ -346,6 +346,15 @@ TEST_F(BatcherTest, AFullQueueAndAStopRefuse) {
   expect_alone(finish(*last), greedy(prompt(3, 1), 3));
 }
 
+TEST_F(BatcherTest, ARequestThatWasBegunIsFinishedWhileStopping) {
+  Batcher batcher(*model_, {.max_sequences = 1});
+  batcher.stop_accepting();
+  BatchRequest further = greedy(prompt(3, 1), 3);
+  EXPECT_THROW(batcher.submit(further), Overloaded);
+  further.goes_on = true;
+  expect_alone(finish(*batcher.submit(further)), further);
+}
+
 TEST_F(BatcherTest, TimeLimitsEndTextsWithWhatIsThere) {
   Batcher batcher(*model_, {.max_sequences = 1});
   BatchRequest late = greedy(prompt(3, 1), 3);
@@ -415,11 +424,17 @@ TEST_F(BatcherTest, ALostDeviceChangesNothing) {
                                                      Backends{std::move(device), std::move(cpu)}, options),
                      counted);
   };
-  const std::vector requests = {greedy(prompt(40, 1), 6), greedy(prompt(3, 2), 9)};
+  std::vector requests = {greedy(prompt(40, 1), 6), greedy(prompt(3, 2), 9), greedy(prompt(40, 1), 6)};
+  requests[2].adapters = {{model_->load_adapter(files_->file("adapter")), 0.5F}};
   const auto run = [&](const LanguageModel& model) {
-    Batcher batcher(model, {.session = {.batch = 24}, .max_sequences = 2, .draft_tokens = 2});
-    expect_all_alone(batcher, requests);
-    EXPECT_EQ(batcher.statistics().finished, 2U);
+    std::vector<BatchRequest> same = requests;
+    same[2].adapters[0].adapter = model.load_adapter(files_->file("adapter"));
+    Batcher batcher(model, {.session = {.batch = 24}, .max_sequences = 3, .draft_tokens = 2});
+    std::vector<std::shared_ptr<BatchText>> texts;
+    for (const BatchRequest& request : same) texts.push_back(batcher.submit(request));
+    for (size_t i = 0; i < texts.size(); ++i) expect_alone(finish(*texts[i]), requests[i]);
+    EXPECT_TRUE(batcher.drain(10s));
+    EXPECT_EQ(batcher.statistics().finished, 3U);
   };
   int64_t calls = 0;
   {

@@ -27,8 +27,9 @@ class StepPlanTest : public ::testing::Test {
     BatchRequest request;
     request.prompt.assign(static_cast<size_t>(size), 5);
     request.prompt[0] = first >= 0 ? first : static_cast<text::TokenId>(texts_.size());
-    texts_.push_back(std::make_unique<TextInBatch>(std::move(request), *model_, kContext, texts_.size() + 1));
+    texts_.push_back(std::make_unique<TextInBatch>(std::move(request), *model_, kContext));
     TextInBatch* text = texts_.back().get();
+    text->set_arrival(texts_.size());
     text->root = text->prefix = pages_.root({});
     running_.push_back(text);
     return text;
@@ -137,6 +138,47 @@ TEST_F(StepPlanTest, TheOldestTakesThePagesOfTheYoungest) {
   ASSERT_EQ(scarce.parts.size(), 1U);  // the second one waits until there is a page
   EXPECT_EQ(scarce.parts[0].text, texts_[0].get());
   EXPECT_EQ(texts_[0]->pages.size(), 2U);
+}
+
+// Guesses are worth no one's pages.
+TEST_F(StepPlanTest, GuessesTakeNoPagesOfOthers) {
+  pages_ = KvPages(2, kPageTokens, true);
+  decode(add(28));
+  decode(add(28));
+  while (texts_[0]->size() < 31) {  // all of them the same token, which is what comes next
+    texts_[0]->computed = texts_[0]->size();
+    ASSERT_TRUE(texts_[0]->draw(std::vector<float>(101, 1.0F)));
+  }
+  texts_[0]->computed = 30;
+  texts_[0]->note_guesses(1, 1);
+  texts_[0]->note_guesses(2, 2);
+  const StepPlan scarce = plan({.batch = 128, .draft_tokens = 4});
+  EXPECT_TRUE(scarce.preempted.empty());
+  ASSERT_EQ(scarce.parts.size(), 2U);
+  EXPECT_EQ(scarce.parts[0].rows, 1);
+  EXPECT_LE(scarce.parts[0].guesses.size(), 1U);
+}
+
+TEST_F(StepPlanTest, APromptIsReadAsFarAsThereArePages) {
+  pages_ = KvPages(3, kPageTokens, true);
+  decode(add(31));
+  add(300);
+  EXPECT_EQ(step({.batch = 512, .prefill_chunk = 512}), (Rows{1, 2 * kPageTokens}));
+}
+
+TEST_F(StepPlanTest, GuessesLeaveARowForPrompts) {
+  decode(add(28));
+  while (texts_[0]->size() < 34) {
+    texts_[0]->computed = texts_[0]->size();
+    while (std::ssize(texts_[0]->pages) * kPageTokens < texts_[0]->size())
+      texts_[0]->pages.push_back(*pages_.take());
+    ASSERT_TRUE(texts_[0]->draw(std::vector<float>(101, 1.0F)));
+  }
+  texts_[0]->computed = texts_[0]->size() - 1;
+  texts_[0]->note_guesses(4, 4);
+  texts_[0]->note_guesses(8, 8);
+  add(300);
+  EXPECT_GT(step({.batch = 4, .draft_tokens = 8})[1], 0);
 }
 
 }  // namespace

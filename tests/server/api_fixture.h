@@ -137,18 +137,19 @@ class NotedConstraints final : public runtime::server::ConstraintFactory {
     void restrict(std::span<float>) override {}
     void accept(text::TokenId) override {}
   };
-  std::shared_ptr<runtime::TokenConstraint> from_gbnf(const std::string& grammar) const override {
+  using Maker = runtime::server::ConstraintMaker;
+  Maker from_gbnf(const std::string& grammar) const override {
     if (grammar == "bad") fail("line 1: expected ::=, found \"bad\"");
     made.push_back("gbnf " + grammar);
-    return std::make_shared<Noted>();
+    return [] { return std::make_shared<Noted>(); };
   }
-  std::shared_ptr<runtime::TokenConstraint> from_json_schema(const OrderedJson& schema) const override {
+  Maker from_json_schema(const OrderedJson& schema) const override {
     made.push_back("schema " + schema.dump());
-    return std::make_shared<Noted>();
+    return [] { return std::make_shared<Noted>(); };
   }
-  std::shared_ptr<runtime::TokenConstraint> any_json_object() const override {
+  Maker any_json_object() const override {
     made.push_back("object");
-    return std::make_shared<Noted>();
+    return [] { return std::make_shared<Noted>(); };
   }
   mutable std::vector<std::string> made;
 };

@@ -204,7 +204,7 @@ TEST_F(ApiTest, TokensBackAndForth) {
             (Json{{"content", "ab<|end|>c"}, {"prompt", "ab<|end|>c"}}));
 }
 
-TEST_F(ApiTest, ConstraintsAreMadeForEachText) {
+TEST_F(ApiTest, ConstraintsAreCompiledOnceAndMadeForEachText) {
   auto constraints = std::make_shared<NotedConstraints>();
   options.constraints = constraints;
   chat({{"response_format", {{"type", "text"}}}});
@@ -215,9 +215,11 @@ TEST_F(ApiTest, ConstraintsAreMadeForEachText) {
   chat(Json::parse(R"({"response_format": {"type": "json_schema", "json_schema":
       {"name": "x", "strict": true, "schema": {"type": "object"}}}})"));
   chat({{"grammar", "root ::= \"a\""}});
-  EXPECT_EQ(constraints->made, (std::vector<std::string>{"object", "object", "schema {\"type\":\"object\"}",
-                                                         "gbnf root ::= \"a\""}));
+  EXPECT_EQ(constraints->made,
+            (std::vector<std::string>{"object", "schema {\"type\":\"object\"}", "gbnf root ::= \"a\""}));
   expect_refusal("/v1/completions", R"({"prompt": "a", "grammar": "bad"})", 400, "grammar", "line 1");
+  expect_refusal("/v1/completions", dump_json({{"prompt", "a"}, {"stop", std::string(257, 'a')}}), 400,
+                 "stop", "at most 256 bytes, found one of 257");
 }
 
 TEST_F(ApiTest, AdaptersAreModels) {

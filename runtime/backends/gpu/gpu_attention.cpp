@@ -39,8 +39,16 @@ int64_t page_shift(const KvCache& cache) {
 /// For each row its token's number and where the list of its text's pages begins, counted from the first
 /// word; then these lists, of lengths that change seldom, as the words' place in a list of commands should.
 uint32_t put_texts(Context& context, std::span<const TextRows> texts) {
+  constexpr size_t kPaddedWords = size_t{1} << 17;  // half of what there is room for
   size_t rows = 0;
-  for (const TextRows& text : texts) rows += static_cast<size_t>(text.rows);
+  size_t padded = 0;
+  for (const TextRows& text : texts) {
+    rows += static_cast<size_t>(text.rows);
+    padded += std::bit_ceil(text.pages.size());
+  }
+  const auto length = [pads = 2 * rows + padded <= kPaddedWords](const TextRows& text) {
+    return pads ? std::bit_ceil(text.pages.size()) : text.pages.size();
+  };
   std::vector<uint32_t> words;
   words.reserve(2 * rows);
   size_t list = 2 * rows;
@@ -49,11 +57,11 @@ uint32_t put_texts(Context& context, std::span<const TextRows> texts) {
       words.push_back(static_cast<uint32_t>(text.position + i));
       words.push_back(static_cast<uint32_t>(list));
     }
-    list += std::bit_ceil(text.pages.size());
+    list += length(text);
   }
   for (const TextRows& text : texts) {
     words.insert(words.end(), text.pages.begin(), text.pages.end());
-    words.resize(words.size() + std::bit_ceil(text.pages.size()) - text.pages.size());
+    words.resize(words.size() + length(text) - text.pages.size());
   }
   return context.put(words);
 }
@@ -85,7 +93,8 @@ KvCache gpu_allocate_kv_cache(Context& context, const KvCache& shape) {
     const uint64_t most = std::min(context.info().largest_binding, context.info().largest_buffer);
     fail(context.info().name, ": the cache of a layer for ", tokens, " tokens takes ", bytes,
          " bytes, kernels see at most ", most, ": choose a context of at most ",
-         static_cast<uint64_t>(tokens) * most / bytes, " tokens or --kv q8");
+         static_cast<uint64_t>(tokens) * most / bytes,
+         " tokens or --kv q8, or less memory for rotor serve (--kv-memory)");
   }
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     memory->layers.push_back({context.device().allocate(bytes, false), 0, bytes});
