@@ -244,11 +244,12 @@ bool HttpServer::stop(std::chrono::milliseconds time) {
     const auto until = cut_at_;  // a copy: another call may bring it forward meanwhile
     ended_.wait_until(lock, until);
   }
-  const bool finished = connections_.empty();
+  if (!connections_.empty()) has_cut_ = true;
   for (Connection& connection : connections_) {
     if (connection.channel != nullptr) connection.channel->cut();
   }
   ended_.wait(lock, [this] { return connections_.empty(); });
+  const bool finished = !has_cut_;
   lock.unlock();
   join_finished();
   return finished;

@@ -54,8 +54,8 @@ class HttpServer {
 
   /// Takes no new connections, closes those that are idle, and gives the others `time` to finish what they
   /// are at; then cuts them. Returns when the last handler has: one that never asks gone() holds it up.
-  /// Returns whether nothing had to be cut. A second call, from another thread, with less time shortens the
-  /// first.
+  /// Returns whether nothing had to be cut, by this call or another. A second call, from another thread, with
+  /// less time shortens the first.
   bool stop(std::chrono::milliseconds time);
 
  private:
@@ -94,6 +94,7 @@ class HttpServer {
   std::list<Connection> connections_;
   std::list<Connection> finished_;  ///< whose threads are to be joined
   ChannelClock::time_point cut_at_ = ChannelClock::time_point::max();
+  bool has_cut_ = false;
 };
 
 /// "req_" and 32 random hexadecimal digits.

@@ -22,7 +22,7 @@ TEST_F(PageTest, StreamsAnAnswer) {
 }
 
 TEST_F(PageTest, TellsTokensAndSpeedAndGoesOn) {
-  api_->next({.pieces = {"One", " two", " three"}, .pause = std::chrono::milliseconds(30)});
+  api_->next({.pieces = {"One", " two", " three"}, .pause = std::chrono::milliseconds(300)});
   say("Count");
   EXPECT_EQ(answer(), "One two three");
   const std::string stats = browser_->text(".last .stats");
