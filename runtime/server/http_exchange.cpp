@@ -42,14 +42,12 @@ class ChannelStream : public httplib::Stream {
 /// The life of one request. What it throws inside cpp-httplib's calls would be lost: nothing leaves answer().
 class Exchange : private httplib::Server {
  public:
-  Exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
-           const std::function<bool()>& may_continue, RequestRecord& record)
+  Exchange(Channel& channel, const ExchangeSide& side, RequestRecord& record)
       : channel_(channel),
-        rules_(rules),
-        routes_(routes),
-        may_continue_(may_continue),
+        side_(side),
+        rules_(side.rules),
         record_(record),
-        deadline_(ChannelClock::now() + rules.request_timeout) {
+        deadline_(ChannelClock::now() + rules_.request_timeout) {
     svr_sock_ = 0;  // any socket: without one, the library believes that it is to stop
     set_payload_max_length(std::numeric_limits<size_t>::max());
     set_pre_routing_handler([this](const httplib::Request&, httplib::Response& response) {
@@ -77,11 +75,15 @@ class Exchange : private httplib::Server {
         record_.cut = true;
         return false;
     }
+    if (!side_.head_arrived()) {
+      record_.cut = true;
+      return false;
+    }
     try {
       head_ = parse_http_head(text);
       record_.method = head_.method;
       record_.path = head_.path;
-      route_ = find_route(head_, routes_);
+      route_ = find_route(head_, side_.routes);
       if (route_ != nullptr) record_.route = route_->path;
       check_request(head_, route_, rules_);
     } catch (const ApiError& error) {
@@ -122,7 +124,7 @@ class Exchange : private httplib::Server {
       if (error_) throw ApiError(*error_);
       HttpRequest request;
       if (reader != nullptr) request.body = read_body(*reader);
-      if (route_ == nullptr) return options_response(head_, routes_, rules_);
+      if (route_ == nullptr) return options_response(head_, side_.routes, rules_);
       request.method = head_.method;
       request.path = head_.path;
       request.query = head_.query;
@@ -216,7 +218,7 @@ class Exchange : private httplib::Server {
 
   /// The last word before the head of the response goes out.
   void say_connection(httplib::Response& response) {
-    if (!may_continue_()) keep_alive_ = false;
+    if (!side_.may_continue()) keep_alive_ = false;
     response.headers.erase("Keep-Alive");
     response.headers.erase("Accept-Ranges");
     if (response.status == 204 || response.status == 304) response.headers.erase("Content-Length");
@@ -225,9 +227,8 @@ class Exchange : private httplib::Server {
   }
 
   Channel& channel_;
+  const ExchangeSide& side_;
   const HttpRules& rules_;
-  const std::vector<HttpRoute>& routes_;
-  const std::function<bool()>& may_continue_;
   RequestRecord& record_;
   const Channel::Deadline deadline_;
   HttpHead head_;
@@ -239,16 +240,16 @@ class Exchange : private httplib::Server {
 
 }  // namespace
 
-bool exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
-              const std::function<bool()>& may_continue, RequestRecord& record) {
-  return Exchange(channel, rules, routes, may_continue, record).run();
+bool exchange(Channel& channel, const ExchangeSide& side, RequestRecord& record) {
+  return Exchange(channel, side, record).run();
 }
 
 void refuse(Channel& channel, const ApiError& error, RequestRecord& record) {
   const HttpRules rules;
   const std::vector<HttpRoute> routes;
-  const std::function<bool()> never = [] { return false; };
-  Exchange(channel, rules, routes, never, record).refuse(error);
+  const auto never = [] { return false; };
+  const ExchangeSide side = {rules, routes, never, never};
+  Exchange(channel, side, record).refuse(error);
 }
 
 }  // namespace rotor::runtime::server

@@ -293,6 +293,25 @@ TEST_F(HttpServerTest, BeyondTheLimitOfConnections) {
   EXPECT_TRUE(first.closed(milliseconds(300)));
 }
 
+TEST_F(HttpServerTest, UnfinishedHeadsMakeRoom) {
+  options_.max_connections = 2;
+  options_.rules.request_timeout = seconds(20);
+  start();
+  HttpClient older(port());
+  ASSERT_EQ(older.request("GET", "/hello").status, 200);
+  HttpClient newer(port());
+  older.send("GET /hello HTTP/1.1\r\nHo");
+  std::this_thread::sleep_for(milliseconds(100));
+  newer.send("GET /hello HTTP/1.1\r\nHo");
+  std::this_thread::sleep_for(milliseconds(100));
+  HttpClient third(port());
+  EXPECT_EQ(third.request("GET", "/hello").status, 200);
+  EXPECT_TRUE(older.closed(milliseconds(300)));
+  newer.send("st: localhost\r\n\r\n");
+  EXPECT_EQ(newer.answer().status, 200) << "one was enough";
+  EXPECT_TRUE(records(3)[1].cut);
+}
+
 TEST_F(HttpServerTest, StopsWhenAnswersAreFinished) {
   start();
   HttpClient idle(port());
