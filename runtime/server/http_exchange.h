@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/server/api_error.h"
+#include "runtime/server/body_budget.h"
 #include "runtime/server/channel.h"
 #include "runtime/server/http.h"
 #include "runtime/server/http_rules.h"
@@ -19,6 +20,7 @@ namespace rotor::runtime::server {
 struct ExchangeSide {
   const HttpRules& rules;
   const std::vector<HttpRoute>& routes;
+  BodyBudget& bodies;
   std::function<bool()> head_arrived;  ///< called once a head is whole; false: the connection has to end
   std::function<bool()> may_continue;  ///< whether the connection may be used again; asked before it is said
 };

@@ -55,7 +55,8 @@ HttpServer::HttpServer(HttpServerOptions options, std::vector<HttpRoute> routes)
     : options_(std::move(options)),
       tls_(make_tls(options_)),
       listeners_(options_.host, options_.port),
-      wake_(eventfd(0, EFD_CLOEXEC)) {
+      wake_(eventfd(0, EFD_CLOEXEC)),
+      bodies_(std::max(options_.rules.body_memory_bytes, options_.rules.max_body_bytes)) {
   set_routes(std::move(routes));
   if (wake_ < 0) fail("no file descriptor for the server: ", std::system_category().message(errno));
   std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets without MSG_NOSIGNAL
@@ -189,8 +190,8 @@ void HttpServer::serve(Connection& connection) {
     RequestRecord record = new_record();
     const auto routes = this->routes();
     const uint64_t written = channel.bytes_written();
-    const ExchangeSide side = {options_.rules, *routes, [&] { return enter(connection, Phase::busy); },
-                               [this] { return !stopping_; }};
+    const ExchangeSide side = {options_.rules, *routes, bodies_,
+                               [&] { return enter(connection, Phase::busy); }, [this] { return !stopping_; }};
     const bool again = exchange(channel, side, record);
     record.bytes = channel.bytes_written() - written;
     tell(record, began);

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/server/body_budget.h"
 #include "runtime/server/channel.h"
 #include "runtime/server/http.h"
 #include "runtime/server/http_rules.h"
@@ -90,6 +91,8 @@ class HttpServer {
   int wake_ = -1;  ///< eventfd that ends accept_loop()
   std::thread acceptor_;
   std::atomic<bool> stopping_ = false;
+
+  BodyBudget bodies_;
 
   mutable std::mutex mutex_;
   std::shared_ptr<const std::vector<HttpRoute>> routes_;
