@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <random>
 
 #include "rotor/text/jinja/python_text.h"
 
@@ -14,7 +14,9 @@ namespace {
 constexpr std::array<std::string_view, 6> kAnswerMarks = {
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"};
 constexpr uint32_t kFirstMark = 0xFDD0;  // noncharacters: U+FDD0 to U+FDEF
-constexpr uint32_t kNextMark = 0xFDD1;
+constexpr uint32_t kLastMark = 0xFDEF;
+// 31^7 marks: a text of 660 GB holds them all; of any other, soon one is drawn that it does not hold.
+constexpr int kDrawnMarks = 7;
 
 bool any_text(const OrderedJson& value, const std::function<bool(const std::string&)>& is_wanted) {
   if (value.is_string()) return is_wanted(value.get_ref<const std::string&>());
@@ -30,7 +32,8 @@ bool any_text(const OrderedJson& value, const std::function<bool(const std::stri
 
 }  // namespace
 
-TextGuard::TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts)
+TextGuard::TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts,
+                     const std::function<uint32_t()>& random)
     : tokenizer_(tokenizer), specials_(tokenizer.special_tokens()) {
   std::erase_if(specials_, [](const auto& special) { return special.first.empty(); });
   std::ranges::stable_sort(specials_, std::greater(),
@@ -38,12 +41,21 @@ TextGuard::TextGuard(const Tokenizer& tokenizer, const std::vector<const Ordered
   for (const auto& [name, id] : specials_) {
     if (first_bytes_.find(name[0]) == std::string::npos) first_bytes_ += name[0];
   }
-  // No beginning of the mark is an end of it, so it is found again wherever it is put.
-  jinja::append_character(mark_, kFirstMark);
+  // Only its beginning is U+FDD0, so that it is found again wherever it is put. Of one length whatever the
+  // texts hold: it is put into them as often as they name special tokens.
   const auto has_mark = [&](const std::string& text) { return text.find(mark_) != std::string::npos; };
-  while (std::ranges::any_of(texts, [&](const OrderedJson* value) { return any_text(*value, has_mark); })) {
-    jinja::append_character(mark_, kNextMark);
-  }
+  do {
+    mark_.clear();
+    jinja::append_character(mark_, kFirstMark);
+    for (int i = 0; i < kDrawnMarks; ++i) {
+      jinja::append_character(mark_, kFirstMark + 1 + random() % (kLastMark - kFirstMark));
+    }
+  } while (std::ranges::any_of(texts, [&](const OrderedJson* value) { return any_text(*value, has_mark); }));
+}
+
+uint32_t TextGuard::draw() {
+  static thread_local std::random_device random;
+  return random();
 }
 
 const std::pair<std::string, TokenId>* TextGuard::special_at(std::string_view text) const {

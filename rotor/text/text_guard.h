@@ -2,6 +2,8 @@
 // message that says "<|eot_id|>" says eleven characters, and ends no message.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,12 +16,14 @@ namespace rotor::text {
 
 /// A special token's text is broken by a mark behind its first character before a template sees it; the mark
 /// is taken out again when the prompt is encoded. Texts without special tokens go through templates as they
-/// are. The mark is of characters that no text has (noncharacters of Unicode), longer if one of them has
-/// these, too.
+/// are. The mark is eight characters that no text has (noncharacters of Unicode, 24 bytes), all but the first
+/// drawn at random, until no text has them.
 class TextGuard {
  public:
   /// `tokenizer` must outlive the guard. `texts`: all that is guarded, or that a template adds itself.
-  TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts);
+  /// `random`: what draws the mark, a number of 32 bits each time; a test may say what comes.
+  TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts,
+            const std::function<uint32_t()>& random = draw);
 
   /// Marks the special tokens in all texts that `value` holds, keys included, but those in `allowed`.
   void guard(OrderedJson& value, const std::vector<std::string_view>& allowed = {}) const;
@@ -34,6 +38,7 @@ class TextGuard {
   std::vector<TokenId> encode(std::string_view rendered) const;
 
  private:
+  static uint32_t draw();
   /// The special token at the beginning of `text`, the longest one; nullptr if there is none.
   const std::pair<std::string, TokenId>* special_at(std::string_view text) const;
 

@@ -59,12 +59,14 @@ void add_http_options(cxxopts::Options& options) {
       "max-connections", "clients that may be connected at once",
       cxxopts::value<int64_t>()->default_value("512"))("max-body", "size of a request: 512K, 16M",
                                                        cxxopts::value<std::string>()->default_value("16M"))(
-      "request-timeout", "seconds for a whole request to arrive",
-      cxxopts::value<double>()->default_value("30"))("write-timeout",
-                                                     "seconds for a client to take what it is sent",
-                                                     cxxopts::value<double>()->default_value("30"))(
-      "idle-timeout", "seconds that a connection is kept between requests",
-      cxxopts::value<double>()->default_value("75"))(
+      "body-memory", "size of all requests that are being read or answered",
+      cxxopts::value<std::string>()->default_value("256M"))("request-timeout",
+                                                            "seconds for a whole request to arrive",
+                                                            cxxopts::value<double>()->default_value("30"))(
+      "write-timeout", "seconds for a client to take what it is sent",
+      cxxopts::value<double>()->default_value("30"))("idle-timeout",
+                                                     "seconds that a connection is kept between requests",
+                                                     cxxopts::value<double>()->default_value("75"))(
       "shutdown-timeout", "seconds for answers to finish after SIGTERM; a second signal cuts them",
       cxxopts::value<double>()->default_value("30"))("log-level", "error | warning | info | debug",
                                                      cxxopts::value<std::string>()->default_value("info"))(
@@ -147,6 +149,7 @@ server::HttpServerOptions read_http_options(const cxxopts::ParseResult& parsed) 
   http.rules.allowed_hosts = read_texts(parsed, "allow-host");
   http.rules.check_host = http.rules.keys.empty() && is_local(http.host);
   http.rules.max_body_bytes = read_size("--max-body", parsed["max-body"].as<std::string>());
+  http.rules.body_memory_bytes = read_size("--body-memory", parsed["body-memory"].as<std::string>());
   http.rules.request_timeout = read_seconds(parsed, "request-timeout");
   http.write_timeout = read_seconds(parsed, "write-timeout");
   http.idle_timeout = read_seconds(parsed, "idle-timeout");

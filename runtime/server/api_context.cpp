@@ -151,11 +151,14 @@ NamedAdapter ApiContext::load_adapter(const std::string& name, const std::string
   if (!is_inside || !fs::is_directory(path, error))
     refuse("path",
            "expected a directory among the server's adapters, found " + quote_json(OrderedJson(directory)));
-  {
-    const std::lock_guard lock(mutex_);
+  const auto check_room = [&] {
     if (find_adapter(name) != nullptr) refuse("name", cat("there is an adapter named ", name, " already"));
     if (adapters_.size() >= kMaxAdapters)
       refuse("name", cat("there are ", kMaxAdapters, " adapters already"));
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    check_room();
   }
   NamedAdapter adapter{name, {}};
   try {
@@ -164,7 +167,7 @@ NamedAdapter ApiContext::load_adapter(const std::string& name, const std::string
     throw ApiError(400, e.what(), "path");
   }
   const std::lock_guard lock(mutex_);
-  if (find_adapter(name) != nullptr) refuse("name", cat("there is an adapter named ", name, " already"));
+  check_room();  // again: others loaded theirs meanwhile
   adapters_.push_back(adapter);
   return adapter;
 }

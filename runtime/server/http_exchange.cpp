@@ -13,8 +13,8 @@ namespace {
 /// What cpp-httplib reads and writes: first a head of ours, then the bytes of the channel.
 class ChannelStream : public httplib::Stream {
  public:
-  ChannelStream(Channel& channel, std::string head, Channel::Deadline deadline)
-      : channel_(channel), head_(std::move(head)), deadline_(deadline) {}
+  ChannelStream(Channel& channel, std::string head, BodyShare& body, Channel::Deadline deadline)
+      : channel_(channel), head_(std::move(head)), body_(body), deadline_(deadline) {}
 
   bool is_readable() const override { return true; }
   bool is_writable() const override { return !channel_.gone(); }
@@ -24,7 +24,10 @@ class ChannelStream : public httplib::Stream {
       head_.erase(0, count);
       return static_cast<ssize_t>(count);
     }
-    return channel_.read(bytes, size, deadline_);
+    // Counted here, since the library keeps the lines of chunks, too, however long they are.
+    const int64_t count = channel_.read(bytes, size, deadline_);
+    const bool fits = count <= 0 || body_.add(static_cast<size_t>(count)) == BodyShare::Result::ok;
+    return fits ? count : -1;
   }
   ssize_t write(const char* bytes, size_t size) override {
     return channel_.write({bytes, size}) ? static_cast<ssize_t>(size) : -1;
@@ -36,20 +39,20 @@ class ChannelStream : public httplib::Stream {
  private:
   Channel& channel_;
   std::string head_;
+  BodyShare& body_;
   const Channel::Deadline deadline_;
 };
 
 /// The life of one request. What it throws inside cpp-httplib's calls would be lost: nothing leaves answer().
 class Exchange : private httplib::Server {
  public:
-  Exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
-           const std::function<bool()>& may_continue, RequestRecord& record)
+  Exchange(Channel& channel, const ExchangeSide& side, RequestRecord& record)
       : channel_(channel),
-        rules_(rules),
-        routes_(routes),
-        may_continue_(may_continue),
+        side_(side),
+        rules_(side.rules),
+        body_(side.bodies, rules_.max_body_bytes),
         record_(record),
-        deadline_(ChannelClock::now() + rules.request_timeout) {
+        deadline_(ChannelClock::now() + rules_.request_timeout) {
     svr_sock_ = 0;  // any socket: without one, the library believes that it is to stop
     set_payload_max_length(std::numeric_limits<size_t>::max());
     set_pre_routing_handler([this](const httplib::Request&, httplib::Response& response) {
@@ -57,8 +60,12 @@ class Exchange : private httplib::Server {
       fill(response, answer(nullptr));
       return HandlerResponse::Handled;
     });
-    Post("/", [this](const httplib::Request&, httplib::Response& response,
-                     const httplib::ContentReader& reader) { fill(response, answer(&reader)); });
+    Post("/",
+         [this](const httplib::Request&, httplib::Response& response, const httplib::ContentReader& reader) {
+           HttpResponse ours = answer(&reader);
+           body_.release();  // a stream goes on without it
+           fill(response, std::move(ours));
+         });
     set_post_routing_handler(
         [this](const httplib::Request&, httplib::Response& response) { say_connection(response); });
   }
@@ -77,11 +84,15 @@ class Exchange : private httplib::Server {
         record_.cut = true;
         return false;
     }
+    if (!side_.head_arrived()) {
+      record_.cut = true;
+      return false;
+    }
     try {
       head_ = parse_http_head(text);
       record_.method = head_.method;
       record_.path = head_.path;
-      route_ = find_route(head_, routes_);
+      route_ = find_route(head_, side_.routes);
       if (route_ != nullptr) record_.route = route_->path;
       check_request(head_, route_, rules_);
     } catch (const ApiError& error) {
@@ -110,7 +121,7 @@ class Exchange : private httplib::Server {
       ours += head_.chunked ? "Transfer-Encoding: chunked\r\n"
                             : cat("Content-Length: ", *head_.content_length, "\r\n");
     }
-    ChannelStream stream(channel_, ours + "\r\n", deadline_);
+    ChannelStream stream(channel_, ours + "\r\n", body_, deadline_);
     bool closed = false;
     const bool written = process_request(stream, false, closed, nullptr);
     if (!written) record_.cut = true;
@@ -122,7 +133,7 @@ class Exchange : private httplib::Server {
       if (error_) throw ApiError(*error_);
       HttpRequest request;
       if (reader != nullptr) request.body = read_body(*reader);
-      if (route_ == nullptr) return options_response(head_, routes_, rules_);
+      if (route_ == nullptr) return options_response(head_, side_.routes, rules_);
       request.method = head_.method;
       request.path = head_.path;
       request.query = head_.query;
@@ -149,18 +160,22 @@ class Exchange : private httplib::Server {
 
   std::string read_body(const httplib::ContentReader& reader) {
     std::string body;
-    bool too_large = false;
+    body.reserve(head_.content_length.value_or(0));  // growing, it would take twice its share
     const bool whole = reader([&](const char* bytes, size_t size) {
-      too_large = body.size() + size > rules_.max_body_bytes;
-      if (!too_large) body.append(bytes, size);
-      return !too_large;
+      body.append(bytes, size);
+      return true;
     });
     // The library lets a chunk pass that is longer than it says, and takes what is behind it for a request.
     if (head_.chunked || !whole) keep_alive_ = false;
     if (whole) return body;
-    if (too_large) {
+    if (body_.result() == BodyShare::Result::too_large) {
       throw ApiError(413, cat("The request's body is too large: expected at most ", rules_.max_body_bytes,
                               " bytes, found more"));
+    }
+    if (body_.result() == BodyShare::Result::none_left) {
+      ApiError error(503, "The server holds as many requests' bodies as it may", "", "too_many_bodies");
+      error.retry_after_seconds = 1;
+      throw error;
     }
     if (ChannelClock::now() >= deadline_) throw ApiError(408, "The request did not arrive in time");
     record_.cut = channel_.gone();
@@ -216,7 +231,7 @@ class Exchange : private httplib::Server {
 
   /// The last word before the head of the response goes out.
   void say_connection(httplib::Response& response) {
-    if (!may_continue_()) keep_alive_ = false;
+    if (!side_.may_continue()) keep_alive_ = false;
     response.headers.erase("Keep-Alive");
     response.headers.erase("Accept-Ranges");
     if (response.status == 204 || response.status == 304) response.headers.erase("Content-Length");
@@ -225,9 +240,9 @@ class Exchange : private httplib::Server {
   }
 
   Channel& channel_;
+  const ExchangeSide& side_;
   const HttpRules& rules_;
-  const std::vector<HttpRoute>& routes_;
-  const std::function<bool()>& may_continue_;
+  BodyShare body_;
   RequestRecord& record_;
   const Channel::Deadline deadline_;
   HttpHead head_;
@@ -239,16 +254,17 @@ class Exchange : private httplib::Server {
 
 }  // namespace
 
-bool exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
-              const std::function<bool()>& may_continue, RequestRecord& record) {
-  return Exchange(channel, rules, routes, may_continue, record).run();
+bool exchange(Channel& channel, const ExchangeSide& side, RequestRecord& record) {
+  return Exchange(channel, side, record).run();
 }
 
 void refuse(Channel& channel, const ApiError& error, RequestRecord& record) {
   const HttpRules rules;
   const std::vector<HttpRoute> routes;
-  const std::function<bool()> never = [] { return false; };
-  Exchange(channel, rules, routes, never, record).refuse(error);
+  const auto never = [] { return false; };
+  BodyBudget bodies(0);
+  const ExchangeSide side = {rules, routes, bodies, never, never};
+  Exchange(channel, side, record).refuse(error);
 }
 
 }  // namespace rotor::runtime::server

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/server/api_error.h"
+#include "runtime/server/body_budget.h"
 #include "runtime/server/channel.h"
 #include "runtime/server/http.h"
 #include "runtime/server/http_rules.h"
@@ -15,11 +16,18 @@
 
 namespace rotor::runtime::server {
 
-/// Reads a request, of which the first byte is there, and answers it; `record` says how that went.
-/// `may_continue`: whether the connection may be used again; asked when the answer's head is written.
-/// Returns whether it can be.
-bool exchange(Channel& channel, const HttpRules& rules, const std::vector<HttpRoute>& routes,
-              const std::function<bool()>& may_continue, RequestRecord& record);
+/// What requests meet; all of it outlives them.
+struct ExchangeSide {
+  const HttpRules& rules;
+  const std::vector<HttpRoute>& routes;
+  BodyBudget& bodies;
+  std::function<bool()> head_arrived;  ///< called once a head is whole; false: the connection has to end
+  std::function<bool()> may_continue;  ///< whether the connection may be used again; asked before it is said
+};
+
+/// Reads a request, of which the first byte is there, and answers it; `record` says how that went. Returns
+/// whether the connection can be used again.
+bool exchange(Channel& channel, const ExchangeSide& side, RequestRecord& record);
 
 /// Answers without having read a request; `record` says how that went.
 void refuse(Channel& channel, const ApiError& error, RequestRecord& record);

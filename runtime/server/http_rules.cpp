@@ -73,6 +73,9 @@ void check_key(const HttpHead& head, const HttpRules& rules) {
 }
 
 void check_body(const HttpHead& head, const HttpRules& rules) {
+  if (head.has_body() && head.method != "POST") {
+    throw ApiError(400, head.method + " on " + head.path + ": expected no body");
+  }
   if (head.content_length.value_or(0) > rules.max_body_bytes) {
     throw ApiError(413, cat("The request's body is too large: expected at most ", rules.max_body_bytes,
                             " bytes, found ", *head.content_length));
@@ -84,7 +87,7 @@ void check_body(const HttpHead& head, const HttpRules& rules) {
   const std::string type = head.header("content-type");
   std::string media = lower_case(type.substr(0, type.find(';')));
   while (media.ends_with(' ') || media.ends_with('\t')) media.pop_back();
-  if (head.method == "POST" && head.has_body() && !media.empty() && media != "application/json") {
+  if (head.has_body() && !media.empty() && media != "application/json") {
     throw ApiError(415, "Content-Type: expected application/json, found \"" + type + "\"", "",
                    "unsupported_content_type");
   }

@@ -22,7 +22,8 @@ struct HttpRules {
   bool check_host = false;
   std::vector<std::string> allowed_hosts;  ///< without port
   size_t max_head_bytes = 32 << 10;
-  size_t max_body_bytes = 16 << 20;
+  size_t max_body_bytes = 16 << 20;      ///< as sent, with the lines of chunks
+  size_t body_memory_bytes = 256 << 20;  ///< of all bodies at once; at least max_body_bytes counts
   std::chrono::milliseconds request_timeout{30'000};  ///< for all bytes of a request to arrive
 };
 
@@ -32,7 +33,7 @@ const HttpRoute* find_route(const HttpHead& head, const std::vector<HttpRoute>& 
 
 /// Throws ApiError: 403 for a foreign Host or, where nobody needs a key, a foreign Origin (a web page could
 /// otherwise make its visitors' browsers ask); 401 for a missing or wrong key, if `route` (nullptr: OPTIONS)
-/// needs one; 413 and 415 for what the head says of the body.
+/// needs one; 400 (only POST has one), 413 and 415 for what the head says of the body.
 void check_request(const HttpHead& head, const HttpRoute* route, const HttpRules& rules);
 
 /// What answers OPTIONS: which methods the path has and, to a web page's question whether it may ask,

@@ -55,7 +55,8 @@ HttpServer::HttpServer(HttpServerOptions options, std::vector<HttpRoute> routes)
     : options_(std::move(options)),
       tls_(make_tls(options_)),
       listeners_(options_.host, options_.port),
-      wake_(eventfd(0, EFD_CLOEXEC)) {
+      wake_(eventfd(0, EFD_CLOEXEC)),
+      bodies_(std::max(options_.rules.body_memory_bytes, options_.rules.max_body_bytes)) {
   set_routes(std::move(routes));
   if (wake_ < 0) fail("no file descriptor for the server: ", std::system_category().message(errno));
   std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to sockets without MSG_NOSIGNAL
@@ -127,12 +128,13 @@ bool HttpServer::make_room() {
   const std::lock_guard<std::mutex> lock(mutex_);
   Connection* oldest = nullptr;
   for (Connection& connection : connections_) {
-    if (connection.idle && (oldest == nullptr || connection.idle_since < oldest->idle_since)) {
+    if (connection.phase == Phase::busy || connection.closed) continue;
+    if (oldest == nullptr || connection.since < oldest->since) {
       oldest = &connection;
     }
   }
   if (oldest == nullptr) return false;
-  oldest->idle = false;  // it is taken by no one else
+  oldest->closed = true;
   oldest->channel->cut();
   return true;
 }
@@ -172,7 +174,7 @@ void HttpServer::serve(Connection& connection) {
       connection.surplus ? std::min<std::chrono::milliseconds>(kSurplusTime, options_.rules.request_timeout)
                          : options_.rules.request_timeout;
   // Who has not said anything yet may be closed for others, like who says nothing more.
-  if (!connection.surplus && !set_idle(connection, true)) return;
+  if (!connection.surplus && !enter(connection, Phase::idle)) return;
   const Channel::Result shaken = channel.handshake(began + time_limit);
   if (shaken == Channel::Result::not_tls) {
     began = ChannelClock::now();
@@ -181,15 +183,16 @@ void HttpServer::serve(Connection& connection) {
   if (shaken != Channel::Result::ok) return;
   if (connection.surplus) return refuse_all(too_many_connections());
   auto patience = options_.rules.request_timeout;  // for the first request, the idle_timeout for the others
-  const std::function<bool()> may_continue = [this] { return !stopping_; };
-  while (set_idle(connection, true)) {
+  while (enter(connection, Phase::idle)) {
     if (channel.wait(ChannelClock::now() + patience) != Channel::Result::ok) return;
-    if (!set_idle(connection, false)) return;
+    if (!enter(connection, Phase::head)) return;
     began = ChannelClock::now();
     RequestRecord record = new_record();
     const auto routes = this->routes();
     const uint64_t written = channel.bytes_written();
-    const bool again = exchange(channel, options_.rules, *routes, may_continue, record);
+    const ExchangeSide side = {options_.rules, *routes, bodies_,
+                               [&] { return enter(connection, Phase::busy); }, [this] { return !stopping_; }};
+    const bool again = exchange(channel, side, record);
     record.bytes = channel.bytes_written() - written;
     tell(record, began);
     if (!again) {
@@ -205,14 +208,12 @@ void HttpServer::tell(RequestRecord& record, ChannelClock::time_point began) con
   if (options_.on_request) options_.on_request(record);
 }
 
-bool HttpServer::set_idle(Connection& connection, bool idle) {
+bool HttpServer::enter(Connection& connection, Phase phase) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (stopping_ && idle) return false;
-  // Of an idle one, someone else took the mark away to close it.
-  const bool closed = !idle && !connection.idle;
-  connection.idle = idle;
-  connection.idle_since = ChannelClock::now();
-  return !closed;
+  if (connection.closed || (stopping_ && phase == Phase::idle)) return false;
+  connection.phase = phase;
+  connection.since = ChannelClock::now();
+  return true;
 }
 
 void HttpServer::join_finished() {
@@ -238,7 +239,8 @@ bool HttpServer::stop(std::chrono::milliseconds time) {
     listeners_.close_all();
   }
   for (Connection& connection : connections_) {
-    if (std::exchange(connection.idle, false)) connection.channel->cut();
+    if (connection.phase != Phase::idle || std::exchange(connection.closed, true)) continue;
+    connection.channel->cut();
   }
   while (!connections_.empty() && ChannelClock::now() < cut_at_) {
     const auto until = cut_at_;  // a copy: another call may bring it forward meanwhile

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/server/body_budget.h"
 #include "runtime/server/channel.h"
 #include "runtime/server/http.h"
 #include "runtime/server/http_rules.h"
@@ -29,7 +30,7 @@ struct HttpServerOptions {
   std::string tls_key;
   HttpRules rules;
   int64_t max_connections =
-      512;  ///< more are answered with 503, unless one that is idle can be closed instead
+      512;  ///< more are answered with 503, unless one without a whole head can be closed instead
   std::chrono::milliseconds idle_timeout{75'000};   ///< of a connection between requests
   std::chrono::milliseconds write_timeout{30'000};  ///< for a reader that takes nothing
   RequestObserver on_request;                       ///< is told of every answer; from many threads
@@ -59,26 +60,29 @@ class HttpServer {
   bool stop(std::chrono::milliseconds time);
 
  private:
+  /// What a connection is at. Those without a whole head cost others nothing, and may be closed for them.
+  enum class Phase { idle, head, busy };
   struct Connection {
     std::unique_ptr<Channel> channel;
     std::thread thread;
     std::string remote;
     bool surplus = false;  ///< beyond the limit: is told so
-    bool idle = false;     ///< waits for a request, and may be closed
-    ChannelClock::time_point idle_since;
+    bool closed = false;   ///< its channel was cut for others, or to stop
+    Phase phase = Phase::busy;
+    ChannelClock::time_point since;  ///< when the phase began
   };
   using Place = std::list<Connection>::iterator;
 
   void accept_loop();
   void accept_one(int listener);
-  /// Closes the connection that has been idle longest. Returns whether there was one.
+  /// Closes the connection that has been without a whole head longest. Returns whether there was one.
   bool make_room();
   std::shared_ptr<const std::vector<HttpRoute>> routes() const;
   void run(Place place);
   void serve(Connection& connection);
   void tell(RequestRecord& record, ChannelClock::time_point began) const;
-  /// Marks a connection as one that may be closed, or not. False: it has to end.
-  bool set_idle(Connection& connection, bool idle);
+  /// False: the connection has to end.
+  bool enter(Connection& connection, Phase phase);
   void join_finished();
 
   const HttpServerOptions options_;
@@ -87,6 +91,8 @@ class HttpServer {
   int wake_ = -1;  ///< eventfd that ends accept_loop()
   std::thread acceptor_;
   std::atomic<bool> stopping_ = false;
+
+  BodyBudget bodies_;
 
   mutable std::mutex mutex_;
   std::shared_ptr<const std::vector<HttpRoute>> routes_;

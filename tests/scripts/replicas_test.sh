@@ -70,7 +70,7 @@ replica_of() {
 }
 
 behind() {  # behind PROXY PORT: the same for both
-  local proxy=$1 port=$2 client seen first again
+  local proxy=$1 port=$2 client seen first again asking
   until_true 20 curl -sf "http://127.0.0.1:$port/health" || fail "$proxy does not answer"
   : > "$work/seen"
   for client in $(seq 1 24); do
@@ -86,9 +86,17 @@ behind() {  # behind PROXY PORT: the same for both
 
   stream "$proxy" "$port"
 
-  # One dies without a word. Its clients go to the other, and the other's clients stay.
+  # One dies without a word, at work. What it was asked, which may be why, is not what the other is asked next.
+  client=$(sed -n 's/^one //p' "$work/seen" | head -1)
+  curl -s -o /dev/null -w '%{http_code}' -H "Authorization: Bearer client-$client" -H 'Content-Type: application/json' \
+    -H 'Host: rotor.test' -d "$(chat_body false)" "http://127.0.0.1:$port/v1/chat/completions" > "$work/status" &
+  asking=$!
+  until_true 20 texts_running "$one_port" || fail "$proxy: the chat does not begin"
   kill -KILL "$one_pid"
   wait "$one_pid" 2> /dev/null || true
+  wait $asking || true
+  check "$proxy: a POST whose replica dies" 502 "$(cat "$work/status")"
+  # Its clients go to the other, and the other's clients stay.
   while read -r first client; do
     check "$proxy: client $client after a death" two "$(replica_of "$port" "client-$client")"
   done < "$work/seen"
@@ -100,16 +108,22 @@ behind() {  # behind PROXY PORT: the same for both
   echo "replicas_test.sh: $proxy: both used, clients stay, a dead replica is left out" >&2
 }
 
+texts_running() { curl -s --max-time 20 "http://127.0.0.1:$1/metrics" | grep -q '^rotor_texts_running [1-9]'; }
+
+# chat_body STREAM: a chat that takes a while
+chat_body() {
+  echo '{"messages": [{"role": "user", "content": "a"}], "stream": '"$1"', "max_tokens": 6000, "temperature": 1, "ignore_eos": true}'
+}
+
 # Pieces of a streamed answer must arrive one after another, not together at the end.
 stream() {
-  local proxy=$1 port=$2 body status
-  body='{"messages": [{"role": "user", "content": "a"}], "stream": true, "max_tokens": 6000, "temperature": 1, "ignore_eos": true}'
+  local proxy=$1 port=$2 status
   status=$(curl -s -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -H 'Host: rotor.test' \
-    -d "${body/\"stream\": true/\"stream\": false}" "http://127.0.0.1:$port/v1/chat/completions")
+    -d "$(chat_body false)" "http://127.0.0.1:$port/v1/chat/completions")
   check "$proxy: a chat" 200 "$status"
   # Times at which lines come, in microseconds.
   echo "${EPOCHREALTIME/[.,]/} start" > "$work/times"
-  curl -sN -H 'Content-Type: application/json' -H 'Host: rotor.test' -d "$body" \
+  curl -sN -H 'Content-Type: application/json' -H 'Host: rotor.test' -d "$(chat_body true)" \
     "http://127.0.0.1:$port/v1/chat/completions" |
     while read -r line; do [ -z "$line" ] || echo "${EPOCHREALTIME/[.,]/} ${line:0:12}"; done >> "$work/times"
   check "$proxy: the stream's end" "data: [DONE]" "$(tail -1 "$work/times" | cut -d' ' -f2-)"

@@ -1,6 +1,9 @@
 // Answers field by field, and what of a request reaches the batch.
+#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <cstring>
+#include <thread>
 
 #include "tests/server/api_fixture.h"
 #include "tests/support/adapters.h"
@@ -243,6 +246,31 @@ TEST_F(ApiTest, AdaptersAreModels) {
   EXPECT_EQ(batch.requests.at(1).adapters.at(0).weight, 0.5F);
   chat();
   EXPECT_TRUE(batch.requests.at(2).adapters.empty());
+}
+
+TEST_F(ApiTest, AdaptersThatLoadAtOnceAreNotTooMany) {
+  test::write_random_adapter(files_->file("many/one"), model_->file().config(), 2);
+  options.adapter_root = files_->file("many");
+  const auto load = [this](int i) {
+    respond("/v1/adapters", Json{{"name", "a" + std::to_string(i)}, {"path", "one"}}.dump());
+  };
+  for (int i = 0; i < 63; ++i) load(i);
+  std::atomic<int> refused = 0;
+  std::barrier begin(8);
+  std::vector<std::thread> threads;
+  for (int i = 63; i < 71; ++i) {
+    threads.emplace_back([&, i] {
+      begin.arrive_and_wait();
+      try {
+        load(i);
+      } catch (const ApiError&) {
+        ++refused;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(refused, 7);
+  EXPECT_EQ(answer("/v1/adapters", {}, "GET")["data"].size(), 64U);
 }
 
 TEST_F(ApiTest, ModelsAreListed) {

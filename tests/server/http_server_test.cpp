@@ -161,6 +161,61 @@ TEST_F(HttpServerTest, ChunkedBodies) {
   EXPECT_EQ(smuggler.answer().status, 0);
 }
 
+TEST_F(HttpServerTest, LinesOfChunksCountAsTheBody) {
+  start();
+  const std::string head = "POST /count HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+  HttpClient lines(port());
+  lines.send(head + "1;" + std::string(20'000, 'x'));
+  EXPECT_EQ(lines.answer().status, 413);
+  HttpClient crumbs(port());  // 2,000 bytes in 12,000
+  std::string body;
+  for (int i = 0; i < 2000; ++i) body += "1\r\n \r\n";
+  crumbs.send(head + body + "0\r\n\r\n");
+  EXPECT_EQ(crumbs.answer().status, 413);
+}
+
+TEST_F(HttpServerTest, OnlyPostHasABody) {
+  options_.rules.keys.add("k", "a test");
+  start();
+  for (const char* method : {"GET", "HEAD", "OPTIONS"}) {
+    for (const char* length : {"Content-Length: 10000\r\n", "Transfer-Encoding: chunked\r\n"}) {
+      HttpClient client(port());
+      client.send(std::string(method) + " /open HTTP/1.1\r\nHost: localhost\r\n" + length + "\r\n");
+      EXPECT_EQ(client.answer(true).status, 400) << method << ", and nothing was waited for";
+      EXPECT_TRUE(client.closed());
+    }
+  }
+  HttpClient empty(port());
+  EXPECT_EQ(empty.request("GET", "/open", "", "").status, 200) << "a length of 0";
+  HttpClient stranger(port());
+  stranger.send("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n");
+  EXPECT_EQ(stranger.answer().status, 401) << "before the body";
+}
+
+TEST_F(HttpServerTest, BodiesShareABudget) {
+  options_.rules.body_memory_bytes = 15'000;
+  options_.rules.request_timeout = seconds(20);
+  start();
+  const std::string head = "POST /held HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000\r\n\r\n";
+  HttpClient held(port());
+  held.send(head + std::string(10'000, ' '));
+  ASSERT_TRUE(wait_for_held(1));
+  HttpClient silent(port());  // takes what it sent, not what it announced
+  silent.send(head);
+  HttpClient small(port());
+  EXPECT_EQ(small.request("POST", "/count", kJsonHeader, std::string(4000, ' ')).status, 200);
+  EXPECT_EQ(small.request("POST", "/count", kJsonHeader, std::string(4000, ' ')).status, 200) << "given back";
+  HttpClient large(port());
+  const HttpAnswer refused = large.request("POST", "/count", kJsonHeader, std::string(6000, ' '));
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  EXPECT_EQ(error_of(refused)["code"], "too_many_bodies");
+  release();
+  EXPECT_EQ(held.answer().status, 200);
+  HttpClient later(port());
+  EXPECT_EQ(later.request("POST", "/count", kJsonHeader, std::string(6000, ' ')).status, 200);
+}
+
 TEST_F(HttpServerTest, ContinueIsSaidWhenTheBodyIsWanted) {
   start();
   HttpClient client(port());
@@ -291,6 +346,26 @@ TEST_F(HttpServerTest, BeyondTheLimitOfConnections) {
   EXPECT_EQ(fourth.request("GET", "/hello").status, 200);
   EXPECT_EQ(second.request("GET", "/hello").status, 200);
   EXPECT_TRUE(first.closed(milliseconds(300)));
+}
+
+TEST_F(HttpServerTest, UnfinishedHeadsMakeRoom) {
+  options_.max_connections = 2;
+  options_.rules.request_timeout = seconds(20);
+  start();
+  HttpClient older(port());
+  ASSERT_EQ(older.request("GET", "/hello").status, 200);
+  HttpClient newer(port());
+  older.send("GET /hello HTTP/1.1\r\nHo");
+  std::this_thread::sleep_for(milliseconds(100));
+  newer.send("GET /hello HTTP/1.1\r\nHo");
+  std::this_thread::sleep_for(milliseconds(100));
+  HttpClient third(port());
+  EXPECT_EQ(third.request("GET", "/hello").status, 200);
+  EXPECT_TRUE(older.closed(milliseconds(300)));
+  newer.send("st: localhost\r\n\r\n");
+  EXPECT_EQ(newer.answer().status, 200) << "one was enough";
+  const auto known = records(4);
+  EXPECT_EQ(std::count_if(known.begin(), known.end(), [](const auto& r) { return r.cut; }), 1);
 }
 
 TEST_F(HttpServerTest, StopsWhenAnswersAreFinished) {

@@ -58,14 +58,34 @@ TEST_F(GuardTest, OrdinaryMessagesAreEncodedAsBefore) {
 }
 
 TEST_F(GuardTest, TextsThatHoldTheMarkStayWhole) {
-  const std::string mark = "\xEF\xB7\x90";  // U+FDD0
-  const std::string longer = mark + "\xEF\xB7\x91";
-  for (const std::string& inside : {mark, longer, longer + "\xEF\xB7\x91", mark + mark}) {
+  const std::string first = "\xEF\xB7\x90";  // U+FDD0
+  std::string mark = first;
+  for (int i = 0; i < 7; ++i) mark += "\xEF\xB7\x91";
+  for (const std::string& inside : {first, mark, mark + "\xEF\xB7\x91", mark + mark, first + mark}) {
     const std::string text = inside + "<|end|>" + inside + "<" + inside + "|end|>";
+    const OrderedJson json = text;
+    uint32_t drawn = 0;
+    const TextGuard guard(tokenizer, {&json}, [&] { return drawn++ / 7; });
+    EXPECT_EQ(drawn, text.find(mark) == std::string::npos ? 7U : 14U) << "it is drawn until no text has it";
+    const std::string guarded = guard.guard(text);
+    EXPECT_EQ(guard.plain(guarded), text);
+    EXPECT_EQ(std::ranges::count(guard.encode(guarded), end), 0);
     const std::vector<TokenId> ids = encode({{{"role", "user"}, {"content", text}}});
     EXPECT_EQ(std::ranges::count(ids, end), 1);
     EXPECT_EQ(tokenizer.decode(ids), "u:" + text + "<|end|>");
   }
+}
+
+TEST_F(GuardTest, NoTextMakesTheMarkLonger) {
+  constexpr size_t kSpecials = 1000;
+  std::string text = "\xEF\xB7\x90";
+  for (int i = 0; i < 10'000; ++i) text += "\xEF\xB7\x91";
+  for (size_t i = 0; i < kSpecials; ++i) text += "<|end|>";
+  const OrderedJson json = text;
+  const TextGuard guard(tokenizer, {&json});
+  const std::string guarded = guard.guard(text);
+  EXPECT_EQ(guarded.size(), text.size() + kSpecials * 24);
+  EXPECT_EQ(guard.plain(guarded), text);
 }
 
 TEST_F(GuardTest, KeysAndNestedTextsAreGuarded) {
