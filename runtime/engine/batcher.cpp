@@ -21,10 +21,6 @@ namespace {
 
 constexpr int64_t kPageTokens = Transformer::kPageTokens;
 
-int64_t pages_for(int64_t tokens) {
-  return (tokens + kPageTokens - 1) / kPageTokens;
-}
-
 /// The owner's end of a text.
 class Handle : public BatchText {
  public:
@@ -52,7 +48,7 @@ SessionOptions with_pages(const LanguageModel& model, const BatcherOptions& opti
   const Transformer::StageOptions stage = stage_options(model.transformer(), session);
   const auto layers = static_cast<uint64_t>(model.config().num_hidden_layers);
   const uint64_t page_bytes = layers * model.transformer().cache_bytes_per_layer(stage);
-  const int64_t least = pages_for(stage.context);
+  const int64_t least = Transformer::pages_for(stage.context);
   const int64_t most = options.max_sequences * least;
   const auto pages_in = [&](uint64_t bytes) { return static_cast<int64_t>(bytes / page_bytes); };
   if (options.kv_bytes > 0 && pages_in(options.kv_bytes) < least) {
@@ -196,7 +192,7 @@ class Batcher::Loop {
   void admit() {
     int64_t promised = 0;  // pages that running texts will soon ask for
     const auto needed = [](const TextInBatch& text) {
-      return pages_for(text.size() + 1) - std::ssize(text.pages);
+      return Transformer::pages_for(text.size() + 1) - std::ssize(text.pages);
     };
     for (const Text& text : running_) promised += std::max<int64_t>(needed(*text), 0);
     const std::lock_guard lock(mutex_);

@@ -6,10 +6,6 @@
 namespace rotor::runtime {
 namespace {
 
-int64_t pages_of(int64_t context) {
-  return (context + Transformer::kPageTokens - 1) / Transformer::kPageTokens;
-}
-
 void check(bool computed) {
   if (!computed) fail("the device was lost: nothing was measured");
 }
@@ -17,7 +13,7 @@ void check(bool computed) {
 }  // namespace
 
 SessionOptions TextsTogether::with_pages(SessionOptions options, int64_t texts) {
-  options.kv_pages = texts * pages_of(options.context);
+  options.kv_pages = texts * Transformer::pages_for(options.context);
   options.batch = std::max(options.batch, texts);
   return options;
 }
@@ -26,7 +22,7 @@ TextsTogether::TextsTogether(const LanguageModel& model, const SessionOptions& o
     : paged_(model.transformer(), model.place(with_pages(options, texts)), with_pages(options, texts)),
       pages_(static_cast<size_t>(texts)),
       rows_(static_cast<size_t>(texts)) {
-  const int64_t pages = pages_of(options.context);
+  const int64_t pages = Transformer::pages_for(options.context);
   for (size_t i = 0; i < pages_.size(); ++i) {
     pages_[i].resize(static_cast<size_t>(pages));
     std::iota(pages_[i].begin(), pages_[i].end(), static_cast<int32_t>(i) * static_cast<int32_t>(pages));

@@ -54,6 +54,7 @@ class Transformer {
     int64_t kv_pages = 0;  ///< pages of kPageTokens in the cache; 0: one page of `context` tokens
   };
   static constexpr int64_t kPageTokens = 32;
+  static constexpr int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
   /// Views `file`, which must outlive this object. Throws Error if it holds no transformer.
   /// `float_activations` leaves the inputs of ternary layers unquantized: slow, to tell rounding from errors.
