@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "rotor/core/error.h"
 #include "rotor/text/tokenizer.h"
 #include "runtime/backends/backend.h"
 #include "runtime/engine/penalties.h"
@@ -53,7 +54,15 @@ struct Candidate {
   double probability;  ///< of being drawn
 };
 
+/// A constraint that cannot be kept on this text: a token costs too much work, the vocabulary lacks the
+/// bytes. It is the text's own fault, unlike other errors while sampling.
+class ConstraintError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// What a text may go on with, token by token: a grammar, say. One object serves one text.
+/// All functions may throw ConstraintError; the text cannot be gone on with then.
 class TokenConstraint {
  public:
   virtual ~TokenConstraint() = default;

@@ -259,9 +259,23 @@ std::shared_ptr<const Grammar> GrammarBuilder::build(Rule root) {
 }
 
 bool Grammar::matches(std::string_view text) const {
+  WorkBudget endless("grammar", UINT64_MAX);
+  return matches(text, endless);
+}
+
+bool Grammar::matches(std::string_view text, WorkBudget& budget) const {
+  constexpr uint64_t kBytesPerPosition = 16;  // looking at one takes so long as at that many bytes, about
+  constexpr size_t kMaxBytes = size_t{8} << 20;
   StackSets sets(*this);
   StackSets::Set set = sets.start();
-  for (const char c : text) set = sets.step(set, static_cast<uint8_t>(c));
+  uint64_t work = 0;
+  for (const char c : text) {
+    sets.limit_work(StackSets::kMaxStepWork);
+    set = sets.step(set, static_cast<uint8_t>(c));
+    budget.spend(kBytesPerPosition * (1 + sets.work() - work));
+    work = sets.work();
+    if (sets.num_bytes() >= kMaxBytes) sets.collect({&set, 1});
+  }
   return sets.complete(set);
 }
 

@@ -161,9 +161,11 @@ class Parser {
     return {};
   }
 
+  /// Each suffix is a group around what stands before it.
   Expression repeated(Expression part) {
-    for (;;) {
+    for (int suffixes = 0;; ++suffixes) {
       skip_space(false);
+      if (suffixes > kMaxNesting) refuse(at_, cat("at most ", kMaxNesting, " of * + ? { behind one part"));
       if (take('*')) {
         part = builder_.repeat(part, 0, GrammarBuilder::kUnlimited);
       } else if (take('+')) {

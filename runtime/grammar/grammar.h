@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/grammar/work_budget.h"
+
 namespace rotor::runtime::grammar {
 
 using ByteSet = std::bitset<256>;
@@ -20,7 +22,8 @@ using Position = uint32_t;
 /// What every grammar keeps, so that a hostile one takes bounded memory and time.
 inline constexpr size_t kMaxPositions = 100000;
 inline constexpr size_t kMaxExpressions = 200000;
-inline constexpr int64_t kMaxRepetitions = 100000;  ///< in {m,n}
+inline constexpr size_t kMaxExpressionDepth = 5000;  ///< parts inside one another: the builder recurses
+inline constexpr int64_t kMaxRepetitions = 100000;   ///< in {m,n}
 
 class Grammar {
  public:
@@ -56,6 +59,8 @@ class Grammar {
 
   /// Whether `text` is a whole text of this grammar.
   bool matches(std::string_view text) const;
+  /// The same; what it takes is spent from `budget`, which throws Error where it does not suffice.
+  bool matches(std::string_view text, WorkBudget& budget) const;
 
  private:
   friend class GrammarBuilder;

@@ -28,7 +28,13 @@ GrammarBuilder::Expression GrammarBuilder::add(Node node) {
   if (nodes_.size() >= kMaxExpressions) {
     fail(source_, ": expected at most ", kMaxExpressions, " parts, found more");
   }
-  for (const Expression part : node.parts) node.size = std::min(kHuge, node.size + nodes_[part].size);
+  for (const Expression part : node.parts) {
+    node.size = std::min(kHuge, node.size + nodes_[part].size);
+    node.depth = std::max(node.depth, nodes_[part].depth + 1);
+  }
+  if (node.depth > kMaxExpressionDepth) {
+    fail(source_, ": expected at most ", kMaxExpressionDepth, " parts inside one another, found more");
+  }
   nodes_.push_back(std::move(node));
   return static_cast<Expression>(nodes_.size() - 1);
 }

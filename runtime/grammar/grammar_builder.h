@@ -60,6 +60,7 @@ class GrammarBuilder {
     int64_t min = 0;
     int64_t max = 0;
     uint64_t size = 1;  // about how many positions it takes, at most 2^32
+    size_t depth = 0;   // of parts inside one another; what is called is no part
   };
   struct RuleEntry {
     std::string name;

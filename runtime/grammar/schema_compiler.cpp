@@ -17,6 +17,13 @@ namespace rotor::runtime::grammar {
 namespace {
 
 constexpr int kMaxDepth = 200;
+/// Of schemas with enum or const whose other keywords hold such schemas again: each is compiled by itself.
+constexpr int kMaxChecks = 8;
+constexpr size_t kMaxSchemaBytes = size_t{256} << 10;
+/// Some tenths of a second.
+constexpr uint64_t kMaxWork = uint64_t{1} << 25;
+/// Of making a grammar, for each of its positions.
+constexpr uint64_t kWorkPerPosition = 64;
 constexpr double kIntegerLimit = 1e18;
 constexpr std::array kNumberKeywords = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
                                         "multipleOf"};
@@ -54,12 +61,14 @@ std::string pointer_of(const std::string& pointer) {
 
 }  // namespace
 
-SchemaCompiler::SchemaCompiler(const OrderedJson& root, const std::string& source, GrammarBuilder& builder)
-    : merger_(root, source), source_(source), builder_(builder), pieces_(builder) {}
+SchemaCompiler::SchemaCompiler(const OrderedJson& root, const std::string& source, GrammarBuilder& builder,
+                               WorkBudget& budget)
+    : merger_(root, source, budget), source_(source), builder_(builder), budget_(budget), pieces_(builder) {}
 
 SchemaCompiler::Expression SchemaCompiler::compile(const OrderedJson& schema, const std::string& pointer) {
   if (schema == OrderedJson(false)) return GrammarBuilder::kNever;
   const std::string text = schema.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+  budget_.spend(text.size() + pointer.size());
   if (const auto known = compiled_.find(text); known != compiled_.end()) return known->second;
   if (++depth_ > kMaxDepth) merger_.refuse(pointer, "schemas that are less deep", schema);
   const GrammarBuilder::Rule rule = builder_.declare(pointer, source_);
@@ -126,15 +135,22 @@ SchemaCompiler::Expression SchemaCompiler::compile_values(const Plain& schema, c
   others.erase("enum");
   std::shared_ptr<const Grammar> check;
   if (!others.empty()) {
+    if (checks_ == kMaxChecks) {
+      merger_.refuse(pointer, cat("at most ", kMaxChecks, " schemas with enum or const inside one another"),
+                     schema["enum"]);
+    }
     GrammarBuilder builder(source_, kJsonDepth);
-    SchemaCompiler compiler(merger_.root(), source_, builder);
+    SchemaCompiler compiler(merger_.root(), source_, builder, budget_);
+    compiler.depth_ = depth_;
+    compiler.checks_ = checks_ + 1;
     const GrammarBuilder::Rule root = builder.declare(pointer_of(pointer), source_);
     builder.define(root, compiler.compile(others, pointer));
     check = builder.build(root);
+    budget_.spend(kWorkPerPosition * check->num_positions());
   }
   std::vector<Expression> alternatives;
   for (const OrderedJson& value : schema["enum"]) {
-    if (check && !check->matches(value.dump())) continue;
+    if (check && !check->matches(value.dump(), budget_)) continue;
     alternatives.push_back(pieces_.value(value));
   }
   return builder_.choice(std::move(alternatives));
@@ -246,8 +262,13 @@ SchemaCompiler::Expression SchemaCompiler::compile_number(const Plain& schema, c
 
 std::shared_ptr<const Grammar> compile_json_schema(const OrderedJson& schema, const std::string& source,
                                                    const JsonSurroundings& around) {
+  const size_t schema_bytes = schema.dump(-1, ' ', false, OrderedJson::error_handler_t::replace).size();
+  if (schema_bytes > kMaxSchemaBytes) {
+    fail(source, ": expected a schema of at most ", kMaxSchemaBytes, " bytes, found ", schema_bytes);
+  }
+  WorkBudget budget(source, kMaxWork);
   GrammarBuilder builder(source, kJsonDepth);
-  SchemaCompiler compiler(schema, source, builder);
+  SchemaCompiler compiler(schema, source, builder, budget);
   const GrammarBuilder::Rule root = builder.declare("#", source);
   builder.define(root, builder.sequence({builder.literal(around.before), compiler.compile(schema, "#"),
                                          builder.literal(around.after)}));

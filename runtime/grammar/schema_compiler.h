@@ -13,8 +13,9 @@ namespace rotor::runtime::grammar {
 class SchemaCompiler {
  public:
   using Expression = GrammarBuilder::Expression;
-  /// All must outlive this object.
-  SchemaCompiler(const OrderedJson& root, const std::string& source, GrammarBuilder& builder);
+  /// All must outlive this object; compiling spends from `budget`.
+  SchemaCompiler(const OrderedJson& root, const std::string& source, GrammarBuilder& builder,
+                 WorkBudget& budget);
 
   /// Values that `schema` allows; a schema that comes again is the same rule. Throws Error as
   /// compile_json_schema() does.
@@ -36,9 +37,11 @@ class SchemaCompiler {
   SchemaMerger merger_;
   std::string source_;
   GrammarBuilder& builder_;
+  WorkBudget& budget_;
   JsonPieces pieces_;
   std::map<std::string, Expression> compiled_;  // by the schema's text
   int depth_ = 0;
+  int checks_ = 0;  // compilers that this one works for, one inside another
 };
 
 }  // namespace rotor::runtime::grammar

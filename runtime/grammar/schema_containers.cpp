@@ -8,7 +8,8 @@
 namespace rotor::runtime::grammar {
 namespace {
 
-constexpr size_t kMaxMembers = 2000;
+/// A name beside additionalProperties is told from others byte by byte, each inside the one before.
+constexpr size_t kMaxNameBytes = 256;
 constexpr int64_t kUnlimited = GrammarBuilder::kUnlimited;
 
 int64_t count_of(const OrderedJson& schema, const char* key, int64_t otherwise) {
@@ -105,6 +106,11 @@ SchemaCompiler::Expression SchemaCompiler::compile_object(const Plain& schema, c
   Expression first = GrammarBuilder::kNever;
   if (takes_others) {
     const Expression value = compile(schema["additionalProperties"], deeper(pointer, "additionalProperties"));
+    for (const std::string& name : known) {
+      if (name.size() <= kMaxNameBytes) continue;
+      merger_.refuse(deeper(pointer, "additionalProperties"),
+                     cat("names of at most ", kMaxNameBytes, " bytes beside it"), name);
+    }
     const Expression other = pieces_.other_member(known, value);
     more = builder_.repeat(builder_.sequence({pieces_.comma(), other}), 0, kUnlimited);
     first = builder_.sequence({other, more});

@@ -101,6 +101,7 @@ bool SchemaMerger::says_nothing(const std::string& keyword) {
 
 void SchemaMerger::refuse(const std::string& pointer, const std::string& expected,
                           const OrderedJson& found) const {
+  budget_.spend(weight_of(found));
   fail(source_, ": ", pointer, ": expected ", expected, ", found ",
        quote_json(Json::parse(found.dump(-1, ' ', false, OrderedJson::error_handler_t::replace))));
 }
@@ -122,6 +123,9 @@ void SchemaMerger::check_keyword(const std::string& key, const OrderedJson& valu
       return;
     case Kind::members:
       if (!value.is_object() || !all(is_schema)) refuse(pointer, "an object of schemas", value);
+      if (key == "properties" && value.size() > kMaxMembers) {
+        refuse(pointer, cat("at most ", kMaxMembers, " properties"), value.size());
+      }
       return;
     case Kind::names:
       if (!value.is_array() || !all([](const OrderedJson& name) { return name.is_string(); })) {
@@ -203,6 +207,7 @@ const OrderedJson& SchemaMerger::resolve(const std::string& ref, const std::stri
   for (size_t begin = 2; begin <= ref.size();) {
     const size_t end = std::min(ref.find('/', begin), ref.size());
     const std::string key = unescaped(ref.substr(begin, end - begin));
+    budget_.spend(ref.size() + (at->is_object() ? at->size() : 1));
     const bool is_index =
         !key.empty() && key.size() < 9 && key.find_first_not_of("0123456789") == std::string::npos;
     if (at->is_object() && at->contains(key)) {

@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t kMaxAlternatives = 256;
 constexpr int kMaxDepth = 64;
+/// Of members that are compared to tell branches of oneOf apart.
+constexpr int kMaxDisjointDepth = 16;
 
 using Keys = std::set<std::string>;
 const Keys kObjectKeys = {"properties", "required", "additionalProperties", "minProperties", "maxProperties"};
@@ -40,6 +42,15 @@ bool is_whole(const OrderedJson& value) {
 
 }  // namespace
 
+uint64_t weight_of(const OrderedJson& json) {
+  uint64_t weight = 8;
+  if (json.is_string()) weight += json.get_ref<const std::string&>().size();
+  if (!json.is_structured()) return weight;
+  for (const auto& [key, value] : json.items())
+    weight += (json.is_object() ? key.size() : 0) + weight_of(value);
+  return weight;
+}
+
 std::set<std::string> SchemaMerger::types(const Plain& schema, bool inferred) {
   std::set<std::string> result;
   if (schema.contains("type")) {
@@ -65,7 +76,7 @@ std::set<std::string> SchemaMerger::types(const Plain& schema, bool inferred) {
   return result;
 }
 
-OrderedJson SchemaMerger::all_of(const OrderedJson& a, const OrderedJson& b) {
+OrderedJson SchemaMerger::all_of(const OrderedJson& a, const OrderedJson& b) const {
   if (is_trivial(a) || a == b) return b;
   if (is_trivial(b)) return a;
   if (a == OrderedJson(false) || b == OrderedJson(false)) return false;
@@ -73,6 +84,7 @@ OrderedJson SchemaMerger::all_of(const OrderedJson& a, const OrderedJson& b) {
   for (const OrderedJson& schema : {a, b}) {
     const bool is_list = schema.size() == 1 && schema.contains("allOf");
     for (const OrderedJson& part : is_list ? schema["allOf"] : OrderedJson::array({schema})) {
+      budget_.spend((1 + parts.size()) * weight_of(part));
       if (std::ranges::find(parts, part) == parts.end()) parts.push_back(part);
     }
   }
@@ -100,6 +112,7 @@ OrderedJson SchemaMerger::merged_keyword(const std::string& key, const OrderedJs
   if (key == "additionalProperties" || key == "items") return all_of(a, b);
   if (key == "uniqueItems") return true;
   if (key == "required" || key == "enum") {
+    budget_.spend((1 + a.size()) * weight_of(b));
     OrderedJson result = key == "enum" ? OrderedJson::array() : a;
     for (const OrderedJson& value : b) {
       const bool in_both = std::ranges::find(a, value) != a.end();
@@ -117,6 +130,11 @@ OrderedJson SchemaMerger::merged_keyword(const std::string& key, const OrderedJs
 }
 
 OrderedJson SchemaMerger::merged(const Plain& a, const Plain& b, const std::string& pointer) const {
+  const auto num_members = [](const Plain& schema) {
+    return schema.contains("properties") ? uint64_t{schema["properties"].size()} : 0;
+  };
+  const uint64_t members = num_members(a) + num_members(b);
+  budget_.spend(weight_of(a) + weight_of(b) + pointer.size() + members * members);
   OrderedJson result = a;
   for (const auto& [key, value] : b.items()) {
     if (key == "properties" || key == "prefixItems" || key == "items" || key == "type") continue;
@@ -175,6 +193,7 @@ std::vector<SchemaMerger::Plain> SchemaMerger::product(const std::vector<Plain>&
 /// `a` asks for a member that `b` does not let be.
 bool SchemaMerger::requires_what_is_forbidden(const Plain& a, const Plain& b) const {
   if (!a.contains("required")) return false;
+  budget_.spend(a["required"].size() * (b.contains("properties") ? b["properties"].size() : 1));
   return std::ranges::any_of(
       a["required"], [&](const OrderedJson& key) { return member_schema(b, key) == OrderedJson(false); });
 }
@@ -182,6 +201,7 @@ bool SchemaMerger::requires_what_is_forbidden(const Plain& a, const Plain& b) co
 /// Whether no value obeys both, as far as that is easily seen; values of `a` and `b` are of the types that
 /// their keywords speak of.
 bool SchemaMerger::disjoint(const Plain& a, const Plain& b, const std::string& pointer) {
+  budget_.spend(weight_of(a) + weight_of(b));
   const auto meet = [](const std::set<std::string>& x, const std::set<std::string>& y) {
     return std::ranges::any_of(x, [&](const std::string& type) {
       return y.contains(type) || (type == "integer" && y.contains("number")) ||
@@ -190,6 +210,7 @@ bool SchemaMerger::disjoint(const Plain& a, const Plain& b, const std::string& p
   };
   if (!meet(types(a, true), types(b, false)) && !meet(types(b, true), types(a, false))) return true;
   if (a.contains("enum") && b.contains("enum")) {
+    budget_.spend(b["enum"].size() * weight_of(a["enum"]));
     return std::ranges::none_of(a["enum"], [&](const OrderedJson& value) {
       return std::ranges::find(b["enum"], value) != b["enum"].end();
     });
@@ -197,11 +218,22 @@ bool SchemaMerger::disjoint(const Plain& a, const Plain& b, const std::string& p
   const std::set<std::string> object = {"object"};
   if (types(a, true) != object || types(b, true) != object) return false;
   if (requires_what_is_forbidden(a, b) || requires_what_is_forbidden(b, a)) return true;
-  if (!a.contains("required") || !b.contains("required")) return false;
+  if (!a.contains("required") || !b.contains("required") || disjoint_depth_ >= kMaxDisjointDepth)
+    return false;
+  ++disjoint_depth_;
+  const bool result = disjoint_members(a, b, pointer);
+  --disjoint_depth_;
+  return result;
+}
+
+/// Whether a member that both require can have no value that both allow.
+bool SchemaMerger::disjoint_members(const Plain& a, const Plain& b, const std::string& pointer) {
+  budget_.spend(b["required"].size() * weight_of(a["required"]));
   return std::ranges::any_of(a["required"], [&](const OrderedJson& key) {
     if (std::ranges::find(b["required"], key) == b["required"].end()) return false;
     const auto open_refs = open_refs_;
     const int depth = depth_;
+    const int disjoint_depth = disjoint_depth_;
     try {
       const auto of_a = plain(member_schema(a, key), deeper(pointer, key));
       const auto of_b = plain(member_schema(b, key), deeper(pointer, key));
@@ -209,8 +241,10 @@ bool SchemaMerger::disjoint(const Plain& a, const Plain& b, const std::string& p
         return std::ranges::all_of(of_b, [&](const Plain& y) { return disjoint(x, y, pointer); });
       });
     } catch (const Error&) {  // a member of the very schema that is being read: another key may tell
+      if (budget_.is_spent()) throw;
       open_refs_ = open_refs;
       depth_ = depth;
+      disjoint_depth_ = disjoint_depth;
       return false;
     }
   });
@@ -246,6 +280,7 @@ std::vector<SchemaMerger::Plain> SchemaMerger::plain(const OrderedJson& schema, 
   if (schema.is_boolean())
     return schema.get<bool>() ? std::vector<Plain>{Plain::object()} : std::vector<Plain>{};
   if (!schema.is_object()) refuse(pointer, "a schema: an object, true or false", schema);
+  budget_.spend(pointer.size() + weight_of(schema));
   if (++depth_ > kMaxDepth) refuse(pointer, "schemas that are less deep", schema);
   std::vector<Plain> result = product({Plain::object()}, {checked(schema, pointer)}, pointer);
   if (schema.contains("$ref")) {

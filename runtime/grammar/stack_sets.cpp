@@ -4,13 +4,10 @@
 #include <algorithm>
 #include <functional>
 
-#include "rotor/core/error.h"
+#include "runtime/engine/sampler.h"
 
 namespace rotor::runtime::grammar {
 namespace {
-
-/// Ways that one byte may open; those of a hostile grammar.
-constexpr size_t kMaxStepWork = size_t{1} << 20;
 
 uint64_t pair_key(uint32_t a, uint32_t b) {
   return uint64_t{a} << 32 | b;
@@ -35,13 +32,20 @@ void StackSets::clear() {
   united_.clear();
 }
 
+void StackSets::spend(uint64_t work) {
+  work_ += work;
+  if (work_ > work_limit_) {
+    throw ConstraintError("grammar: expected one that goes on in few ways at once, found too many to follow");
+  }
+}
+
 StackSets::Set StackSets::start() {
   enter(grammar_.root(), kDone);
   return finish();
 }
 
 StackSets::Set StackSets::compute_step(Set set, uint8_t byte) {
-  work_ += nodes_[set].count;
+  spend(nodes_[set].count);
   for (uint32_t i = 0; i < nodes_[set].count; ++i) {
     const Edge edge = edges_[nodes_[set].begin + i];
     if (grammar_.bytes(edge.position)[byte]) enter(grammar_.step(edge.position).next, edge.below);
@@ -61,13 +65,10 @@ void StackSets::enter(Position position, Set below) {
   while (!pending_.empty()) {
     const Edge edge = pending_.back();
     pending_.pop_back();
+    spend(1);
     const uint32_t height = grammar_.height(edge.position);
     if (height == Grammar::kEndless || nodes_[edge.below].depth + height > grammar_.max_depth()) continue;
     if (!seen_.insert(pair_key(edge.position, edge.below)).second) continue;
-    ++work_;
-    if (seen_.size() > kMaxStepWork) {
-      fail("grammar: expected one that goes on in at most ", kMaxStepWork, " ways at once, found more");
-    }
     const Grammar::Step& step = grammar_.step(edge.position);
     switch (step.kind) {
       case Grammar::Kind::bytes:
@@ -107,7 +108,7 @@ StackSets::Set StackSets::unite(Set a, Set b) {
   if (const auto known = united_.find(pair_key(a, b)); known != united_.end()) return known->second;
   const auto of_a = edges(a);
   const auto of_b = edges(b);
-  work_ += of_a.size() + of_b.size();
+  spend(of_a.size() + of_b.size());
   std::vector<Edge> all(of_a.begin(), of_a.end());
   all.insert(all.end(), of_b.begin(), of_b.end());
   const Set result = intern(all, nodes_[a].has_empty || nodes_[b].has_empty);
@@ -155,6 +156,7 @@ size_t StackSets::num_bytes() const {
 }
 
 void StackSets::collect(std::span<Set> roots) {
+  const uint64_t limit = std::exchange(work_limit_, UINT64_MAX);  // what is moved is bounded by memory
   const std::vector<Node> old_nodes = std::move(nodes_);
   const std::vector<Edge> old_edges = std::move(edges_);
   clear();
@@ -173,6 +175,7 @@ void StackSets::collect(std::span<Set> roots) {
     return result;
   };
   for (Set& root : roots) root = move(root);
+  work_limit_ = limit;
 }
 
 }  // namespace rotor::runtime::grammar

@@ -28,10 +28,15 @@ class StackSets {
   /// `grammar` must outlive this object.
   explicit StackSets(const Grammar& grammar);
 
+  /// From now on, start() and step() throw ConstraintError where more than so much work() comes to that done
+  /// so far; this object is of no use then. Until it is called, kMaxStepWork.
+  void limit_work(uint64_t more) { work_limit_ = work_ + more; }
+  /// Of a byte: only a hostile grammar goes on in so many ways at once.
+  static constexpr uint64_t kMaxStepWork = uint64_t{1} << 16;
+
   /// Before the first byte.
   Set start();
-  /// Behind one more byte. Throws Error if a hostile grammar goes on in too many ways at once; this object is
-  /// of no use then.
+  /// Behind one more byte.
   Set step(Set set, uint8_t byte) {
     const uint32_t row = nodes_[set].row;
     if (row != kUnknown) {
@@ -76,6 +81,7 @@ class StackSets {
   Set unite(Set a, Set b);
   Set intern(std::vector<Edge>& edges, bool has_empty);
   void clear();
+  void spend(uint64_t work);
 
   const Grammar& grammar_;
   size_t num_classes_;
@@ -85,6 +91,7 @@ class StackSets {
   std::unordered_multimap<uint64_t, Set> index_;
   std::unordered_map<uint64_t, Set> united_;
   uint64_t work_ = 0;
+  uint64_t work_limit_ = kMaxStepWork;
 
   // Of the step that is being computed.
   std::vector<Edge> pending_;

@@ -120,5 +120,28 @@ TEST(Gbnf, HostileGrammarsAreRefusedSoon) {
   EXPECT_NO_THROW(parse_gbnf("root ::= ((((\"a\"{100}){100}){100}){100}){100}", "g"));
 }
 
+/// Each suffix is a part around the one before: so many would take the builder down the whole stack.
+TEST(Gbnf, SuffixesAreGroups) {
+  for (const std::string suffix : {"?", "*", "+", "{2}", " ? "}) {
+    std::string chain = "root ::= \"a\"";
+    for (int i = 0; i < 150000; ++i) chain += suffix;
+    expect_error([&] { parse_gbnf(chain, "g"); }, {"g: line 1", "at most 100 of * + ? {"});
+  }
+  expect_texts("root ::= \"a\"?*{1} \"b\"", {"b", "aab"}, {"a", "ba"});
+}
+
+TEST(Gbnf, BuildersRefuseWhatIsTooDeep) {
+  GrammarBuilder builder("g", kGbnfDepth);
+  GrammarBuilder::Expression part = builder.literal("a");
+  expect_error(
+      [&] {
+        for (size_t i = 0; i <= kMaxExpressionDepth; ++i) part = builder.optional(part);
+      },
+      {"g: ", "inside one another"});
+  const GrammarBuilder::Rule root = builder.declare("root");
+  builder.define(root, part);
+  EXPECT_TRUE(builder.build(root)->matches("a"));  // the deepest there is
+}
+
 }  // namespace
 }  // namespace rotor::runtime::grammar

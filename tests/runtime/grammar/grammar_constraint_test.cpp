@@ -100,6 +100,7 @@ TEST(GrammarConstraint, SaysWhatItLacks) {
   constraint.accept(2);
   std::vector<float> logits(3);
   expect_error([&] { constraint.restrict(logits); }, {"no token of the vocabulary"});
+  EXPECT_THROW(constraint.restrict(logits), ConstraintError);
 }
 
 /// With and without byte fallback's pieces, spaces within tokens.
@@ -162,6 +163,49 @@ TEST(GrammarConstraint, MemoryIsBounded) {
   }
   EXPECT_GT(most, size_t{4} << 20);  // it came to the bound
   EXPECT_LT(most, size_t{24} << 20);
+}
+
+/// A rule that could be each of two, `levels` deep: twice as many ways at once with each level.
+std::string doubling(int levels) {
+  std::string text = "root ::= (\"x\" r0)*\n";
+  for (int i = 0; i < levels; ++i) {
+    const std::string next = "r" + std::to_string(i + 1);
+    text += "r" + std::to_string(i) + " ::= " + next + " \"a\" | " + next + " \"b\"\n";
+  }
+  return text + "r" + std::to_string(levels) + " ::= \"y\"";
+}
+
+/// One text must not hold up those that it shares a batch with, at one token. It is
+/// counted, not timed: 2^16 positions take some hundredths of a second.
+TEST(GrammarConstraint, HostileGrammarsAreGivenUpSoon) {
+  const auto trie = bpe_trie();
+  const TokenId end = static_cast<TokenId>(trie->vocab_size() - 1);
+  std::vector<float> logits(static_cast<size_t>(trie->vocab_size()));
+  constexpr uint64_t kMaxMaskWork = uint64_t{1} << 16;
+  for (const int levels : {17, 19, 25}) {
+    for (const bool by_restrict : {true, false}) {
+      GrammarConstraint constraint(parse_gbnf(doubling(levels), "g"), trie, {end});
+      EXPECT_THROW(by_restrict ? constraint.restrict(logits) : constraint.accept('x'), ConstraintError);
+      EXPECT_LE(constraint.work(), kMaxMaskWork + 1000) << levels;
+    }
+  }
+}
+
+/// What it takes to follow JSON is far from the limits, and does not add up in a long text.
+TEST(GrammarConstraint, LongTextsOfJsonAreWithinTheWork) {
+  const auto trie = bpe_trie();
+  GrammarConstraint constraint(any_json_object(), trie, {static_cast<TokenId>(trie->vocab_size() - 1)});
+  std::vector<float> logits(static_cast<size_t>(trie->vocab_size()));
+  const std::string member = R"("key":[{"a":"bc","d":[1,-2.5e3,null,true]},{"b":{}}],)";
+  std::string text = "{";
+  while (text.size() < 50000) text += member;
+  for (const char c : text) {
+    constraint.restrict(logits);
+    ASSERT_EQ(logits[static_cast<uint8_t>(c)], 0.0F) << c;
+    std::ranges::fill(logits, 0.0F);
+    constraint.accept(static_cast<uint8_t>(c));
+  }
+  EXPECT_LT(constraint.work(), uint64_t{1} << 18);
 }
 
 /// Allows a set of tokens that never changes, and counts what it is asked.

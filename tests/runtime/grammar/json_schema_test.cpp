@@ -232,6 +232,98 @@ TEST(JsonSchema, TextAroundItAndAnyObject) {
   EXPECT_FALSE(any_json_object()->matches("[]"));
 }
 
+/// Schemas that ask for themselves where they are compared or tried, which no $ref that is still open shows.
+TEST(JsonSchema, RecursionThatNoValueNeedsIsRefused) {
+  const std::string recursive =
+      R"({"type":"object","properties":{"x":{"$ref":"#/$defs/NAME"}},"required":["x"]})";
+  const auto named = [&](const std::string& name) {
+    std::string text = recursive;
+    return text.replace(text.find("NAME"), 4, name);
+  };
+  expect_error(
+      [&] {
+        compile(cat(R"({"oneOf":[{"$ref":"#/$defs/A"},{"$ref":"#/$defs/B"}],"$defs":{"A":)", named("A"),
+                    ",\"B\":", named("B"), "}}"));
+      },
+      {"s.json: #/oneOf", "branches that differ"});
+  for (const char* values : {R"("enum":[{}])", R"("const":{})"}) {
+    expect_error(
+        [&] {
+          compile(cat(R"({"$ref":"#/$defs/A","$defs":{"A":{"type":"object",)", values,
+                      R"(,"properties":{"x":{"$ref":"#/$defs/A"}}}}})"));
+        },
+        {"s.json: #/$defs/A", "at most 8 schemas with enum or const"});
+  }
+  // A list of constants within constants, where it ends.
+  expect_texts(R"({"enum":[{"a":1},{"a":2}],"properties":{"a":{"enum":[2,3],"minimum":0}}})", {R"({"a":2})"},
+               {R"({"a":1})", R"({"a":3})"});
+}
+
+/// The time is bounded by counting, on every machine alike: without, each of these takes minutes and more.
+TEST(JsonSchema, HostileSchemasAreRefusedSoon) {
+  const auto too_much = [](const std::string& schema) {
+    ASSERT_LT(schema.size(), size_t{256} << 10);
+    expect_error([&] { compile(schema); }, {"s.json: ", "steps of work, found more"});
+  };
+  std::string doubled = R"({"$ref":"#/$defs/A30","$defs":{"A0":{"type":"string"})";
+  for (int i = 1; i <= 30; ++i) {
+    const std::string below = cat(R"({"$ref":"#/$defs/A)", i - 1, "\"}");
+    doubled += cat(",\"A", i, R"(":{"allOf":[)", below, ",", below, "]}");
+  }
+  too_much(doubled + "}}");
+  // Members of a list that never agree.
+  std::string lists;
+  for (int i = 0; i < 12000; ++i) lists += cat(i > 0 ? "," : "", i);
+  std::string others;
+  for (int i = 0; i < 12000; ++i) others += cat(i > 0 ? "," : "", i, ".5");
+  too_much(cat(R"({"allOf":[{"enum":[)", lists, "]},{\"enum\":[", others, "]}]}"));
+  // A large schema that is written out for each of its names.
+  std::string branches;
+  for (int i = 0; i < 1500; ++i)
+    branches += cat(i > 0 ? "," : "", R"({"$ref":"#/$defs/A","title":")", i, "\"}");
+  too_much(cat(R"({"anyOf":[)", branches, R"(],"$defs":{"A":{"const":")", std::string(150000, 'a'), "\"}}}"));
+  // A long name in front of many schemas, in the place of each.
+  std::string items;
+  for (int i = 0; i < 2000; ++i) items += cat(i > 0 ? "," : "", R"({"const":)", i, "}");
+  too_much(cat(R"({"properties":{")", std::string(100000, 'n'), R"(":{"anyOf":[)", items, "]}}}"));
+  // A long value beside a pattern that it fits in many ways.
+  too_much(cat(R"({"const":")", std::string(20000, 'a'), R"(","pattern":"^(a|aa){0,20000}$"})"));
+}
+
+TEST(JsonSchema, LargeSchemasAreRefused) {
+  expect_error([] { compile(cat(R"({"const":")", std::string(size_t{256} << 10, 'a'), "\"}")); },
+               {"s.json: expected a schema of at most 262144 bytes"});
+  std::string members;
+  for (int i = 0; i < 2001; ++i) members += cat(i > 0 ? "," : "", "\"m", i, "\":true");
+  const std::string object = cat(R"({"properties":{)", members, "}}");
+  expect_error([&] { compile(object); }, {"s.json: #/properties", "at most 2000 properties"});
+  expect_error([&] { compile(cat("{\"allOf\":[", object, "]}")); },
+               {"s.json: #/allOf/0/properties", "at most 2000 properties"});
+  expect_error(
+      [] {
+        compile(
+            cat(R"({"properties":{")", std::string(100000, 'n'), R"(":true},"additionalProperties":true})"));
+      },
+      {"s.json: #/additionalProperties", "256 bytes"});
+}
+
+/// What people ask for is far from the limits.
+TEST(JsonSchema, ManyMembersAndBranchesAreTaken) {
+  std::string members;
+  for (int i = 0; i < 1900; ++i) {
+    members +=
+        cat(i > 0 ? "," : "", "\"m", i, R"(":{"type":"object","properties":{"a":{"type":"integer"}}})");
+  }
+  expect_texts(cat(R"({"type":"object","properties":{)", members, "}}"), {R"({"m7":{"a":1},"m1899":{}})"},
+               {R"({"m1900":{}})"});
+  std::string branches;
+  for (int i = 0; i < 200; ++i) {
+    branches += cat(i > 0 ? "," : "", R"({"properties":{"k":{"const":)", i, R"(},"v":{"type":"string"}},)",
+                    R"("required":["k","v"]})");
+  }
+  expect_texts(cat("{\"oneOf\":[", branches, "]}"), {R"({"k":199,"v":"x"})"}, {R"({"k":200,"v":"x"})"});
+}
+
 /// Each schema is either refused or takes nothing that is not valid under it.
 TEST(JsonSchema, KeepsTheTestSuiteOfTheJsonSchemaOrganisation) {
   const std::filesystem::path suite = "/usr/share/json-schema-test-suite/tests/draft7";
