@@ -161,7 +161,7 @@ void TextInBatch::begin() {
   if (usage_.queue_seconds == 0.0) usage_.queue_seconds = seconds_since(submitted_);
 }
 
-void TextInBatch::finish(StopReason reason, const std::string& error) {
+void TextInBatch::finish(StopReason reason, const std::string& error, bool refused) {
   if (std::exchange(finished_, true)) return;
   usage_.seconds = seconds_since(submitted_);
   stop_reason_ = reason;
@@ -171,6 +171,7 @@ void TextInBatch::finish(StopReason reason, const std::string& error) {
                     .finished = true,
                     .stop_reason = reason,
                     .error = error,
+                    .refused = refused,
                     .embedding = std::move(embedding_),
                     .usage = usage_});
 }

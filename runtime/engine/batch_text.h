@@ -64,7 +64,7 @@ class TextInBatch {
   void pool(std::span<const float> hidden, int64_t rows);
   void finish_embedding();
   void begin();  ///< it was taken from the queue
-  void finish(StopReason reason, const std::string& error = "");
+  void finish(StopReason reason, const std::string& error = "", bool refused = false);
   bool is_finished() const { return finished_; }
   bool has_failed() const { return failed_; }
   StopReason stop_reason() const { return stop_reason_; }

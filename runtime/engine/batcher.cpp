@@ -302,6 +302,8 @@ class Batcher::Loop {
       if (!part.draws) continue;
       try {
         draw(part, logits.first((part.guesses.size() + 1) * width));
+      } catch (const ConstraintError& error) {
+        part.text->finish(StopReason::interrupted, error.what(), true);
       } catch (const std::exception& error) {
         part.text->finish(StopReason::interrupted, error.what());
       }

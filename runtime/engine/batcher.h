@@ -79,6 +79,7 @@ struct BatchProgress {
   bool finished = false;           ///< nothing more comes; what follows is valid then
   StopReason stop_reason = StopReason::length;
   std::string error;             ///< why it could not go on; usually empty
+  bool refused = false;          ///< then: because its constraint cannot be kept, not by a fault of ours
   std::vector<float> embedding;  ///< [hidden_size], of length 1, if it was asked for
   BatchUsage usage;
 };

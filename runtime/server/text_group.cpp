@@ -122,6 +122,7 @@ void TextGroup::end(Text& text, const BatchProgress& progress) {
   text.ended = true;
   ++ended_;
   record(progress.usage, outcome_of(progress, text.enough));
+  if (progress.refused) throw ApiError(400, progress.error, "", "invalid_grammar");
   if (!progress.error.empty()) throw ApiError(500, progress.error, "", "generation_failed");
   if (!text.same_prompt) usage_.cached_tokens += progress.usage.cached_tokens;
   usage_.completion_tokens += progress.usage.completion_tokens;
