@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <thread>
 
@@ -310,14 +311,36 @@ TEST_F(BatcherTest, AdaptersOfEachTextTakeTurns) {
   EXPECT_EQ(batcher.statistics().cached_tokens, 64U);  // of the two with the same weight
 }
 
+/// Holds the batcher up, until it is opened.
+class Gate : public TokenConstraint {
+ public:
+  void open() {
+    open_ = true;
+    open_.notify_all();
+  }
+  bool allows(TokenId) override {
+    open_.wait(false);
+    return true;
+  }
+  void restrict(std::span<float>) override {}
+  void accept(TokenId) override {}
+
+ private:
+  std::atomic<bool> open_ = false;
+};
+
 TEST_F(BatcherTest, GivenUpTextsLeaveAtOnce) {
+  const auto gate = std::make_shared<Gate>();
   Batcher batcher(*model_, {.max_sequences = 1, .queue = 4});
-  auto endless = batcher.submit(greedy(prompt(5, 80), -1));
+  BatchRequest held = greedy(prompt(5, 80), -1);
+  held.constraint = gate;
+  auto endless = batcher.submit(held);
   auto waiting = batcher.submit(greedy(prompt(5, 81), 5));
-  auto other = batcher.submit(greedy(prompt(5, 82), 5));
   waiting->cancel();
+  auto other = batcher.submit(greedy(prompt(5, 82), 5));
   EXPECT_EQ(finish(*waiting).stop_reason, StopReason::interrupted);
   endless.reset();  // forgotten
+  gate->open();
   expect_alone(finish(*other), greedy(prompt(5, 82), 5));
   ASSERT_TRUE(batcher.drain(10s));
   EXPECT_EQ(batcher.statistics().cancelled, 2U);
@@ -325,14 +348,20 @@ TEST_F(BatcherTest, GivenUpTextsLeaveAtOnce) {
 }
 
 TEST_F(BatcherTest, AFullQueueAndAStopRefuse) {
+  const auto gate = std::make_shared<Gate>();
   Batcher batcher(*model_, {.max_sequences = 1, .queue = 1});
-  std::vector<std::shared_ptr<BatchText>> texts;
-  EXPECT_THROW(
-      {
-        for (uint64_t i = 0; i < 50; ++i) texts.push_back(batcher.submit(greedy(prompt(200, i), -1)));
-      },
-      Overloaded);
-  EXPECT_LE(texts.size(), 10U);
+  BatchRequest held = greedy(prompt(20, 1), -1);
+  held.constraint = gate;
+  std::vector<std::shared_ptr<BatchText>> texts = {batcher.submit(held),
+                                                   batcher.submit(greedy(prompt(20, 2), 3))};
+  try {
+    batcher.submit(greedy(prompt(20, 3), 3));
+    ADD_FAILURE() << "was taken";
+  } catch (const Overloaded& error) {
+    EXPECT_FALSE(error.stopping);
+    EXPECT_GE(error.retry_after_seconds, 1);
+  }
+  gate->open();
   texts.clear();
   EXPECT_TRUE(batcher.drain(10s));
   const auto last = batcher.submit(greedy(prompt(3, 1), 3));
