@@ -25,7 +25,7 @@ Position GrammarBuilder::add_step(const Grammar::Step& step) {
 
 Position GrammarBuilder::add_split(std::vector<Position> targets) {
   std::ranges::sort(targets);
-  targets.erase(std::ranges::unique(targets).begin(), targets.end());
+  targets.erase(std::unique(targets.begin(), targets.end()), targets.end());
   if (targets.size() == 1) return targets[0];
   const auto begin = static_cast<uint32_t>(grammar_.targets_.size());
   grammar_.targets_.insert(grammar_.targets_.end(), targets.begin(), targets.end());
@@ -193,7 +193,7 @@ void GrammarBuilder::refuse_left_recursion() const {
       }
     }
     std::ranges::sort(calls);
-    calls.erase(std::ranges::unique(calls).begin(), calls.end());
+    calls.erase(std::unique(calls.begin(), calls.end()), calls.end());
     for (const size_t callee : calls) ++users[callee];
   }
   std::vector<size_t> unused;
