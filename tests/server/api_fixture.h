@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,14 @@ class ApiTest : public ::testing::Test {
   }
   void SetUp() override {
     batch.script = [](const auto&, size_t) { return FakeBatch::say({"Hel", "lo"}); };
-    options.record = [this](const auto& record) { records.push_back(record); };
-    options.debug = [this](const std::string& message) { said.push_back(message); };
+    options.record = [this](const auto& record) { note(records, record); };
+    options.debug = [this](const std::string& message) { note(said, message); };
+  }
+
+  /// Handlers of many threads tell what they did.
+  void note(auto& list, const auto& entry) {
+    const std::lock_guard lock(mutex_);
+    list.push_back(entry);
   }
 
   /// What the handler of that path gives. Throws what it throws.
@@ -47,7 +54,7 @@ class ApiTest : public ::testing::Test {
     request.path = path;
     request.body = body;
     request.id = "req-1";
-    request.used = [this](const runtime::BatchUsage& usage) { used.push_back(usage); };
+    request.used = [this](const runtime::BatchUsage& usage) { note(used, usage); };
     request.gone = [this] { return gone; };
     for (const auto& route : api->routes()) {
       const bool is_prefix =
@@ -126,6 +133,9 @@ class ApiTest : public ::testing::Test {
   std::vector<runtime::BatchUsage> used;
   std::vector<std::string> said;
   bool gone = false;
+
+ private:
+  std::mutex mutex_;
 };
 
 /// Constraints that only say what they were made from.
