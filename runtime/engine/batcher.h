@@ -14,6 +14,7 @@
 #include "rotor/core/error.h"
 #include "runtime/engine/generate.h"
 #include "runtime/engine/language_model.h"
+#include "runtime/engine/log_probabilities.h"
 #include "runtime/engine/sampler.h"
 
 namespace rotor::runtime {
@@ -46,12 +47,6 @@ struct BatchRequest {
   std::vector<ActiveAdapter> adapters;
   std::optional<Clock::time_point> deadline;  ///< what is there then is the answer
   bool goes_on = false;  ///< of a request whose other texts were taken: also taken after stop_accepting()
-};
-
-/// ln of the probability that the model gives a token, before penalties, biases and temperature.
-struct TokenLogprob {
-  text::TokenId id = 0;
-  double logprob = 0.0;
 };
 
 struct BatchToken {

@@ -5,9 +5,15 @@
 #include <span>
 #include <vector>
 
-#include "runtime/engine/batcher.h"
+#include "rotor/text/tokenizer.h"
 
 namespace rotor::runtime {
+
+/// ln of the probability that the model gives a token, before penalties, biases and temperature.
+struct TokenLogprob {
+  text::TokenId id = 0;
+  double logprob = 0.0;
+};
 
 /// log softmax of `logits` at `id`, and the `count` largest, in order, of equal ones the lower id first.
 struct TokenLogprobs {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "runtime/engine/head_screening.h"
-#include "runtime/engine/placement.h"
+#include "runtime/engine/placed_stages.h"
 #include "runtime/engine/session.h"
 #include "runtime/model/transformer.h"
 
@@ -19,6 +19,8 @@ class PagedModel {
   /// `options.kv_pages` is above 0. `model` and what `placement` refers to must outlive this object. Throws
   /// Error if there is no memory for that.
   PagedModel(const Transformer& model, std::shared_ptr<Placement> placement, const SessionOptions& options);
+  PagedModel(const PagedModel&) = delete;
+  PagedModel& operator=(const PagedModel&) = delete;
 
   int64_t batch() const { return options_.batch; }
   int64_t context() const { return options_.context; }
@@ -40,27 +42,13 @@ class PagedModel {
   bool hidden(std::span<const float>& values);
 
  private:
-  struct Memory {
-    std::vector<Transformer::Stage> stages;
-    Tensor rows;    // [kHeadRows, hidden_size]
-    Tensor logits;  // [kHeadRows, vocab_size]
-  };
-  Memory make_memory() const;
-  void attach(Memory& memory) const;
-  Backend& head_backend() const { return *memory_.stages.back().backend; }
-  /// Whether `work` was done on a device that is still there.
-  bool survives(const auto& work);
-  /// False if the memory had to be made anew, since there was none when the device was lost.
-  bool has_memory();
-
   const Transformer& model_;
-  std::shared_ptr<Placement> placement_;
   HeadScreening head_;
   Transformer::StageOptions options_;
-  std::vector<ActiveAdapter> adapters_;
-  Memory memory_;
+  Tensor rows_;    // [kHeadRows, hidden_size]
+  Tensor logits_;  // [kHeadRows, vocab_size]
+  PlacedStages stages_;
   Tensor hidden_;  // of the last run()
-  bool on_cpu_ = false;
   std::vector<float> values_;
 };
 

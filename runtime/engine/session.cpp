@@ -45,72 +45,52 @@ Transformer::StageOptions stage_options(const Transformer& model, const SessionO
 Session::Session(const Transformer& model, std::shared_ptr<Placement> placement,
                  const SessionOptions& options)
     : model_(model),
-      placement_(std::move(placement)),
       head_(model, options.head_screening),
       options_(stage_options(model, of_one_text(options))),
-      adapters_(options.adapters) {
-  for (const ActiveAdapter& active : adapters_) model_.check_adapter(active);
+      stages_(model, std::move(placement), options_, options.adapters, [this](Backend& backend) {
+        last_hidden_ = backend.allocate(1, model_.config().transformer.hidden_size);
+        logits_ = backend.allocate(1, vocab_size());
+        batch_logits_ = {};
+        head_.measure_anew();
+      }) {
   ids_.reserve(static_cast<size_t>(options_.context));
-  survive([&] { memory_ = make_memory(); });
 }
 
 Session::Session(const Transformer& model, Backend& backend, const SessionOptions& options)
     : Session(model, std::make_shared<Placement>(model, backend), options) {}
 
-Session::Memory Session::make_memory() const {
-  Memory memory{
-      .stages = placement_->make_stages(options_), .last_hidden = {}, .logits = {}, .batch_logits = {}};
-  Backend& backend = *memory.stages.back().backend;
-  memory.last_hidden = backend.allocate(1, model_.config().transformer.hidden_size);
-  memory.logits = backend.allocate(1, vocab_size());
-  attach_adapters(memory);
-  return memory;
-}
-
-void Session::attach_adapters(Memory& memory) const {
-  for (Transformer::Stage& stage : memory.stages) model_.attach(stage, adapters_, options_.batch);
-}
-
-void Session::set_adapters(std::vector<ActiveAdapter> adapters) {
-  if (adapters == adapters_) return;
-  for (const ActiveAdapter& active : adapters) model_.check_adapter(active);
-  std::swap(adapters_, adapters);
-  const std::vector<text::TokenId> ids = std::exchange(ids_, {});
+void Session::set_adapters(const std::vector<ActiveAdapter>& adapters) {
+  if (adapters == stages_.adapters()) return;
+  std::vector<text::TokenId> ids = std::exchange(ids_, {});
   try {
-    survive([&] { attach_adapters(memory_); });
+    stages_.set_adapters(adapters);
   } catch (...) {
-    for (Transformer::Stage& stage : memory_.stages) stage.adapters = {};  // which view what goes now
-    adapters_ = std::move(adapters);
-    ids_ = ids;
-    attach_adapters(memory_);
+    ids_ = std::move(ids);
     throw;
   }
   ids_.reserve(static_cast<size_t>(options_.context));
 }
 
 void Session::survive(const auto& work) {
-  try {
-    return work();
-  } catch (const DeviceLost& error) {
-    if (on_cpu_ || !placement_->lose(error)) throw;
-  }
-  move_to_cpu();
+  const bool kept = stages_.survives([&] {
+    if (!cache_lost_) work();
+  });
+  if (kept && !cache_lost_) return;
+  cache_lost_ = true;
+  compute_cache_again();
+  cache_lost_ = false;
   work();
 }
 
-void Session::move_to_cpu() {
-  Memory fresh = make_memory();
+void Session::compute_cache_again() {
   Tensor hidden;
   for (size_t first = 0; first < ids_.size();) {
     const auto ids = batch_of(ids_, first);
     const TextRows text{std::ssize(ids), static_cast<int64_t>(first), kOnePage};
-    hidden = model_.forward(fresh.stages, ids, {&text, 1});
+    hidden = model_.forward(stages_.stages(), ids, {&text, 1});
     first += ids.size();
   }
-  if (hidden.rows > 0) copy_rows(*fresh.stages.back().backend, hidden, hidden.rows - 1, fresh.last_hidden);
-  memory_ = std::move(fresh);
-  on_cpu_ = true;
-  head_.measure_anew();
+  if (hidden.rows > 0) copy_rows(head_backend(), hidden, hidden.rows - 1, last_hidden_);
 }
 
 void Session::check_tokens(std::span<const text::TokenId> tokens) const {
@@ -140,7 +120,7 @@ Tensor Session::advance(std::span<const text::TokenId> ids) {
     };
   }
   const TextRows text{std::ssize(ids), position(), kOnePage};
-  const Tensor hidden = model_.forward(memory_.stages, ids, {&text, 1}, observer);
+  const Tensor hidden = model_.forward(stages_.stages(), ids, {&text, 1}, observer);
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   return hidden;
 }
@@ -157,10 +137,10 @@ std::span<const float> Session::feed(std::span<const text::TokenId> tokens, cons
       shown_ = 0;
       taken += ids.size();
       if (taken < tokens.size()) continue;
-      copy_rows(head_backend(), hidden, hidden.rows - 1, memory_.last_hidden);
+      copy_rows(head_backend(), hidden, hidden.rows - 1, last_hidden_);
     }
-    head_.compute(head_backend(), memory_.last_hidden, wanted, memory_.logits);
-    head_backend().download_wanted(memory_.logits, wanted, values_);
+    head_.compute(head_backend(), last_hidden_, wanted, logits_);
+    head_backend().download_wanted(logits_, wanted, values_);
   });
   return values_;
 }
@@ -175,14 +155,14 @@ void Session::for_logits(std::span<const text::TokenId> tokens, const auto& work
     int64_t row = 0;  // of the first whose logits are still to come
     shown_ = 0;
     survive([&] {
-      if (memory_.batch_logits.rows == 0) {
-        memory_.batch_logits = head_backend().allocate(kHeadRows, t.vocab_size);
+      if (batch_logits_.rows == 0) {
+        batch_logits_ = head_backend().allocate(kHeadRows, t.vocab_size);
       }
       ids_.resize(before);
       const Tensor hidden = advance(ids);
       while (row < hidden.rows) {
         const Tensor part = head_backend().allocate(std::min(kHeadRows, hidden.rows - row), t.hidden_size);
-        Tensor logits = memory_.batch_logits;
+        Tensor logits = batch_logits_;
         logits.rows = part.rows;
         copy_rows(head_backend(), hidden, row, part);
         model_.head(head_backend(), part, logits);
@@ -208,12 +188,12 @@ void Session::check_screening(std::span<const text::TokenId> tokens, std::span<S
   const HeadScreening required(model_, HeadScreeningMode::on);  // or an error
   std::vector<float> screened(static_cast<size_t>(vocab_size()));
   for_logits(tokens, [&](const Tensor& hidden, int64_t row, int64_t index, std::span<const float> all) {
-    copy_rows(head_backend(), hidden, row, memory_.last_hidden);
+    copy_rows(head_backend(), hidden, row, last_hidden_);
     std::vector<ScreeningCheck> updated(checks.begin(), checks.end());  // kept if no device is lost meanwhile
     for (ScreeningCheck& check : updated) {
       const WantedLogits wanted{check.count, {}, vocab_size()};
-      const int64_t rows = model_.screened_head(head_backend(), memory_.last_hidden, wanted, memory_.logits);
-      if (rows > 0) head_backend().download(memory_.logits, screened);
+      const int64_t rows = model_.screened_head(head_backend(), last_hidden_, wanted, logits_);
+      if (rows > 0) head_backend().download(logits_, screened);
       check.add(all, screened, rows);
     }
     std::ranges::copy(updated, checks.begin());

@@ -13,7 +13,7 @@
 #include "rotor/text/tokenizer.h"
 #include "runtime/backends/backend.h"
 #include "runtime/engine/head_screening.h"
-#include "runtime/engine/placement.h"
+#include "runtime/engine/placed_stages.h"
 #include "runtime/engine/screening_check.h"
 #include "runtime/model/transformer.h"
 
@@ -39,6 +39,8 @@ class Session {
   Session(const Transformer& model, std::shared_ptr<Placement> placement, const SessionOptions& options);
   /// With the whole model on `backend`; if that is lost, calls throw DeviceLost.
   Session(const Transformer& model, Backend& backend, const SessionOptions& options);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   int64_t vocab_size() const { return model_.config().transformer.vocab_size; }
   /// Tokens in the cache, and how many fit.
@@ -71,29 +73,18 @@ class Session {
   /// before, or have other weights, the cache is emptied, since it holds what those made of its tokens.
   /// Throws Error, and then leaves all as it was, for one that does not fit the model, and if a device has no
   /// room for it.
-  void set_adapters(std::vector<ActiveAdapter> adapters);
-  const std::vector<ActiveAdapter>& adapters() const { return adapters_; }
+  void set_adapters(const std::vector<ActiveAdapter>& adapters);
+  const std::vector<ActiveAdapter>& adapters() const { return stages_.adapters(); }
 
   /// Forgets what lies at `position` and behind it.
   void rewind(int64_t position);
 
  private:
-  /// What is lost with a device.
-  struct Memory {
-    std::vector<Transformer::Stage> stages;
-    Tensor last_hidden;   // [1, hidden_size]
-    Tensor logits;        // [1, vocab_size]
-    Tensor batch_logits;  // [kHeadRows, vocab_size], made by feed_all()
-  };
-
-  Backend& head_backend() const { return *memory_.stages.back().backend; }
-  Memory make_memory() const;
-  /// Gives the stages the adapters of this session.
-  void attach_adapters(Memory& memory) const;
+  Backend& head_backend() const { return stages_.head_backend(); }
   /// Does `work`, and if the device is lost meanwhile, once more on the CPU: behind the tokens that are in
-  /// the cache then, with the last one's hidden state in memory_.last_hidden.
+  /// the cache then, with the last one's hidden state in last_hidden_.
   void survive(const auto& work);
-  void move_to_cpu();
+  void compute_cache_again();
   void check_tokens(std::span<const text::TokenId> tokens) const;
   /// At most a batch of `tokens`, from the one at `first` on.
   std::span<const text::TokenId> batch_of(std::span<const text::TokenId> tokens, size_t first) const;
@@ -103,13 +94,14 @@ class Session {
   void for_logits(std::span<const text::TokenId> tokens, const auto& work);
 
   const Transformer& model_;
-  std::shared_ptr<Placement> placement_;
   HeadScreening head_;
   Transformer::StageOptions options_;
-  std::vector<ActiveAdapter> adapters_;
   std::vector<text::TokenId> ids_;  // in the cache
-  Memory memory_;
-  bool on_cpu_ = false;  // since the device was lost
+  bool cache_lost_ = false;         // with a device, and not computed again yet
+  Tensor last_hidden_;              // [1, hidden_size]
+  Tensor logits_;                   // [1, vocab_size]
+  Tensor batch_logits_;             // [kHeadRows, vocab_size], made by feed_all()
+  PlacedStages stages_;
   Transformer::Observer observer_;
   int64_t shown_ = 0;  // hidden states of this batch that observer_ has seen
   std::vector<float> values_;

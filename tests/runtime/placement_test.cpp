@@ -190,9 +190,9 @@ TEST_P(PlacementTest, FillsTheMemoryThatIsThere) {
 TEST_P(PlacementTest, WeightsStayForAllSessions) {
   write();
   const Placed placed = place({});
-  std::optional<Session> first(placed.model->make_session({.context = 20}));
+  std::unique_ptr<Session> first(new Session(placed.model->make_session({.context = 20})));
   const uint64_t with_one = placed.device->counts().bytes;
-  std::optional<Session> second(placed.model->make_session({.context = 20}));
+  std::unique_ptr<Session> second(new Session(placed.model->make_session({.context = 20})));
   const uint64_t with_two = placed.device->counts().bytes;
   second.reset();
   EXPECT_EQ(placed.device->counts().bytes, with_one);
