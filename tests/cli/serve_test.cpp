@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "rotor/formats/json.h"
-#include "tests/server/http_client.h"
+#include "tests/support/http_client.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
 #include "tests/support/server_process.h"

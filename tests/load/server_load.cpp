@@ -30,7 +30,7 @@ int run(int argc, char** argv) {
       "seed", "of the soak", cxxopts::value<uint64_t>()->default_value("1"));
   const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples);
   if (!parsed) return 0;
-  const Address address{(*parsed)["host"].as<std::string>(), (*parsed)["port"].as<int>()};
+  const test::HttpAddress address{(*parsed)["host"].as<std::string>(), (*parsed)["port"].as<int>()};
   if (parsed->count("soak") != 0) {
     const Json result = soak(address, {.requests = (*parsed)["soak"].as<int64_t>(),
                                        .clients = (*parsed)["clients"].as<int64_t>(),

@@ -20,6 +20,10 @@ namespace rotor::load {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using test::HttpAddress;
+using test::HttpAnswer;
+using test::HttpClient;
+using test::json_post;
 using namespace std::chrono_literals;
 
 /// Resident bytes of a process; 0 if it is gone.
@@ -33,7 +37,7 @@ int64_t resident_bytes(int64_t pid) {
 
 class Soak {
  public:
-  Soak(const Address& address, const SoakOptions& options) : address_(address), options_(options) {}
+  Soak(const HttpAddress& address, const SoakOptions& options) : address_(address), options_(options) {}
 
   Json run() {
     learn_answers();
@@ -84,9 +88,9 @@ class Soak {
     std::mt19937_64 random(options_.seed);
     for (int i = 0; i < 40; ++i) {
       const std::string prompt = some_words(random, static_cast<int64_t>(random() % 60));
-      Connection connection(address_);
-      connection.send(post("/v1/completions", request_for(prompt, false)));
-      const Answer answer = connection.receive();
+      HttpClient connection(address_);
+      connection.send(json_post("/v1/completions", request_for(prompt, false)));
+      const HttpAnswer answer = connection.answer();
       if (answer.status != 200) fail("status ", answer.status, ": ", answer.body);
       known_.push_back({prompt, parse_json(answer.body, "answer").at("choices").at(0).at("text")});
     }
@@ -94,11 +98,11 @@ class Soak {
 
   void one_request(std::mt19937_64& random) {
     const Known& known = known_[random() % known_.size()];
-    Connection connection(address_);
+    HttpClient connection(address_);
     const uint64_t kind = options_.hostile ? random() % 100 : random() % 60;
     if (kind < 40) {
-      connection.send(post("/v1/completions", request_for(known.prompt, false)));
-      const Answer answer = connection.receive();
+      connection.send(json_post("/v1/completions", request_for(known.prompt, false)));
+      const HttpAnswer answer = connection.answer();
       if (answer.status == 200) {
         check_text(known, parse_json(answer.body, "answer").at("choices").at(0).at("text"), "answered");
       } else {
@@ -109,12 +113,12 @@ class Soak {
     } else if (kind < 65) {
       read_stream(connection, known, std::chrono::milliseconds(random() % 50));
     } else if (kind < 73) {  // hangs up in the middle of a stream, or before it begins
-      connection.send(post("/v1/completions", request_for(known.prompt, true)));
+      connection.send(json_post("/v1/completions", request_for(known.prompt, true)));
       int64_t parts = static_cast<int64_t>(random() % 4);
-      if (parts > 0) connection.receive([&](std::string_view) { return --parts > 0; });
+      if (parts > 0) connection.answer(false, [&](std::string_view) { return --parts > 0; });
       note("hung up");
     } else if (kind < 76) {  // hangs up in the middle of a request
-      const std::string whole = post("/v1/completions", request_for(known.prompt, false));
+      const std::string whole = json_post("/v1/completions", request_for(known.prompt, false));
       connection.send(whole.substr(0, random() % whole.size()));
       note("half a request");
     } else {
@@ -122,7 +126,7 @@ class Soak {
     }
   }
 
-  void misbehave(Connection& connection, std::mt19937_64& random) {
+  void misbehave(HttpClient& connection, std::mt19937_64& random) {
     static const std::vector<std::pair<const char*, std::string>> kBad = {
         {"broken JSON", "{\"prompt\": \"a"},
         {"no object", "[1, 2]"},
@@ -135,43 +139,38 @@ class Soak {
         {"huge number", R"({"prompt": "a", "max_tokens": 1e400})"}};
     const uint64_t choice = random() % (kBad.size() + 5);
     if (choice < kBad.size()) {
-      connection.send(post("/v1/completions", kBad[choice].second));
-      return expect_status(kBad[choice].first, connection.receive(), {400});
+      connection.send(json_post("/v1/completions", kBad[choice].second));
+      return expect_status(kBad[choice].first, connection.answer(), {400});
     }
     switch (choice - kBad.size()) {
       case 0:
-        connection.send(post("/v1/completions", dump_json({{"prompt", some_words(random, 20000)}})));
-        return expect_status("long prompt", connection.receive(), {400});
+        connection.send(json_post("/v1/completions", dump_json({{"prompt", some_words(random, 20000)}})));
+        return expect_status("long prompt", connection.answer(), {400});
       case 1:
-        connection.send(post("/v1/completions", R"({"model": "no-such-model", "prompt": "a"})"));
-        return expect_status("unknown model", connection.receive(), {404});
+        connection.send(json_post("/v1/completions", R"({"model": "no-such-model", "prompt": "a"})"));
+        return expect_status("unknown model", connection.answer(), {404});
       case 2:
         connection.send("GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        return expect_status("unknown path", connection.receive(), {404});
+        return expect_status("unknown path", connection.answer(), {404});
       case 3:
         connection.send("\x16\x03\x01 rubbish\r\n\r\n");
-        return expect_status("rubbish", connection.receive(), {0, 400});
+        return expect_status("rubbish", connection.answer(), {0, 400});
       default:
         connection.send(
             "POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             "content-length: 99999999999\r\n\r\n{");
-        return expect_status("huge body", connection.receive(), {0, 413});
+        return expect_status("huge body", connection.answer(), {0, 413});
     }
   }
 
-  void read_stream(Connection& connection, const Known& known, std::chrono::milliseconds pause) {
-    connection.send(post("/v1/completions", request_for(known.prompt, true)));
-    std::string events;
-    const Answer answer = connection.receive([&](std::string_view part) {
-      events += part;
+  void read_stream(HttpClient& connection, const Known& known, std::chrono::milliseconds pause) {
+    connection.send(json_post("/v1/completions", request_for(known.prompt, true)));
+    const HttpAnswer answer = connection.answer(false, [&](std::string_view) {
       std::this_thread::sleep_for(pause);
       return true;
     });
-    if (answer.status != 200) {
-      Answer refused = answer;
-      refused.body = events;
-      return expect_status("stream", refused, {429, 503});
-    }
+    if (answer.status != 200) return expect_status("stream", answer, {429, 503});
+    const std::string& events = answer.body;
     std::string text;
     bool done = false;
     for (size_t begin = 0; (begin = events.find("data: ", begin)) != std::string::npos;) {
@@ -191,7 +190,7 @@ class Soak {
     note_wrong("prompt " + known.prompt + ": expected \"" + known.text + "\", found \"" + text + "\"");
   }
 
-  void expect_status(const std::string& what, const Answer& answer, const std::vector<int>& allowed) {
+  void expect_status(const std::string& what, const HttpAnswer& answer, const std::vector<int>& allowed) {
     if (std::ranges::find(allowed, answer.status) == allowed.end()) {
       return note_wrong(what + ": status " + std::to_string(answer.status) + ": " +
                         answer.body.substr(0, 200));
@@ -227,7 +226,7 @@ class Soak {
     return late / early - 1.0;
   }
 
-  Address address_;
+  HttpAddress address_;
   SoakOptions options_;
   std::vector<Known> known_;
   std::atomic<int64_t> next_ = 0;
@@ -240,7 +239,7 @@ class Soak {
 
 }  // namespace
 
-Json soak(const Address& address, const SoakOptions& options) {
+Json soak(const test::HttpAddress& address, const SoakOptions& options) {
   return Soak(address, options).run();
 }
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "rotor/formats/json.h"
-#include "tests/load/http_client.h"
+#include "tests/support/http_client.h"
 
 namespace rotor::load {
 
@@ -20,6 +20,6 @@ struct SoakOptions {
 /// an error in OpenAI's form. `wrong` counts what was not so, `examples` shows some of it; `outcomes` counts
 /// all by kind, "failed" those that met no server. `memory_growth`: resident bytes at the end over those
 /// after a quarter of the requests, less 1.
-Json soak(const Address& address, const SoakOptions& options);
+Json soak(const test::HttpAddress& address, const SoakOptions& options);
 
 }  // namespace rotor::load

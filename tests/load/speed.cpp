@@ -15,6 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr auto kPatience = std::chrono::minutes(10);  // of a large model many streams ask much
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -31,27 +33,25 @@ struct StreamTimes {
 };
 
 /// A stream from its beginning to its end.
-StreamTimes stream(const Address& address, const std::string& request, Clock::time_point start) {
-  Connection connection(address);
-  connection.send(post("/v1/completions", request));
+StreamTimes stream(const test::HttpAddress& address, const std::string& request, Clock::time_point start) {
+  test::HttpClient client(address);
+  client.wait_for(kPatience);
+  client.send(test::json_post("/v1/completions", request));
   StreamTimes times;
-  std::string last;
-  const Answer answer = connection.receive([&](std::string_view part) {
+  const test::HttpAnswer answer = client.answer(false, [&](std::string_view) {
     if (times.first_token == 0.0) times.first_token = seconds_since(start);
-    last.append(part);
-    if (last.size() > 8192) last.erase(0, last.size() - 4096);
     return true;
   });
   if (answer.status != 200) fail("status ", answer.status, ": ", answer.body);
-  const size_t at = last.rfind("\"completion_tokens\":");
-  if (at == std::string::npos) fail("a stream without usage: ", last);
-  times.tokens = std::stoll(last.substr(at + 20));
+  const size_t at = answer.body.rfind("\"completion_tokens\":");
+  if (at == std::string::npos) fail("a stream without usage: ", answer.body);
+  times.tokens = std::stoll(answer.body.substr(at + 20));
   return times;
 }
 
 }  // namespace
 
-Json measure_speed(const Address& address, int64_t streams, const SpeedOptions& options) {
+Json measure_speed(const test::HttpAddress& address, int64_t streams, const SpeedOptions& options) {
   std::vector<double> speeds;
   std::vector<double> first_tokens;
   std::mt19937_64 random(1);

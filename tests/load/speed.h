@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "rotor/formats/json.h"
-#include "tests/load/http_client.h"
+#include "tests/support/http_client.h"
 
 namespace rotor::load {
 
@@ -17,6 +17,6 @@ struct SpeedOptions {
 /// `streams` greedy answers at once: `tokens_per_second` of all together, the median over rounds with its
 /// quartiles, and `first_token_seconds`, the median over streams with its 95th percentile. Throws Error for
 /// an answer that is none.
-Json measure_speed(const Address& address, int64_t streams, const SpeedOptions& options);
+Json measure_speed(const test::HttpAddress& address, int64_t streams, const SpeedOptions& options);
 
 }  // namespace rotor::load

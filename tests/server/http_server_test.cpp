@@ -415,7 +415,7 @@ TEST_F(HttpServerTest, CutsWhatDoesNotFinish) {
 TEST_F(HttpServerTest, OtherAddresses) {
   options_.host = "::1";
   start();
-  HttpClient six(port(), false, true);
+  HttpClient six(HttpAddress{.host = "::1", .port = port()});
   EXPECT_EQ(six.request("GET", "/hello", "Host: [::1]:80\r\n").body, "hello");
   EXPECT_TRUE(server_->loopback());
   server_.reset();

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "runtime/server/http_server.h"
-#include "tests/server/http_client.h"
+#include "tests/support/http_client.h"
 
 namespace rotor::test {
 

@@ -1,20 +1,21 @@
 // A client over plain sockets.
-#include "tests/server/http_client.h"
+#include "tests/support/http_client.h"
 
-#include <netinet/in.h>
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "rotor/core/error.h"
 
 namespace rotor::test {
 namespace {
-
-constexpr auto kPatience = std::chrono::seconds(20);
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
@@ -24,25 +25,32 @@ std::string lower(std::string text) {
 
 }  // namespace
 
-HttpClient::HttpClient(int port, bool tls, bool v6) {
+HttpClient::HttpClient(const HttpAddress& at, bool tls) {
   sockaddr_storage address = {};
+  const bool v6 = at.host.find(':') != std::string::npos;
+  const uint16_t port = htons(static_cast<uint16_t>(at.port));
+  int known = 0;
   if (v6) {
     auto& six = reinterpret_cast<sockaddr_in6&>(address);
     six.sin6_family = AF_INET6;
-    six.sin6_addr = in6addr_loopback;
-    six.sin6_port = htons(static_cast<uint16_t>(port));
+    six.sin6_port = port;
+    known = inet_pton(AF_INET6, at.host.c_str(), &six.sin6_addr);
   } else {
     auto& four = reinterpret_cast<sockaddr_in&>(address);
     four.sin_family = AF_INET;
-    four.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    four.sin_port = htons(static_cast<uint16_t>(port));
+    four.sin_port = port;
+    known = inet_pton(AF_INET, at.host.c_str(), &four.sin_addr);
   }
+  if (known != 1) fail("host: expected an address like 127.0.0.1 or ::1, found \"", at.host, "\"");
   socket_ = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const socklen_t size = v6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
   if (connect(socket_, reinterpret_cast<const sockaddr*>(&address), size) != 0) {
+    const int error = errno;
     close(socket_);
-    fail("cannot connect to port ", port);
+    fail("cannot connect to ", at.host, ", port ", at.port, ": ", std::strerror(error));
   }
+  const int on = 1;
+  setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   if (!tls) return;
   context_ = SSL_CTX_new(TLS_client_method());
   ssl_ = SSL_new(context_);
@@ -99,7 +107,7 @@ std::string HttpClient::receive(size_t size, std::chrono::milliseconds patience)
 bool HttpClient::read_until(std::string_view mark, std::string& text) {
   size_t end = 0;
   while ((end = buffer_.find(mark)) == std::string::npos) {
-    if (!fill(kPatience)) return false;
+    if (!fill(patience_)) return false;
   }
   text = buffer_.substr(0, end);
   buffer_.erase(0, end + mark.size());
@@ -108,7 +116,7 @@ bool HttpClient::read_until(std::string_view mark, std::string& text) {
 
 bool HttpClient::read_count(size_t count, std::string& text) {
   while (buffer_.size() < count) {
-    if (!fill(kPatience)) {
+    if (!fill(patience_)) {
       text += buffer_;
       buffer_.clear();
       return false;
@@ -119,7 +127,7 @@ bool HttpClient::read_count(size_t count, std::string& text) {
   return true;
 }
 
-HttpAnswer HttpClient::answer(bool no_body) {
+HttpAnswer HttpClient::answer(bool no_body, const OnBody& on_body) {
   HttpAnswer answer;
   std::string line;
   if (!read_until("\r\n", line) || line.size() < 12 || !line.starts_with("HTTP/1.1 ")) return answer;
@@ -132,18 +140,21 @@ HttpAnswer HttpClient::answer(bool no_body) {
     answer.whole = true;
   } else if (answer.headers.contains("content-length")) {
     answer.whole = read_count(std::stoul(answer.headers["content-length"]), answer.body);
+    if (on_body) on_body(answer.body);
   } else if (answer.headers["transfer-encoding"] == "chunked") {
     while (read_until("\r\n", line)) {
       const size_t size = std::stoul(line, nullptr, 16);
-      std::string end;
-      if (!read_count(size, answer.body) || !read_until("\r\n", end)) break;
-      answer.whole = size == 0;
-      if (answer.whole) break;
+      std::string piece;
+      const bool come = read_count(size, piece) && read_until("\r\n", line);
+      answer.body += piece;
+      answer.whole = come && size == 0;
+      if (!come || size == 0 || (on_body && !on_body(piece))) break;
     }
   } else {
-    while (fill(kPatience)) {
+    while (fill(patience_)) {
     }
     answer.body.swap(buffer_);
+    if (on_body) on_body(answer.body);
   }
   return answer;
 }
@@ -176,6 +187,12 @@ void HttpClient::end_of_speech() {
 void HttpClient::small_buffer() {
   const int bytes = 4096;
   setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+}
+
+std::string json_post(const std::string& path, const std::string& body) {
+  return "POST " + path +
+         " HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 }  // namespace rotor::test
