@@ -117,9 +117,9 @@ run_tests build/asan asan
 
 step "ThreadSanitizer"
 cmake --preset tsan > /dev/null
-cmake --build --preset tsan --target rotor server_load rotor_tests runtime_tests
+cmake --build --preset tsan --target rotor server_load thread_tests
 filter='ClassifierTest*:MappedFile*:Kernels*:ThreadPool*:*TransformerTest.BatchesAndThreads*:BatcherTest*:ApiOnBatcher*:HttpServerTest*'
-GTEST_FILTER=$filter run_tests build/tsan tsan -R '^(rotor|runtime)_tests'
-tests/scripts/soak_test.sh build/tsan/bin/rotor build/tsan/bin/server_load "$work/lm.rotor" 300 --clients 16
+GTEST_FILTER=$filter run_tests build/tsan tsan -R '^thread_tests'
+TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp" tests/scripts/soak_test.sh build/tsan/bin/rotor build/tsan/bin/server_load "$work/lm.rotor" 300 --clients 16
 
 step "All passed"
