@@ -105,13 +105,16 @@ std::vector<HttpRoute> routes_while_loading() {
 }
 
 server::ApiOptions api_options(const LanguageModel& model, const ServeOptions& options,
-                               server::RequestLog& log) {
+                               server::RequestLog& log, server::Metrics& metrics) {
   server::ApiOptions api;
   api.model_name = options.model_name;
   api.sampling = options.sampling;
   api.time_limit = options.answer_timeout;
   api.adapter_root = options.adapter_root;
   api.constraints = server::grammar_constraints(model);
+  api.record = [&metrics](const server::GenerationRecord& text) {
+    metrics.count_end(text.route, server::name(text.outcome));
+  };
   api.debug = [&log](const std::string& message) { log.say(LogLevel::debug, message); };
   if (!options.chat_template.empty()) {
     text::ModelText text = text::model_text(model.file());
@@ -204,7 +207,7 @@ int serve(int argc, char** argv) {
   options->sampling.validate(model.vocab_size());
   Batcher batcher(model, options->batcher);
   log.say(LogLevel::info, "loaded", backend_fields(model));
-  const server::Api api(model, batcher, api_options(model, *options, log));
+  const server::Api api(model, batcher, api_options(model, *options, log, metrics));
   running = &batcher;  // nothing below throws while requests could still ask it
   http.set_routes(joined(joined(own_routes, api.routes()), page_routes(*options)));
   if (stage.begin_serving()) {

@@ -96,6 +96,10 @@ struct Metrics::Families {
                                     .Name("rotor_http_request_duration_seconds")
                                     .Help("From a request's first byte to its answer's last one")
                                     .Register(registry);
+  Family<Counter>& ends = BuildCounter()
+                              .Name("rotor_texts_ended_total")
+                              .Help("Texts by path and by what ended them")
+                              .Register(registry);
   Histogram& first_token = BuildHistogram()
                                .Name("rotor_time_to_first_token_seconds")
                                .Help("From a text's submission to its first token")
@@ -142,6 +146,10 @@ void Metrics::count(const BatchUsage& usage) {
   if (usage.completion_tokens > 1 && seconds > 0.0) {
     families_->tokens_per_second.Observe(static_cast<double>(usage.completion_tokens - 1) / seconds);
   }
+}
+
+void Metrics::count_end(const std::string& path, const std::string& outcome) {
+  families_->ends.Add({{"path", path}, {"outcome", outcome}}).Increment();
 }
 
 std::string Metrics::text() const {

@@ -29,6 +29,8 @@ class Metrics {
   /// Of its texts, too.
   void count(const RequestRecord& record);
   void count(const BatchUsage& usage);
+  /// A text that ended: `outcome` is "stop", "length", ...
+  void count_end(const std::string& path, const std::string& outcome);
   /// Prometheus' text format 0.0.4.
   std::string text() const;
   static constexpr const char* kContentType = "text/plain; version=0.0.4; charset=utf-8";

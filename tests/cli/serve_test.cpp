@@ -12,9 +12,9 @@
 #include <utility>
 
 #include "rotor/formats/json.h"
-#include "tests/support/http_client.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
+#include "tests/support/http_client.h"
 #include "tests/support/server_process.h"
 #include "tests/support/temp_dir.h"
 
@@ -36,7 +36,14 @@ TEST_F(ServeTest, ServesAndStops) {
     EXPECT_EQ(client.request("GET", "/ready").status, 200);
     const Json models = parse_json(client.request("GET", "/v1/models").body, "the models");
     EXPECT_EQ(models["data"][0]["id"], "tiny");
-    EXPECT_NE(client.request("GET", "/metrics").body.find("rotor_http_requests_total"), std::string::npos);
+    const HttpAnswer text = client.request("POST", "/v1/completions", "Content-Type: application/json\r\n",
+                                           R"({"prompt": "a", "max_tokens": 1, "ignore_eos": true})");
+    EXPECT_EQ(text.status, 200) << text.body;
+    const std::string metrics = client.request("GET", "/metrics").body;
+    EXPECT_NE(metrics.find("rotor_http_requests_total"), std::string::npos) << metrics;
+    EXPECT_NE(metrics.find(R"(rotor_texts_ended_total{outcome="length",path="/v1/completions"} 1)"),
+              std::string::npos)
+        << metrics;
     EXPECT_EQ(client.request("GET", "/nothing").status, 404);
     EXPECT_EQ(client.request("GET", "/health", "Host: evil.example\r\n").status, 403);
     EXPECT_EQ(server.stop(signal), 0) << server.log();

@@ -142,6 +142,8 @@ TEST(Metrics, CountWhatHappened) {
   invented.usage.clear();
   invented.cut = true;
   metrics.count(invented);
+  metrics.count_end("/v1/completions", "length");
+  metrics.count_end("/v1/completions", "length");
   const auto samples = parse_metrics(metrics.text());
   const auto value = [&](const std::string& name) {
     EXPECT_TRUE(samples.contains(name)) << name << "\n" << metrics.text();
@@ -157,6 +159,7 @@ TEST(Metrics, CountWhatHappened) {
   EXPECT_EQ(value("rotor_time_to_first_token_seconds_count"), 2);
   EXPECT_EQ(value("rotor_queue_seconds_count"), 2);
   EXPECT_DOUBLE_EQ(value("rotor_tokens_per_second_sum"), 2 * 10 / 0.2);
+  EXPECT_EQ(value("rotor_texts_ended_total{outcome=\"length\",path=\"/v1/completions\"}"), 2);
   EXPECT_EQ(value("rotor_texts_running"), 3);
   EXPECT_EQ(value("rotor_completion_tokens_total"), 1000);
   EXPECT_EQ(value("rotor_http_connections"), 5);
