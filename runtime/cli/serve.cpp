@@ -16,11 +16,11 @@
 #include "runtime/cli/commands.h"
 #include "runtime/cli/serve_options.h"
 #include "runtime/cli/service_manager.h"
-#include "runtime/server/api.h"
-#include "runtime/server/api_error.h"
-#include "runtime/server/grammar_constraints.h"
-#include "runtime/server/metrics.h"
-#include "runtime/server/operation_routes.h"
+#include "runtime/server/api/api.h"
+#include "runtime/server/api/grammar_constraints.h"
+#include "runtime/server/http/api_error.h"
+#include "runtime/server/operation/metrics.h"
+#include "runtime/server/operation/operation_routes.h"
 #ifdef ROTOR_HAS_WEB_PAGE
 #include "runtime/server/page.h"
 #endif

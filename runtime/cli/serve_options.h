@@ -10,8 +10,8 @@
 #include "runtime/cli/model_options.h"
 #include "runtime/engine/batcher.h"
 #include "runtime/engine/sampler.h"
-#include "runtime/server/http_server.h"
-#include "runtime/server/request_log.h"
+#include "runtime/server/http/http_server.h"
+#include "runtime/server/operation/request_log.h"
 
 namespace rotor::runtime::cli {
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "runtime/server/http.h"
+#include "runtime/server/http/http.h"
 
 namespace rotor::runtime::server {
 

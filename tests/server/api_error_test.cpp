@@ -1,5 +1,5 @@
 // Errors in OpenAI's form.
-#include "runtime/server/api_error.h"
+#include "runtime/server/http/api_error.h"
 
 #include <gtest/gtest.h>
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "rotor/formats/json.h"
-#include "runtime/server/api.h"
+#include "runtime/server/api/api.h"
 #include "tests/server/fake_batch.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/temp_dir.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/server/api_context.h"
+#include "runtime/server/api/api_context.h"
 
 namespace rotor::test {
 

@@ -1,9 +1,9 @@
 // Heads of requests, well-formed and not.
-#include "runtime/server/http_head.h"
+#include "runtime/server/http/http_head.h"
 
 #include <gtest/gtest.h>
 
-#include "runtime/server/api_error.h"
+#include "runtime/server/http/api_error.h"
 
 namespace rotor::runtime::server {
 namespace {

@@ -1,6 +1,6 @@
 // The transport over real sockets: what is answered, what is refused, and what clients cannot do to one
 // another.
-#include "runtime/server/http_server.h"
+#include "runtime/server/http/http_server.h"
 
 #include <gtest/gtest.h>
 

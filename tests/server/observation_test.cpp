@@ -6,9 +6,9 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
-#include "runtime/server/metrics.h"
-#include "runtime/server/operation_routes.h"
-#include "runtime/server/request_log.h"
+#include "runtime/server/operation/metrics.h"
+#include "runtime/server/operation/operation_routes.h"
+#include "runtime/server/operation/request_log.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::runtime::server {

@@ -3,7 +3,7 @@
 
 #include <thread>
 
-#include "runtime/server/api_error.h"
+#include "runtime/server/http/api_error.h"
 
 namespace rotor::test {
 namespace {

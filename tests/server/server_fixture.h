@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/server/http_server.h"
+#include "runtime/server/http/http_server.h"
 #include "tests/support/http_client.h"
 
 namespace rotor::test {

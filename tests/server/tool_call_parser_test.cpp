@@ -1,5 +1,5 @@
 // Calls are found wherever the pieces of a stream begin and end, and what is no call stays text.
-#include "runtime/server/tool_call_parser.h"
+#include "runtime/server/api/tool_call_parser.h"
 
 #include <gtest/gtest.h>
 

@@ -14,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// A file is under the longest that names it.
 const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"rotor/core", {"rotor/core"}},
     {"rotor/formats", {"rotor/core", "rotor/formats"}},
@@ -28,8 +29,13 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/engine",
      {"rotor/core", "rotor/formats", "rotor/text", "runtime/backends", "runtime/model", "runtime/engine"}},
     {"runtime/chat", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/chat"}},
-    {"runtime/server",
-     {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar", "runtime/server"}},
+    {"runtime/server", {"rotor/core", "rotor/formats", "runtime/server"}},
+    {"runtime/server/api",
+     {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar", "runtime/server/api",
+      "runtime/server/http"}},
+    {"runtime/server/http", {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http"}},
+    {"runtime/server/operation",
+     {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http", "runtime/server/operation"}},
     {"runtime/grammar", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };
@@ -50,9 +56,9 @@ TEST(IncludeRule, ArrowsPointOneWay) {
       const std::string extension = entry.path().extension();
       if (extension != ".h" && extension != ".cpp") continue;
       const std::string file = fs::relative(entry.path(), root).string();
-      const auto rule = std::find_if(kMayInclude.begin(), kMayInclude.end(),
+      const auto rule = std::find_if(kMayInclude.rbegin(), kMayInclude.rend(),
                                      [&](const auto& r) { return file.starts_with(r.first + "/"); });
-      ASSERT_NE(rule, kMayInclude.end()) << file << " is in a folder without a rule: add one to this test";
+      ASSERT_NE(rule, kMayInclude.rend()) << file << " is in a folder without a rule: add one to this test";
       ++files;
       std::ifstream in(entry.path());
       for (std::string line; std::getline(in, line);) {

@@ -1,0 +1,25 @@
+// POST /v1/chat/completions.
+#include "runtime/server/api/chat_answer.h"
+#include "runtime/server/api/chat_request.h"
+#include "runtime/server/api/endpoints.h"
+
+namespace rotor::runtime::server {
+
+HttpResponse chat_completions(const ApiContext& context, const HttpRequest& http) {
+  const OrderedJson body = parse_body(http.body);
+  Fields fields(body);
+  const ChatRequest request = read_chat_request(fields, context);
+  context.note_unknown(fields);
+  const GenerationFields& generation = request.generation;
+  const ConstraintMaker constraint = compile_constraint(generation.constraint, context);
+  auto group = std::make_shared<TextGroup>(context, http, generation.stream);
+  for (int64_t i = 0; i < generation.n; ++i) {
+    BatchRequest text = make_request(generation, constraint, context, request.prompt, i);
+    text.top_logprobs = request.top_logprobs;
+    group->add(std::move(text), i > 0);
+  }
+  AnswerWriter writer = generation.stream ? stream_chat(context, request) : whole_chat(context, request);
+  return send_answer(http, std::move(group), generation.stream, std::move(writer));
+}
+
+}  // namespace rotor::runtime::server
