@@ -28,7 +28,7 @@ struct Slot {
 
 std::array<Slot, 1024> g_slots;
 uintptr_t g_page_bytes = 4096;
-struct sigaction g_previous;
+struct sigaction g_previous;  // the first that was there: what a library laid over ours later is not asked
 
 void on_bus_error(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
@@ -48,18 +48,6 @@ void on_bus_error(int signal, siginfo_t* info, void* context) {
   }
 }
 
-void install_handler() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    g_page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    struct sigaction action = {};
-    action.sa_sigaction = on_bus_error;
-    action.sa_flags = SA_SIGINFO;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, &g_previous);
-  });
-}
-
 int claim_slot(const uint8_t* data, size_t size) {
   for (size_t i = 0; i < g_slots.size(); ++i) {
     bool expected = false;
@@ -73,6 +61,24 @@ int claim_slot(const uint8_t* data, size_t size) {
 }
 
 }  // namespace
+
+void watch_for_truncation() {
+  static std::mutex mutex;
+  static bool first = true;
+  const std::lock_guard lock(mutex);
+  struct sigaction now = {};
+  sigaction(SIGBUS, nullptr, &now);
+  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_bus_error) return;
+  if (std::exchange(first, false)) {
+    g_page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    g_previous = now;
+  }
+  struct sigaction action = {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 MappedFile::MappedFile(const std::string& path, FileMemory memory) : path_(path) {
   // O_NONBLOCK: a pipe of that name must not hold us up; for files it means nothing.
@@ -100,7 +106,7 @@ MappedFile::MappedFile(const std::string& path, FileMemory memory) : path_(path)
 }
 
 void MappedFile::map() {
-  install_handler();
+  watch_for_truncation();
   void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_, 0);
   if (data == MAP_FAILED) fail(path_, ": cannot map ", size_, " bytes: ", std::strerror(errno));
   data_ = static_cast<const uint8_t*>(data);

@@ -20,6 +20,12 @@ struct FileMemory {
   bool lock = false;
 };
 
+/// Makes the handler of SIGBUS the process's again, where something laid its own over it. Every new mapping
+/// does so. To be called after a library that does such things was set to work, as LLVM under drivers of
+/// OpenCL and Vulkan: its handler stands for one signal only, so that two threads that meet the missing part
+/// at once would end the process.
+void watch_for_truncation();
+
 class MappedFile {
  public:
   /// Throws Error naming the path and the reason.

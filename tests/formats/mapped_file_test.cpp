@@ -2,6 +2,7 @@
 #include "rotor/formats/mapped_file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +57,46 @@ TEST(MappedFile, TruncationByOneByteIsFound) {
   file.check_intact();
   ASSERT_EQ(truncate(dir.file("f").c_str(), 2999), 0);
   expect_error([&] { file.check_intact(); }, {"truncated while it was in use", "3000"});
+}
+
+// As LLVM does, which drivers of OpenCL and Vulkan compile with: a handler for one signal, the second ends
+// the process.
+void lay_a_handler_over() {
+  struct sigaction theirs = {};
+  theirs.sa_handler = [](int) {};
+  theirs.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  sigaction(SIGBUS, &theirs, nullptr);
+}
+
+TEST(MappedFile, TheHandlerIsLaidOverThoseThatCameLater) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), std::string(64 * 1024, 'x'));
+  test::write_bytes(dir.file("g"), std::string(64 * 1024, 'x'));
+  const MappedFile file(dir.file("f"));
+  ASSERT_EQ(truncate(dir.file("f").c_str(), 0), 0);
+  lay_a_handler_over();
+  watch_for_truncation();
+  EXPECT_EQ(file.bytes()[0], 0);
+  EXPECT_EQ(file.bytes()[40000], 0);
+  lay_a_handler_over();
+  const MappedFile other(dir.file("g"));  // a new mapping does the same
+  ASSERT_EQ(truncate(dir.file("g").c_str(), 0), 0);
+  EXPECT_EQ(other.bytes()[0], 0);
+  EXPECT_EQ(other.bytes()[40000], 0);
+}
+
+TEST(MappedFileDeathTest, OtherBusErrorsEndTheProcess) {
+  const TempDir dir;
+  test::write_bytes(dir.file("f"), "abc");
+  const MappedFile file(dir.file("f"));
+  EXPECT_DEATH(
+      {
+        lay_a_handler_over();
+        watch_for_truncation();
+        raise(SIGBUS);
+        raise(SIGBUS);
+      },
+      "");
 }
 
 TEST(MappedFile, ACopyHoldsTheBytesWhateverBecomesOfTheFile) {

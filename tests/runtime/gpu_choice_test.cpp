@@ -2,7 +2,9 @@
 #include "runtime/backends/gpu/choose.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include "rotor/formats/mapped_file.h"
 #include "tests/support/environment.h"
 #include "tests/support/gpu_backends.h"
 #include "tests/support/temp_dir.h"
@@ -45,6 +47,20 @@ class GpuChoiceTest : public ::testing::Test {
   }
   const test::Variable tuning_{"ROTOR_GPU_TUNING", "default"};
 };
+
+// Drivers bring LLVM, and LLVM handlers of signals: a model file that is truncated meanwhile must stay an
+// error.
+TEST_F(GpuChoiceTest, WhatWatchesMappedFilesStaysOnTop) {
+  watch_for_truncation();
+  struct sigaction ours = {};
+  sigaction(SIGBUS, nullptr, &ours);
+  for (const Driver& driver : drivers()) {
+    ASSERT_NE(open_gpu_backend(driver, ""), nullptr);
+    struct sigaction now = {};
+    sigaction(SIGBUS, nullptr, &now);
+    EXPECT_EQ(now.sa_sigaction, ours.sa_sigaction) << driver.name;
+  }
+}
 
 TEST_F(GpuChoiceTest, ByNumberNameOrKind) {
   EXPECT_EQ(choose_device(kPretended, ""), 1U);

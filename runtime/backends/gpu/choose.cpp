@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/mapped_file.h"
 #include "runtime/backends/backend_check.h"
 #include "runtime/backends/cpu/cpu_backend.h"
 #include "runtime/backends/gpu/gpu_backend.h"
@@ -50,7 +51,9 @@ bool has_gpu_file() {
 std::unique_ptr<Backend> open_checked(const Driver& driver, size_t index) {
   auto backend = make_gpu_backend(driver.name, driver.open(index));
   const auto reference = make_cpu_backend(1, false);
-  for (const BackendOpCheck& check : check_backend(*backend, *reference, CheckDepth::quick)) {
+  const auto checks = check_backend(*backend, *reference, CheckDepth::quick);
+  watch_for_truncation();  // drivers that compile bring handlers of their own
+  for (const BackendOpCheck& check : checks) {
     if (check.passed()) continue;
     throw Refused(cat("backend ", driver.name, ": ", backend->device(), " is refused: \"", check.op,
                       "\" differs from the CPU's by ", check.difference,
@@ -115,6 +118,7 @@ std::vector<DevicePlace> discrete_gpus() {
       std::fprintf(stderr, "%s\n", e.what());
     }
   }
+  watch_for_truncation();
   return places;
 }
 
