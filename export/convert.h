@@ -47,7 +47,9 @@ struct PlannedTensor {
 };
 
 struct ExportOptions {
-  DenseType head = DenseType::q8;  ///< what token embedding and dense head are kept as
+  DenseType head = DenseType::q8;        ///< what token embedding and dense head are kept as
+  DenseType layers = DenseType::q8;      ///< the linear layers of a sentence encoder
+  DenseType embeddings = DenseType::q8;  ///< its embeddings
   /// Whether a head in int8 gets a low-bit copy by which it can be screened; unset: if the head is large.
   std::optional<bool> head_screening;
 
@@ -55,8 +57,9 @@ struct ExportOptions {
 };
 
 /// Writes a model to `path` as a .rotor file: ternary matrices are packed into planes, embeddings and heads
-/// are kept as `options.head`, the rest becomes float32. No more than some pieces of rows are in memory.
-/// Nothing stands at `path` unless all went well. Throws Error naming file and tensor.
+/// are kept as `options.head`, those of a
+/// sentence encoder as the options say, the rest becomes float32. No more than some pieces of rows are in
+/// memory. Nothing stands at `path` unless all went well. Throws Error naming file and tensor.
 void export_rotor(const ModelSource& source, const ModelText& text, const std::string& path,
                   const ExportOptions& options, const OnTensor& on_tensor);
 /// The same, with model_text().

@@ -9,6 +9,7 @@
 #include "export/merged_source.h"
 #include "rotor/core/error.h"
 #include "rotor/formats/base_fingerprint.h"
+#include "rotor/formats/checkpoint.h"
 #include "rotor/formats/rotor_file.h"
 #include "rotor/tool/adapter_option.h"
 #include "rotor/tool/interrupt.h"
@@ -32,6 +33,7 @@ constexpr const char* kExamples =
     "  rotor-export bitnet.rotor bitnet-hf --to hf-packed         a directory that transformers loads\n"
     "  rotor-export --ternarize absmean qwen out.rotor            a float model, to see what that costs\n"
     "  rotor-export bitnet.rotor poet.rotor --adapter poetry      a LoRA adapter merged into the weights\n"
+    "  rotor-export all-MiniLM-L6-v2 minilm.rotor                 a sentence encoder, for rotor embed\n"
     "  rotor-export --dry-run runs/fashion-mlp/best best.rotor    say what would be written\n";
 
 enum class Target { rotor, gguf, hf, hf_packed };
@@ -92,12 +94,24 @@ void refuse_options(const cxxopts::ParseResult& parsed, std::initializer_list<co
   }
 }
 
+DenseType dense_type(const cxxopts::ParseResult& parsed, const std::string& option, DenseType by_itself) {
+  return choose<DenseType>(
+      parsed, option,
+      {{"auto", by_itself}, {"f32", DenseType::f32}, {"f16", DenseType::f16}, {"q8", DenseType::q8}});
+}
+
 Export rotor_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path) {
   refuse_options(parsed, {"type", "dtype", "round-scales"}, "a .rotor file");
   ExportOptions options;
-  options.head = choose<DenseType>(
-      parsed, "head",
-      {{"auto", options.head}, {"f32", DenseType::f32}, {"f16", DenseType::f16}, {"q8", DenseType::q8}});
+  if (source.model->config().is_encoder()) {
+    refuse_options(parsed, {"head", "head-screening"}, "a sentence encoder, which has no head");
+    refuse_options(parsed, {"adapter", "any-base", "i2s-order"}, "a sentence encoder");
+  } else {
+    refuse_options(parsed, {"layers", "embeddings"}, "a model that is no sentence encoder");
+  }
+  options.layers = dense_type(parsed, "layers", options.layers);
+  options.embeddings = dense_type(parsed, "embeddings", options.embeddings);
+  options.head = dense_type(parsed, "head", options.head);
   options.head_screening = screening(parsed);
   return {[&source, path, options](const OnTensor& on_tensor) {
             export_rotor(*source.model, source.text, path, options, on_tensor);
@@ -107,7 +121,8 @@ Export rotor_export(const cxxopts::ParseResult& parsed, const OpenedSource& sour
 
 Export hf_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path,
                  bool packed) {
-  refuse_options(parsed, {"type", "head", "head-screening", "round-scales"}, "a Hugging Face directory");
+  refuse_options(parsed, {"type", "head", "head-screening", "layers", "embeddings", "round-scales"},
+                 "a Hugging Face directory");
   HfOptions options;
   options.packed = packed;
   options.dtype = choose<std::optional<DType>>(
@@ -121,7 +136,7 @@ Export hf_export(const cxxopts::ParseResult& parsed, const OpenedSource& source,
 
 Export gguf_export(const cxxopts::ParseResult& parsed, const OpenedSource& source, const std::string& path,
                    I2sOrder i2s_order) {
-  refuse_options(parsed, {"dtype", "head-screening"}, "a GGUF file");
+  refuse_options(parsed, {"dtype", "head-screening", "layers", "embeddings"}, "a GGUF file");
   GgufExportOptions options;
   options.ternary = choose<std::optional<GgufType>>(parsed, "type",
                                                     {{"auto", std::nullopt},
@@ -179,6 +194,13 @@ void print_text(const ModelText& text, const std::string& source) {
   }
 }
 
+void print_encoder(const BertConfig& bert) {
+  std::fprintf(stderr, "  vectors of %lld numbers: %s pooling, %s; texts of up to %lld tokens\n",
+               static_cast<long long>(bert.hidden_size), name(bert.pooling),
+               bert.normalize ? "brought to length 1" : "as long as they come",
+               static_cast<long long>(bert.max_seq_length));
+}
+
 cxxopts::Options make_options() {
   cxxopts::Options options("rotor-export",
                            "Converts a model: a checkpoint directory (Hugging Face), a GGUF file or a .rotor "
@@ -202,6 +224,8 @@ cxxopts::Options make_options() {
       "on | off | auto: a low-bit copy of a q8 head, by which decoding reads only the rows that "
       "can matter; auto: if the head is large",
       text("auto"))(
+      "layers", "f32 | f16 | q8: what the linear layers of a sentence encoder are kept as; auto: q8",
+      text("auto"))("embeddings", "f32 | f16 | q8: the same of its embeddings; auto: q8", text("auto"))(
       "type",
       "tq1_0 | tq2_0 | i2_s: of ternary matrices in GGUF files; auto: i2_s for squared ReLU, else tq2_0",
       text("auto"))("round-scales", "let GGUF files with TQ round scales to float16 where they need to")(
@@ -238,6 +262,12 @@ void print_source_notes(const OpenedSource& opened, const SourceOptions& options
                  "note: I2_S is read in the order of %s; files do not say theirs: if the text is noise, try "
                  "--i2s-order %s\n",
                  x86 ? "x86" : "ARM", x86 ? "arm" : "x86");
+  }
+  if (const auto* checkpoint = dynamic_cast<const Checkpoint*>(opened.model.get());
+      checkpoint != nullptr && !checkpoint->left_out().empty()) {
+    std::string names;
+    for (const std::string& name : checkpoint->left_out()) names += (names.empty() ? "" : ", ") + name;
+    std::fprintf(stderr, "note: left out, no vector goes through them: %s\n", tool::printable(names).c_str());
   }
   if (options.ternarize) {
     std::fprintf(
@@ -307,6 +337,10 @@ int run(int argc, char** argv) {
   const ModelConfig& config = opened.model->config();
   std::fprintf(stderr, "%s: %s (%s), %lld parameters\n", source.c_str(), config.model_type.c_str(),
                opened.model->format().c_str(), static_cast<long long>(num_parameters(tensor_table(config))));
+  const auto print_more = [&] {
+    if (config.is_encoder()) print_encoder(config.bert);
+    if (config.is_transformer() || config.is_encoder()) print_text(opened.text, source);
+  };
   if (parsed->count("dry-run") != 0) {
     const auto plan = to_do.plan();
     std::fprintf(stderr, "would write %s:\n", destination.c_str());
@@ -314,7 +348,7 @@ int run(int argc, char** argv) {
       std::fprintf(stderr, "  %-24s %s %s\n", tensor.name.c_str(), tensor.type.c_str(),
                    shape_text(tensor.shape).c_str());
     }
-    if (config.is_transformer()) print_text(opened.text, source);
+    print_more();
     return 0;
   }
   MergeReport report;
@@ -326,7 +360,7 @@ int run(int argc, char** argv) {
     print_tensor(tensor, merged != nullptr ? report.add(*merged, tensor.name) : "");
     if (tool::interrupted()) throw Interrupted();
   });
-  if (config.is_transformer()) print_text(opened.text, source);
+  print_more();
   std::fprintf(stderr, "%s: %s of tensors, from %s (1/%.1f)\n", destination.c_str(),
                tool::bytes_text(static_cast<double>(bytes)).c_str(),
                tool::bytes_text(static_cast<double>(source_bytes)).c_str(),

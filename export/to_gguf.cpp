@@ -32,7 +32,8 @@ std::string architecture_of(const ModelSource& source) {
   const TransformerConfig& t = config.transformer;
   const std::string& path = source.path();
   if (!config.is_transformer())
-    fail(path, ": GGUF holds language models; this is an mlp: choose rotor or hf");
+    fail(path, ": GGUF holds language models; this is ",
+         config.is_encoder() ? "a sentence encoder: choose rotor" : "an mlp: choose rotor or hf");
   if (config.quantization == Quantization::none) {
     fail(path, ": a float model: Rotor writes ternary models as GGUF (--ternarize absmean makes it ternary)");
   }

@@ -57,6 +57,7 @@ DType float_type(const ModelSource& source, const HfOptions& options) {
 
 std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
   const ModelConfig& config = source.config();
+  if (config.is_encoder()) fail(source.path(), ": a sentence encoder: expected --to rotor");
   if (options.packed && !(config.is_transformer() && config.quantization == Quantization::ternary)) {
     fail(source.path(), ": hf-packed holds ternary language models; this is ",
          config.is_transformer() ? "a float model (--ternarize absmean makes it ternary)" : "an mlp",

@@ -12,6 +12,11 @@ std::string dense_text(DenseType type) {
 }  // namespace
 
 DenseFormat ExportOptions::dense_format(const ModelConfig& config) const {
+  if (config.is_encoder()) {
+    DenseFormat format = embeddings;
+    format.layers = layers;
+    return format;
+  }
   return {head, head_screening.value_or(head == DenseType::q8 && screening_pays(config))};
 }
 
@@ -44,7 +49,7 @@ void export_rotor(const ModelSource& source, const ModelText& text, const std::s
             },
             tensor.scale);
       } else {
-        tensor.type = dense_text(spec.role == TensorRole::embedding ? options.head : DenseType::f32);
+        tensor.type = dense_text(dense.of(source.config(), spec));
         writer.write_floats(spec.name, [&](int64_t first, int64_t rows, std::span<float> values) {
           source.read_floats(spec, first, rows, values);
         });

@@ -1,6 +1,7 @@
 // Loops over much data that compilers vectorize well by themselves: compiled for AVX2 too, where the system
 // chooses at load. What a clone computes is the same to the bit (no fused multiply-adds, sums in lanes that
-// the source fixes). For import and export; what inference spends its time on is in rotor/kernels.
+// the source fixes). For import and export, and for small parts of inference; what that spends its time on is
+// in rotor/kernels.
 #pragma once
 
 #include <cstddef>  // tells __GLIBC__

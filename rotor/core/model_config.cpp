@@ -26,11 +26,16 @@ template <>
 struct Names<Activation> {
   static constexpr std::array entries = {
       std::pair{Activation::relu, "relu"}, std::pair{Activation::relu2, "relu2"},
-      std::pair{Activation::sign, "sign"}, std::pair{Activation::silu, "silu"}};
+      std::pair{Activation::sign, "sign"}, std::pair{Activation::silu, "silu"},
+      std::pair{Activation::gelu, "gelu"}};
 };
 template <>
 struct Names<Norm> {
   static constexpr std::array entries = {std::pair{Norm::none, "none"}, std::pair{Norm::rms, "rms"}};
+};
+template <>
+struct Names<Pooling> {
+  static constexpr std::array entries = {std::pair{Pooling::mean, "mean"}, std::pair{Pooling::cls, "cls"}};
 };
 template <>
 struct Names<ActivationQuantization> {
@@ -65,7 +70,8 @@ bool is_positive_float(double value) {
 }
 
 void validate_mlp(const MlpConfig& mlp) {
-  require(mlp.activation != Activation::silu, "hidden_act", "relu, relu2 or sign", name(mlp.activation));
+  require(mlp.activation != Activation::silu && mlp.activation != Activation::gelu, "hidden_act",
+          "relu, relu2 or sign", name(mlp.activation));
   require(mlp.layer_sizes.size() >= 2 && mlp.layer_sizes.size() <= kMaxLayerSizes, "layer_sizes",
           "2 to 1024 sizes", mlp.layer_sizes.size());
   for (const int64_t size : mlp.layer_sizes) {
@@ -135,7 +141,8 @@ void validate_transformer(const ModelConfig& config) {
   require(t.head_dim % 2 == 0, "head_dim", "an even number", t.head_dim);
   require(t.query_size() <= kMaxLayerSize, "num_attention_heads * head_dim", "at most 8388608",
           t.query_size());
-  require(t.hidden_act != Activation::sign, "hidden_act", "relu2, silu or relu", name(t.hidden_act));
+  require(t.hidden_act != Activation::sign && t.hidden_act != Activation::gelu, "hidden_act",
+          "relu2, silu or relu", name(t.hidden_act));
   require_between(t.max_position_embeddings, 1, int64_t{1} << 24, "max_position_embeddings");
   require(is_positive_float(t.rms_norm_eps) && t.rms_norm_eps < 1, "rms_norm_eps",
           "a float32 between 0 and 1", t.rms_norm_eps);
@@ -153,6 +160,25 @@ void validate_transformer(const ModelConfig& config) {
   for (const int64_t id : t.eos_token_ids) require_between(id, 0, t.vocab_size - 1, "eos_token_id");
 }
 
+void validate_bert(const ModelConfig& config) {
+  const BertConfig& b = config.bert;
+  require(config.quantization == Quantization::none, "quantization", "none for model_type bert",
+          name(config.quantization));
+  require_between(b.vocab_size, 1, int64_t{1} << 24, "vocab_size");
+  require_between(b.hidden_size, 1, kMaxLayerSize, "hidden_size");
+  require_between(b.intermediate_size, 1, kMaxLayerSize, "intermediate_size");
+  require_between(b.num_hidden_layers, 1, 1024, "num_hidden_layers");
+  require_between(b.num_attention_heads, 1, 65536, "num_attention_heads");
+  require(b.hidden_size % b.num_attention_heads == 0, "num_attention_heads", "a divisor of hidden_size",
+          b.num_attention_heads);
+  require(b.hidden_act == Activation::gelu, "hidden_act", "gelu", name(b.hidden_act));
+  require_between(b.max_position_embeddings, 2, int64_t{1} << 24, "max_position_embeddings");
+  require_between(b.type_vocab_size, 1, 65536, "type_vocab_size");
+  require(is_positive_float(b.layer_norm_eps) && b.layer_norm_eps < 1, "layer_norm_eps",
+          "a float32 between 0 and 1", b.layer_norm_eps);
+  require_between(b.max_seq_length, 2, b.max_position_embeddings, "max_seq_length");
+}
+
 }  // namespace
 
 const char* name(Quantization value) {
@@ -162,6 +188,9 @@ const char* name(Activation value) {
   return find_name(value);
 }
 const char* name(Norm value) {
+  return find_name(value);
+}
+const char* name(Pooling value) {
   return find_name(value);
 }
 const char* name(ActivationQuantization value) {
@@ -180,6 +209,7 @@ Enum from_name(const std::string& text) {
 template Quantization from_name<Quantization>(const std::string&);
 template Activation from_name<Activation>(const std::string&);
 template Norm from_name<Norm>(const std::string&);
+template Pooling from_name<Pooling>(const std::string&);
 template ActivationQuantization from_name<ActivationQuantization>(const std::string&);
 
 bool ModelConfig::is_transformer() const {
@@ -205,7 +235,8 @@ bool ModelConfig::is_ternary(const std::string& module) const {
 
 void ModelConfig::validate() const {
   if (is_transformer()) return validate_transformer(*this);
-  require(model_type == "mlp", "model_type", "bitnet, llama, qwen2 or mlp", model_type);
+  if (is_encoder()) return validate_bert(*this);
+  require(model_type == "mlp", "model_type", "bitnet, llama, qwen2, bert or mlp", model_type);
   validate_mlp(mlp);
 }
 

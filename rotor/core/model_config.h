@@ -14,9 +14,12 @@ namespace rotor {
 /// b1.58.
 enum class Quantization { none, ternary };
 
-enum class Activation { relu, relu2, sign, silu };
+enum class Activation { relu, relu2, sign, silu, gelu };
 
 enum class Norm { none, rms };
+
+/// How the hidden states of a text become its one vector: their mean, or that of the first token, [CLS].
+enum class Pooling { mean, cls };
 
 /// What the input of a ternary linear layer becomes before the product.
 enum class ActivationQuantization {
@@ -80,13 +83,37 @@ struct TransformerConfig {
   bool is_kept_dense(const std::string& module) const;
 };
 
+/// A sentence encoder, `bert`, by the names of Hugging Face's config.json and of sentence-transformers'
+/// files. Each token sees all others; a block is attention, then two linear layers with the exact GELU
+/// between them, each added to its input and put through a LayerNorm (Devlin et al. 2018, arXiv:1810.04805;
+/// transformers, modeling_bert.py). Its linear layers are dense, and have biases.
+struct BertConfig {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;
+  int64_t num_hidden_layers = 0;
+  int64_t num_attention_heads = 0;
+  int64_t intermediate_size = 0;
+  Activation hidden_act = Activation::gelu;  ///< only gelu, x/2 * (1 + erf(x / sqrt 2))
+  int64_t max_position_embeddings = 512;
+  int64_t type_vocab_size = 2;  ///< texts are of type 0
+  double layer_norm_eps = 1e-12;
+  Pooling pooling = Pooling::mean;
+  bool normalize = false;      ///< vectors are brought to length 1
+  int64_t max_seq_length = 0;  ///< tokens of a text that are used, [CLS] and [SEP] among them
+
+  int64_t head_dim() const { return hidden_size / num_attention_heads; }
+};
+
 struct ModelConfig {
   std::string model_type = "mlp";
   Quantization quantization = Quantization::ternary;
   MlpConfig mlp;                  ///< if model_type is mlp
   TransformerConfig transformer;  ///< if it is bitnet, llama or qwen2
+  BertConfig bert;                ///< if it is bert
 
   bool is_transformer() const;
+  /// Whether it gives texts vectors, not next tokens.
+  bool is_encoder() const { return model_type == "bert"; }
   bool has_sub_norms() const { return model_type == "bitnet"; }
   /// Whether q_proj, k_proj and v_proj have a bias; no other layer of a transformer has one.
   bool has_qkv_bias() const { return model_type == "qwen2"; }
@@ -102,6 +129,7 @@ struct ModelConfig {
 const char* name(Quantization value);
 const char* name(Activation value);
 const char* name(Norm value);
+const char* name(Pooling value);
 const char* name(ActivationQuantization value);
 template <class Enum>
 Enum from_name(const std::string& text);

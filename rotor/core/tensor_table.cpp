@@ -64,6 +64,39 @@ std::vector<TensorSpec> transformer_table(const ModelConfig& config) {
   return table;
 }
 
+/// Names of transformers' BertModel, without the pooler, which no vector goes through.
+std::vector<TensorSpec> bert_table(const BertConfig& b) {
+  const int64_t hidden = b.hidden_size;
+  std::vector<TensorSpec> table;
+  const auto embedding = [&](const char* name, int64_t rows) {
+    table.push_back({cat("embeddings.", name, ".weight"), {rows, hidden}, TensorRole::embedding});
+  };
+  const auto norm = [&](const std::string& name) {
+    table.push_back({name + ".LayerNorm.weight", {hidden}, TensorRole::vector});
+    table.push_back({name + ".LayerNorm.bias", {hidden}, TensorRole::vector});
+  };
+  const auto linear = [&](const std::string& name, int64_t out, int64_t in) {
+    table.push_back({name + ".weight", {out, in}, TensorRole::linear});
+    table.push_back({name + ".bias", {out}, TensorRole::vector});
+  };
+  embedding("word_embeddings", b.vocab_size);
+  embedding("position_embeddings", b.max_position_embeddings);
+  embedding("token_type_embeddings", b.type_vocab_size);
+  norm("embeddings");
+  for (int64_t i = 0; i < b.num_hidden_layers; ++i) {
+    const std::string layer = cat("encoder.layer.", i, ".");
+    for (const char* which : {"query", "key", "value"}) {
+      linear(layer + "attention.self." + which, hidden, hidden);
+    }
+    linear(layer + "attention.output.dense", hidden, hidden);
+    norm(layer + "attention.output");
+    linear(layer + "intermediate.dense", b.intermediate_size, hidden);
+    linear(layer + "output.dense", hidden, b.intermediate_size);
+    norm(layer + "output");
+  }
+  return table;
+}
+
 }  // namespace
 
 std::string head_name(const TransformerConfig& config) {
@@ -72,8 +105,9 @@ std::string head_name(const TransformerConfig& config) {
 
 std::vector<TensorSpec> tensor_table(const ModelConfig& config) {
   if (config.is_transformer()) return transformer_table(config);
+  if (config.is_encoder()) return bert_table(config.bert);
   if (config.model_type == "mlp") return mlp_table(config.mlp);
-  fail("model_type: expected bitnet, llama, qwen2 or mlp, found ", config.model_type);
+  fail("model_type: expected bitnet, llama, qwen2, bert or mlp, found ", config.model_type);
 }
 
 int64_t num_parameters(const std::vector<TensorSpec>& table) {

@@ -13,7 +13,8 @@ namespace rotor {
 
 /// What a tensor is for; it decides how a model file stores it.
 enum class TensorRole {
-  linear,  ///< matrix of a linear layer, [out, in]: planes and a scale when the model is ternary, else float
+  linear,  ///< matrix of a linear layer, [out, in]: planes and a scale when the model is ternary, else float,
+           ///< or of an encoder what DenseFormat::layers says
   dense,   ///< the same of a layer that a ternary model keeps dense (modules_to_not_convert): float32
   vector,  ///< norm weight or bias: always float32
   embedding,  ///< token embedding or dense head, [vocab, hidden]: float, or 8-bit with a scale a row

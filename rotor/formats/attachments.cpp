@@ -28,9 +28,16 @@ std::vector<Expected> expected_tensors(const std::string& path, const std::strin
             {kBpeTensors[2], DType::u32, {kAny, 2}, 1}, {kBpeTensors[3], DType::u32, {kAny, 4}, 1},
             {kBpeTensors[4], DType::u32, {256}},        {kBpeTensors[5], DType::u32, {kAny}}};
   }
+  if (kind == rotor_tokenizer::kWordPiece) {
+    return {{kBpeTensors[0], DType::u8, {kAny}},
+            {kBpeTensors[1], DType::u32, {kAny}, 2},
+            {kBpeTensors[2], DType::u32, {kAny, 2}, 1},
+            {kBpeTensors[5], DType::u32, {kAny}}};
+  }
   if (kind == rotor_tokenizer::kSentencePiece) return {{kSentencePieceTensor, DType::u8, {kAny}, 1}};
   fail(path, ": ", rotor_key::kTokenizer, ": \"", kind, "\" is unknown to this program (it knows ",
-       rotor_tokenizer::kByteLevelBpe, " and ", rotor_tokenizer::kSentencePiece, ")");
+       rotor_tokenizer::kByteLevelBpe, ", ", rotor_tokenizer::kSentencePiece, " and ",
+       rotor_tokenizer::kWordPiece, ")");
 }
 
 bool fits(const Expected& expected, const TensorDeclaration& found) {
@@ -70,12 +77,63 @@ void RotorAttachments::set_stop_tokens(const std::vector<int32_t>& ids) {
 
 bool is_text_metadata(const std::string& key) {
   return key == rotor_key::kTokenizer || key == rotor_key::kSplitPattern || key == rotor_key::kIgnoreMerges ||
-         key == rotor_key::kNormalizer || key == rotor_key::kChatTemplate || key == rotor_key::kStopTokens ||
-         key == rotor_key::kBosToken;
+         key == rotor_key::kNormalizer || key == rotor_key::kWordPiece || key == rotor_key::kChatTemplate ||
+         key == rotor_key::kStopTokens || key == rotor_key::kBosToken;
 }
 
 int text_format_version(const Metadata& metadata) {
   return metadata.contains(rotor_key::kNormalizer) ? 2 : 1;
+}
+
+std::string word_piece_settings_to_json(const WordPieceSettings& settings) {
+  return dump_json({{"clean_text", settings.clean_text},
+                    {"handle_chinese_chars", settings.handle_chinese_chars},
+                    {"strip_accents", settings.strip_accents},
+                    {"lowercase", settings.lowercase},
+                    {"max_input_chars_per_word", settings.max_input_chars_per_word},
+                    {"continuing_subword_prefix", settings.continuing_subword_prefix},
+                    {"unk_token", settings.unk_token},
+                    {"cls_token", settings.cls_token},
+                    {"sep_token", settings.sep_token}});
+}
+
+WordPieceSettings word_piece_settings(const std::string& path, const Metadata& metadata) {
+  const char* key = rotor_key::kWordPiece;
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) fail(path, ": metadata \"", key, "\" is missing");
+  const Json json = parse_json(found->second, cat(path, ": ", key));
+  const auto member = [&](const char* name) -> const Json& {
+    if (!json.is_object() || !json.contains(name)) {
+      fail(path, ": ", key, ": expected an object with \"", name, "\", found ", quote_json(json));
+    }
+    return json.at(name);
+  };
+  const auto boolean = [&](const char* name) {
+    const Json& value = member(name);
+    if (!value.is_boolean())
+      fail(path, ": ", key, ": ", name, ": expected true or false, found ", quote_json(value));
+    return value.get<bool>();
+  };
+  WordPieceSettings settings;
+  settings.clean_text = boolean("clean_text");
+  settings.handle_chinese_chars = boolean("handle_chinese_chars");
+  settings.strip_accents = boolean("strip_accents");
+  settings.lowercase = boolean("lowercase");
+  settings.max_input_chars_per_word = id_from(path, key, member("max_input_chars_per_word"));
+  if (settings.max_input_chars_per_word > kMostWordPieceCharacters) {
+    fail(path, ": ", key, ": max_input_chars_per_word: expected at most ", kMostWordPieceCharacters,
+         ", found ", settings.max_input_chars_per_word);
+  }
+  const Json& prefix = member("continuing_subword_prefix");
+  if (!prefix.is_string() || prefix.get_ref<const std::string&>().size() > 64) {
+    fail(path, ": ", key, ": continuing_subword_prefix: expected at most 64 bytes, found ",
+         quote_json(prefix));
+  }
+  settings.continuing_subword_prefix = prefix.get<std::string>();
+  settings.unk_token = id_from(path, key, member("unk_token"));
+  settings.cls_token = id_from(path, key, member("cls_token"));
+  settings.sep_token = id_from(path, key, member("sep_token"));
+  return settings;
 }
 
 TextMetadata text_metadata(const std::string& path, const Metadata& metadata) {
@@ -128,13 +186,24 @@ void check_attachments(const std::string& path, const Metadata& metadata,
          is_bpe ? cat('"', rotor_normalizer::kNfc, '"') : "none without byte-level BPE", ", found \"",
          normalizer->second, '"');
   }
-  if (!is_bpe) return;
+  const bool is_word_piece = text.tokenizer == rotor_tokenizer::kWordPiece;
+  if (!is_bpe && !is_word_piece) return;
   const auto offsets = std::find_if(tensors.begin(), tensors.end(), [](const TensorDeclaration& tensor) {
     return tensor.name == kBpeTensors[1];
   });
   if (offsets->shape[0] > static_cast<int64_t>(BpeTables::kMaxTokens)) {
     fail(path, ": tensor \"", offsets->name, "\": expected at most ", BpeTables::kMaxTokens,
          " offsets, found ", offsets->shape[0]);
+  }
+  if (is_word_piece) {
+    const WordPieceSettings settings = word_piece_settings(path, metadata);
+    const int64_t tokens = offsets->shape[0] - 1;
+    for (const int32_t id : {settings.unk_token, settings.cls_token, settings.sep_token}) {
+      if (id >= tokens) {
+        fail(path, ": ", rotor_key::kWordPiece, ": expected ids of 0 to ", tokens - 1, ", found ", id);
+      }
+    }
+    return;
   }
   if (!metadata.contains(rotor_key::kSplitPattern))
     fail(path, ": metadata \"", rotor_key::kSplitPattern, "\" is missing");
@@ -154,7 +223,8 @@ std::vector<TensorDeclaration> tokenizer_tensors(const SafetensorsFile& file) {
 }
 
 std::vector<std::string> find_tokenizer_faults(const SafetensorsFile& file, size_t limit) {
-  if (text_metadata(file.path(), file.metadata()).tokenizer != rotor_tokenizer::kByteLevelBpe) return {};
+  const std::string kind = text_metadata(file.path(), file.metadata()).tokenizer;
+  if (kind != rotor_tokenizer::kByteLevelBpe && kind != rotor_tokenizer::kWordPiece) return {};
   auto faults = find_bpe_faults(bpe_tables(file), limit);
   for (std::string& fault : faults) fault = cat(file.path(), ": ", fault);
   return faults;

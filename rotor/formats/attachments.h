@@ -18,6 +18,7 @@ inline constexpr const char* kSplitPattern = "rotor.tokenizer.split_pattern";
 inline constexpr const char* kNormalizer =
     "rotor.tokenizer.normalizer";  // one of rotor_normalizer, or absent
 inline constexpr const char* kIgnoreMerges = "rotor.tokenizer.ignore_merges";  // "true" or "false"
+inline constexpr const char* kWordPiece = "rotor.tokenizer.word_piece";  // JSON object of WordPieceSettings
 inline constexpr const char* kChatTemplate = "rotor.chat_template";
 inline constexpr const char* kStopTokens = "rotor.stop_tokens";  // JSON array of ids
 inline constexpr const char* kBosToken = "rotor.bos_token";      // an id
@@ -27,6 +28,7 @@ inline constexpr const char* kBosToken = "rotor.bos_token";      // an id
 namespace rotor_tokenizer {
 inline constexpr const char* kByteLevelBpe = "byte_level_bpe";
 inline constexpr const char* kSentencePiece = "sentencepiece";
+inline constexpr const char* kWordPiece = "word_piece";
 }  // namespace rotor_tokenizer
 
 /// What is done to texts before byte-level BPE cuts them.
@@ -53,6 +55,27 @@ struct RotorAttachments {
   /// The ids at which generation ends.
   void set_stop_tokens(const std::vector<int32_t>& ids);
 };
+
+/// Longer words are not cut into pieces: that takes the square of their length.
+inline constexpr int64_t kMostWordPieceCharacters = 1000;
+
+/// How a WordPiece tokenizer of BERT's kind works, beside its tokens. Names are those of Hugging Face's
+/// tokenizer.json (BertNormalizer, WordPiece).
+struct WordPieceSettings {
+  bool clean_text = true;            ///< control characters are dropped, white space becomes spaces
+  bool handle_chinese_chars = true;  ///< each is a word of its own
+  bool strip_accents = true;
+  bool lowercase = true;
+  int64_t max_input_chars_per_word = 100;  ///< a longer word is unknown
+  std::string continuing_subword_prefix = "##";
+  int32_t unk_token = 0;  ///< ids
+  int32_t cls_token = 0;
+  int32_t sep_token = 0;
+};
+
+/// Metadata of a WordPiece tokenizer, and back. Throws Error naming `path`, key, expected and found.
+std::string word_piece_settings_to_json(const WordPieceSettings& settings);
+WordPieceSettings word_piece_settings(const std::string& path, const Metadata& metadata);
 
 /// The text metadata of a file.
 struct TextMetadata {

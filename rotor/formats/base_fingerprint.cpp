@@ -96,4 +96,16 @@ std::string base_fingerprint(const RotorFile& file) {
   return checksum_of_lines(lines);
 }
 
+std::string embedding_fingerprint(const RotorFile& file) {
+  const std::string padding = std::string(rotor_key::kChecksumPrefix) + kPaddingPrefix;
+  std::vector<std::string> lines;
+  for (const auto& [key, value] : file.container().metadata()) {  // in order of keys
+    const bool of_tensor = key.starts_with(rotor_key::kChecksumPrefix) && !key.starts_with(padding);
+    if (of_tensor || key == rotor_key::kConfig || key == rotor_key::kWordPiece) {
+      lines.push_back(cat(key, " ", value, "\n"));
+    }
+  }
+  return checksum_of_lines(lines);
+}
+
 }  // namespace rotor

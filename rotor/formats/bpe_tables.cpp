@@ -154,8 +154,10 @@ BpeTables bpe_tables(const SafetensorsFile& file) {
   tables.token_bytes = file.bytes(file.at(kBpeTensors[0]));
   tables.token_offsets = words(kBpeTensors[1]);
   tables.token_index = words(kBpeTensors[2]);
-  tables.merges = words(kBpeTensors[3]);
-  tables.byte_ids = words(kBpeTensors[4]);
+  if (file.find(kBpeTensors[3]) != nullptr) {  // WordPiece has none
+    tables.merges = words(kBpeTensors[3]);
+    tables.byte_ids = words(kBpeTensors[4]);
+  }
   tables.special_ids = words(kBpeTensors[5]);
   return tables;
 }

@@ -1,7 +1,7 @@
-// The tables of byte-level BPE as they lie in a .rotor file (docs/file-format.md, "Tokenizer"): looked up
-// where they lie, never parsed. A table of a file may hold anything, so every lookup checks what it reads at
-// the moment of use and throws Error; nothing is read outside the spans, and no lookup takes more than
-// kMaxProbes steps.
+// The tables of byte-level BPE, of which WordPiece has those of tokens, as they lie in a .rotor file
+// (docs/file-format.md, "Tokenizer"): looked up where they lie, never parsed. A table of a file may hold
+// anything, so every lookup checks what it reads at the moment of use and throws Error; nothing is read
+// outside the spans, and no lookup takes more than kMaxProbes steps.
 #pragma once
 
 #include <array>
@@ -48,7 +48,8 @@ inline constexpr std::array<const char*, 6> kBpeTensors = {"tokenizer.token_byte
                                                            "tokenizer.token_index", "tokenizer.merges",
                                                            "tokenizer.byte_ids",    "tokenizer.special_ids"};
 
-/// The tables of a file that passed check_attachments(), valid while it lives.
+/// The tables of a file that passed check_attachments(), valid while it lives. Those of WordPiece are without
+/// merges and byte_ids.
 BpeTables bpe_tables(const SafetensorsFile& file);
 
 /// The index of the tokens that are not empty and not in `special_ids`, which is read as ids. Of equal tokens

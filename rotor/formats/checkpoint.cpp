@@ -10,6 +10,7 @@
 #include "rotor/core/hf_packing.h"
 #include "rotor/formats/json.h"
 #include "rotor/formats/lfs_pointer.h"
+#include "rotor/formats/sentence_transformers.h"
 #include "rotor/formats/tensor_names.h"
 
 namespace rotor {
@@ -57,6 +58,22 @@ bool is_half_download(const std::string& name) {
   return std::ranges::any_of(kEndings, [&](const char* ending) { return name.ends_with(ending); });
 }
 
+/// A tensor of a bert by the name that the tensor table has for it: checkpoints of models with heads put
+/// "bert." in front, and those that TensorFlow wrote first call the parts of norms gamma and beta.
+std::string bert_name(std::string name) {
+  if (name.starts_with("bert.")) name.erase(0, 5);
+  for (const auto& [old, now] : {std::pair{".LayerNorm.gamma", ".LayerNorm.weight"},
+                                 std::pair{".LayerNorm.beta", ".LayerNorm.bias"}}) {
+    if (name.ends_with(old)) name.replace(name.rfind(old), std::string::npos, now);
+  }
+  return name;
+}
+
+/// What no vector of a text goes through.
+bool is_left_out(const std::string& name) {
+  return name.starts_with("pooler.") || name.starts_with("cls.") || name == "embeddings.position_ids";
+}
+
 /// Tensors that older checkpoints hold and that no reader needs: tables that follow from the config.
 bool is_buffer(const std::string& name) {
   return name.ends_with("rotary_emb.inv_freq");
@@ -70,8 +87,10 @@ Checkpoint::Checkpoint(const std::string& directory, const CheckpointOptions& op
     if (config_.quantization == Quantization::ternary) {
       fail(directory_, "/", kConfigFile, ": quantization_config: the model is ternary already");
     }
+    if (config_.is_encoder()) fail(directory_, ": --ternarize is not for sentence encoders");
     config_.quantization = Quantization::ternary;
   }
+  if (config_.is_encoder()) read_sentence_transformers(directory_, config_.bert);
   open_weights();
   check_names(options.ignore_unknown);
   for (const TensorSpec& spec : tensor_table(config_)) check_tensor(spec);
@@ -95,12 +114,20 @@ void Checkpoint::open_weights() {
   shards_.reserve(files.size());
   for (const std::string& file : files) {
     const SafetensorsFile& shard = shards_.emplace_back(file);
-    for (const TensorInfo& tensor : shard.tensors()) {
-      const auto [place, is_new] = shard_of_.emplace(tensor.name, shards_.size() - 1);
-      if (!is_new) {
-        fail(file, ": tensor \"", tensor.name, "\" stands in ", shards_[place->second].path(), " too");
-      }
-    }
+    for (const TensorInfo& tensor : shard.tensors()) add_name(tensor.name, shards_.size() - 1);
+  }
+}
+
+void Checkpoint::add_name(const std::string& stored, size_t shard) {
+  const std::string name = config_.is_encoder() ? bert_name(stored) : stored;
+  if (config_.is_encoder() && is_left_out(name)) {
+    left_out_.push_back(stored);
+    return;
+  }
+  const auto [place, is_new] = stored_as_.emplace(name, Stored{shard, stored});
+  if (!is_new) {
+    fail(shards_[shard].path(), ": tensor \"", stored, "\" stands in ", shards_[place->second.shard].path(),
+         " too", place->second.name == stored ? "" : cat(", as \"", place->second.name, "\""));
   }
 }
 
@@ -111,7 +138,7 @@ void Checkpoint::check_names(bool ignore_unknown) const {
     if (packed() && is_ternary(config_, spec)) expected.insert(scale_name(spec.name));
   }
   std::set<std::string> found;
-  for (const auto& [name, shard] : shard_of_) {
+  for (const auto& [name, stored] : stored_as_) {
     if (!is_buffer(name)) found.insert(name);
   }
   check_tensor_names(shards_.size() == 1 ? shards_.front().path() : directory_, expected, found,
@@ -119,10 +146,10 @@ void Checkpoint::check_names(bool ignore_unknown) const {
 }
 
 Checkpoint::Place Checkpoint::find(const std::string& name) const {
-  const auto shard = shard_of_.find(name);
-  if (shard == shard_of_.end()) return {};
-  const SafetensorsFile& file = shards_[shard->second];
-  return {&file, file.find(name)};
+  const auto stored = stored_as_.find(name);
+  if (stored == stored_as_.end()) return {};
+  const SafetensorsFile& file = shards_[stored->second.shard];
+  return {&file, file.find(stored->second.name)};
 }
 
 Checkpoint::Place Checkpoint::at(const std::string& name) const {

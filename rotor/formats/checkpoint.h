@@ -32,8 +32,9 @@ struct CheckpointOptions {
 
 class Checkpoint final : public ModelSource {
  public:
-  /// Throws Error if a file is missing or bad, or if the tensors are not exactly those of the architecture,
-  /// naming those that are missing and those that have no place.
+  /// An encoder's config has what sentence_transformers.h finds, too. Throws Error if a file is missing or
+  /// bad, or if the tensors are not exactly those of the architecture, naming those that are missing and
+  /// those that have no place.
   explicit Checkpoint(const std::string& directory, const CheckpointOptions& options = {});
 
   const std::string& path() const override { return directory_; }
@@ -52,6 +53,9 @@ class Checkpoint final : public ModelSource {
 
   using ModelSource::tensor;
   const std::string& directory() const { return directory_; }
+  /// Tensors of the files that an encoder of sentences has no use for: pooler, heads, tables that follow from
+  /// the config. Names as in the files.
+  const std::vector<std::string>& left_out() const { return left_out_; }
   /// The weights' files.
   const std::vector<SafetensorsFile>& shards() const { return shards_; }
   /// Whether ternary matrices are stored as codes and a scale, with no float masters to train on.
@@ -73,6 +77,7 @@ class Checkpoint final : public ModelSource {
   };
 
   void open_weights();
+  void add_name(const std::string& stored, size_t shard);
   void check_names(bool ignore_unknown) const;
   void check_tensor(const TensorSpec& spec) const;
   Place find(const std::string& name) const;
@@ -89,7 +94,12 @@ class Checkpoint final : public ModelSource {
   StoredQuantization stored_;
   ModelConfig config_;
   std::vector<SafetensorsFile> shards_;
-  std::map<std::string, size_t> shard_of_;  // tensor name -> file
+  struct Stored {
+    size_t shard;
+    std::string name;  // in the file: a bert's may begin with "bert."
+  };
+  std::map<std::string, Stored> stored_as_;  // tensor name -> file
+  std::vector<std::string> left_out_;
   mutable std::mutex scales_mutex_;
   mutable std::map<std::string, TernaryScale> scales_;  // of masters, once they are known
 };

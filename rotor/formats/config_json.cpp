@@ -208,6 +208,44 @@ Json write_transformer(const TransformerConfig& t) {
   return json;
 }
 
+/// What of a bert is not in config.json, pooling and so on, has its default where it is not there.
+BertConfig read_bert(ObjectReader& reader) {
+  BertConfig b;
+  b.vocab_size = reader.integer("vocab_size");
+  b.hidden_size = reader.integer("hidden_size");
+  b.num_hidden_layers = reader.integer("num_hidden_layers");
+  b.num_attention_heads = reader.integer("num_attention_heads");
+  b.intermediate_size = reader.integer("intermediate_size");
+  // By name: there are kinds of GELU and of other functions that Activation does not know.
+  reader.require_absent_or("hidden_act", "gelu");
+  b.max_position_embeddings = reader.integer_or("max_position_embeddings", b.max_position_embeddings);
+  b.type_vocab_size = reader.integer_or("type_vocab_size", b.type_vocab_size);
+  b.layer_norm_eps = reader.number_or("layer_norm_eps", b.layer_norm_eps);
+  if (reader.has("pooling")) b.pooling = reader.choice<Pooling>("pooling");
+  b.normalize = reader.boolean_or("normalize", b.normalize);
+  b.max_seq_length = reader.integer_or("max_seq_length", b.max_position_embeddings);
+  reader.require_absent_or("position_embedding_type", "absolute");
+  reader.require_absent_or("is_decoder", false);
+  reader.require_absent_or("add_cross_attention", false);
+  return b;
+}
+
+Json write_bert(const BertConfig& b) {
+  return {{"vocab_size", b.vocab_size},
+          {"hidden_size", b.hidden_size},
+          {"num_hidden_layers", b.num_hidden_layers},
+          {"num_attention_heads", b.num_attention_heads},
+          {"intermediate_size", b.intermediate_size},
+          {"hidden_act", name(b.hidden_act)},
+          {"max_position_embeddings", b.max_position_embeddings},
+          {"type_vocab_size", b.type_vocab_size},
+          {"layer_norm_eps", b.layer_norm_eps},
+          {"position_embedding_type", "absolute"},
+          {"pooling", name(b.pooling)},
+          {"normalize", b.normalize},
+          {"max_seq_length", b.max_seq_length}};
+}
+
 /// The block by which readers of BitNet checkpoints know that float matrices are ternary masters; options
 /// only where they are not transformers' defaults.
 Json online_quantization(const TransformerConfig& t = {}) {
@@ -254,13 +292,16 @@ StoredQuantization read_quantization(ObjectReader reader, ModelConfig& config) {
 std::string architecture_name(const ModelConfig& config) {
   if (config.model_type == "bitnet") return "BitNetForCausalLM";
   if (config.model_type == "qwen2") return "Qwen2ForCausalLM";
+  if (config.is_encoder()) return "BertModel";
   return config.model_type == "llama" ? "LlamaForCausalLM" : "RotorMlp";
 }
 
 }  // namespace
 
 std::string model_config_to_json(const ModelConfig& config, int indent) {
-  Json json = config.is_transformer() ? write_transformer(config.transformer) : write_mlp(config.mlp);
+  Json json = config.is_transformer() ? write_transformer(config.transformer)
+              : config.is_encoder()   ? write_bert(config.bert)
+                                      : write_mlp(config.mlp);
   json["model_type"] = config.model_type;
   json["architectures"] = {architecture_name(config)};
   if (config.quantization == Quantization::ternary) {
@@ -275,17 +316,20 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
   ObjectReader reader(json, source);
   ModelConfig config;
   config.model_type = reader.text("model_type");
-  if (config.model_type != "mlp" && !config.is_transformer()) {
-    fail(source, ": model_type: expected \"bitnet\", \"llama\", \"qwen2\" or \"mlp\", found ",
+  if (config.model_type != "mlp" && !config.is_transformer() && !config.is_encoder()) {
+    fail(source, ": model_type: expected \"bitnet\", \"llama\", \"qwen2\", \"bert\" or \"mlp\", found ",
          quote_json(Json(config.model_type)));
   }
   config.quantization = Quantization::none;
   if (config.is_transformer()) {
     config.transformer = read_transformer(reader, config.model_type);
+  } else if (config.is_encoder()) {
+    config.bert = read_bert(reader);
   } else {
     reader.ignore("architectures");
     config.mlp = read_mlp(reader);
   }
+  if (config.is_encoder()) reader.require_absent_or("quantization_config", Json());
   if (reader.has("quantization_config")) {
     const StoredQuantization found = read_quantization(reader.object("quantization_config"), config);
     if ((stored == nullptr || !config.is_transformer()) && (found.packed || found.scale_divides)) {
@@ -295,7 +339,7 @@ ModelConfig model_config_from_json(const std::string& text, const std::string& s
     if (stored != nullptr) *stored = found;
     config.quantization = Quantization::ternary;
   }
-  if (!config.is_transformer()) reader.refuse_unknown();
+  if (config.model_type == "mlp") reader.refuse_unknown();
   try {
     TransformerConfig& t = config.transformer;
     // transformers leaves the head dense by default, but not where a list says what is left dense.

@@ -49,7 +49,7 @@ struct TernaryMatrix {
   std::span<const uint8_t> tiles;  // tile_bytes(rows, cols) bytes, aligned to 64
 };
 
-/// A dense matrix in a file (token embedding, head), [rows, cols], row-major.
+/// A dense matrix in a file (embedding, head, linear layer of an encoder), [rows, cols], row-major.
 struct DenseMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
@@ -58,13 +58,16 @@ struct DenseMatrix {
   std::span<const float> row_scales;  // of q8: [rows]
 };
 
-/// How a file keeps the token embedding and a dense head.
+/// How a file keeps embeddings, a dense head, and the linear layers of an encoder.
 struct DenseFormat {
   DenseType type = DenseType::f32;
-  bool screening = false;  ///< a head in int8 has a low-bit copy beside it (core/screening.h)
+  DenseType layers = DenseType::f32;  ///< the matrices of an encoder's linear layers
+  bool screening = false;             ///< a head in int8 has a low-bit copy beside it (core/screening.h)
 
   DenseFormat(DenseType t = DenseType::f32, bool with_screening = false)
       : type(t), screening(with_screening) {}
+  /// What a matrix that is not ternary is kept as, or a vector: f32.
+  DenseType of(const ModelConfig& config, const TensorSpec& spec) const;
 };
 
 /// The low-bit copy of a head (core/screening.h).
@@ -88,9 +91,9 @@ class RotorFile {
 
   /// A `linear` tensor of a ternary model. Throws Error if the scale is not a finite number above 0.
   TernaryMatrix ternary(const std::string& name) const;
-  /// A token embedding or head.
+  /// An embedding, a head, or a matrix of an encoder's linear layer.
   DenseMatrix dense(const std::string& name) const;
-  /// What embeddings and heads are kept as; f32 in a model that has none.
+  /// What embeddings, heads and an encoder's linear layers are kept as; f32 in a model that has none.
   DenseFormat dense_format() const { return dense_; }
   /// The copy of the head, if the file holds one.
   HeadScreen head_screen() const;
@@ -112,6 +115,7 @@ class RotorFile {
   static void check_version(const SafetensorsFile& file);
   void check_header_checksum() const;
   DenseFormat read_dense_format() const;
+  DenseType stored_type(const std::string& name) const;
   void check_tensors() const;
   void check_tensor(const TensorDeclaration& expected) const;
   const std::string& metadata(const std::string& key) const;
@@ -139,7 +143,7 @@ class RotorWriter {
   /// once.
   using ReadTiles = std::function<void(int64_t first, int64_t rows, std::span<uint8_t> tiles)>;
   void write_ternary(const std::string& name, const ReadTiles& read, float scale);
-  /// The next tensor, any other one; embeddings and heads are converted.
+  /// The next tensor, any other one; what DenseFormat is for is converted.
   void write_floats(const std::string& name, std::span<const float> values);
   /// The same, read by pieces as above, those of a screened head twice; a vector's rows are its values.
   using ReadFloats = std::function<void(int64_t first, int64_t rows, std::span<float> values)>;
@@ -160,13 +164,14 @@ class RotorWriter {
   /// Throws Error for a fault in the tiles of rows first .. first + rows - 1.
   void check_planes(const std::string& name, std::span<const uint8_t> tiles, int64_t first, int64_t rows,
                     int64_t cols) const;
-  void write_dense(const TensorSpec& spec, const ReadFloats& read);
+  void write_dense(const TensorSpec& spec, DenseType type, const ReadFloats& read);
   static void quantize_rows(const ReadFloats& read, int64_t first, int64_t count, std::span<int8_t> codes,
                             std::span<float> scales);
   void write_screen(const TensorSpec& spec, const ReadFloats& read, const ScreeningColumns& columns);
   const TensorSpec& spec(const std::string& name) const;
 
   std::string path_;
+  ModelConfig config_;
   DenseFormat dense_;
   std::string screened_;  // name of the head that gets a copy, if one does
   RotorAttachments attachments_;

@@ -18,7 +18,7 @@ RotorFile::RotorFile(const std::string& path, FileMemory memory) : container_(pa
   for (const TensorSpec& spec : tensor_table(config_)) {
     if (is_ternary(config_, spec)) ternary_shapes_[spec.name] = spec.shape;
   }
-  if (config_.is_transformer()) dense_ = read_dense_format();
+  if (config_.model_type != "mlp") dense_ = read_dense_format();
   if (dense_.screening) {
     const TransformerConfig& t = config_.transformer;
     ternary_shapes_[screen_name(head_name(t))] = {t.vocab_size, t.hidden_size};
@@ -27,15 +27,26 @@ RotorFile::RotorFile(const std::string& path, FileMemory memory) : container_(pa
 }
 
 DenseFormat RotorFile::read_dense_format() const {
+  if (config_.is_encoder()) {
+    DenseFormat format = stored_type("embeddings.word_embeddings.weight");
+    format.layers = stored_type("encoder.layer.0.attention.self.query.weight");
+    return format;
+  }
   const TransformerConfig& t = config_.transformer;
-  const TensorInfo& tensor = container_.at("model.embed_tokens.weight");
+  const DenseType type = stored_type("model.embed_tokens.weight");
+  if (type != DenseType::q8) return type;
+  return {type, !t.ternary_head && container_.find(screen_name(head_name(t))) != nullptr};
+}
+
+DenseType RotorFile::stored_type(const std::string& name) const {
+  const TensorInfo& tensor = container_.at(name);
   switch (tensor.dtype) {
     case DType::f32:
       return DenseType::f32;
     case DType::f16:
       return DenseType::f16;
     case DType::i8:
-      return {DenseType::q8, !t.ternary_head && container_.find(screen_name(head_name(t))) != nullptr};
+      return DenseType::q8;
     default:
       fail(path(), ": tensor \"", tensor.name, "\": expected F32, F16 or I8, found ",
            dtype_name(tensor.dtype));
@@ -154,8 +165,9 @@ TernaryMatrix RotorFile::ternary(const std::string& name) const {
 DenseMatrix RotorFile::dense(const std::string& name) const {
   const TensorInfo& tensor = container_.at(name);
   if (tensor.shape.size() != 2) fail(path(), ": tensor \"", name, "\" is no matrix");
-  DenseMatrix matrix{tensor.shape[0], tensor.shape[1], dense_.type, container_.bytes(tensor).data(), {}};
-  if (dense_.type == DenseType::q8) matrix.row_scales = floats(scale_name(name));
+  DenseMatrix matrix{
+      tensor.shape[0], tensor.shape[1], stored_type(name), container_.bytes(tensor).data(), {}};
+  if (matrix.type == DenseType::q8) matrix.row_scales = floats(scale_name(name));
   return matrix;
 }
 

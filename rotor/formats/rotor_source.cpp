@@ -15,8 +15,10 @@ RotorSource::RotorSource(const std::string& path) : file_(path) {
 
 std::string RotorSource::format() const {
   const ModelConfig& model = config();
+  const DenseFormat& dense = file_.dense_format();
+  if (model.is_encoder()) return cat("rotor, layers ", name(dense.layers), ", embeddings ", name(dense.type));
   if (!model.is_transformer()) return "rotor";
-  return cat("rotor, head ", model.transformer.ternary_head ? "ternary" : name(file_.dense_format().type));
+  return cat("rotor, head ", model.transformer.ternary_head ? "ternary" : name(dense.type));
 }
 
 size_t RotorSource::stored_bytes(const TensorSpec& spec) const {
@@ -62,7 +64,7 @@ void RotorSource::read_floats(const TensorSpec& spec, int64_t first, int64_t row
   const size_t cols = spec.shape.size() == 2 ? static_cast<size_t>(spec.shape[1]) : 1;
   const size_t begin = static_cast<size_t>(first) * cols;
   values = values.first(static_cast<size_t>(rows) * cols);
-  if (spec.role != TensorRole::embedding) {
+  if (file_.container().at(spec.name).dtype == DType::f32) {
     std::ranges::copy(file_.floats(spec.name).subspan(begin, values.size()), values.begin());
     return file_.check_intact();
   }

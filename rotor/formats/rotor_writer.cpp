@@ -87,6 +87,11 @@ DType stored_dtype(DenseType dense) {
 
 }  // namespace
 
+DenseType DenseFormat::of(const ModelConfig& config, const TensorSpec& spec) const {
+  if (spec.role == TensorRole::embedding) return type;
+  return config.is_encoder() && spec.role == TensorRole::linear ? layers : DenseType::f32;
+}
+
 bool screening_pays(const ModelConfig& config) {
   constexpr int64_t kLargeHead = int64_t{4} << 20;  // bytes in int8
   const TransformerConfig& t = config.transformer;
@@ -108,10 +113,10 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
              : cat(name(dense.type), ": leave out --head-screening on, or --head ", name(dense.type)));
   }
   for (const TensorSpec& spec : tensor_table(config)) {
-    if (spec.role == TensorRole::embedding) {
-      tensors.push_back({spec.name, stored_dtype(dense.type), spec.shape});
-      if (dense.type == DenseType::q8)
-        tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
+    if (!is_ternary(config, spec)) {
+      const DenseType type = dense.of(config, spec);
+      tensors.push_back({spec.name, stored_dtype(type), spec.shape});
+      if (type == DenseType::q8) tensors.push_back({scale_name(spec.name), DType::f32, {spec.shape[0]}});
       if (spec.name == screened) {
         const std::string screen = screen_name(spec.name);
         tensors.push_back(planes_of(screen, spec.shape));
@@ -120,10 +125,6 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
         tensors.push_back({screen + "_mean", DType::f32, {spec.shape[1]}});
         tensors.push_back({screen + "_spread", DType::f32, {spec.shape[1]}});
       }
-      continue;
-    }
-    if (!is_ternary(config, spec)) {
-      tensors.push_back({spec.name, DType::f32, spec.shape});
       continue;
     }
     tensors.push_back(planes_of(spec.name, spec.shape));
@@ -135,6 +136,7 @@ std::vector<TensorDeclaration> rotor_tensors(const ModelConfig& config, DenseFor
 RotorWriter::RotorWriter(const std::string& path, const ModelConfig& config, DenseFormat dense,
                          RotorAttachments attachments)
     : path_(path),
+      config_(config),
       dense_(dense),
       screened_(screened_head(config, dense)),
       attachments_(checked(path, std::move(attachments))),
@@ -257,8 +259,9 @@ void RotorWriter::write_floats(const std::string& name, const ReadFloats& read) 
            ": expected a finite number, found ", values[bad]);
     }
   };
-  if (entry.role == TensorRole::embedding && dense_.type != DenseType::f32)
-    return write_dense(entry, read_finite);
+  if (const DenseType type = dense_.of(config_, entry); type != DenseType::f32) {
+    return write_dense(entry, type, read_finite);
+  }
   begin_tensor(name);
   write_rows(entry.shape, [&](int64_t first, int64_t rows, std::vector<uint8_t>& bytes) {
     bytes.resize(static_cast<size_t>(rows) * cols * sizeof(float));

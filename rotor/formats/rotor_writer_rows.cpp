@@ -28,10 +28,10 @@ void RotorWriter::write_rows(const std::vector<int64_t>& shape, const MakeRows& 
                          [&](std::span<const uint8_t> bytes) { append(bytes); });
 }
 
-void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
+void RotorWriter::write_dense(const TensorSpec& entry, DenseType type, const ReadFloats& read) {
   const int64_t rows = entry.shape[0];
   const auto cols = static_cast<size_t>(entry.shape[1]);
-  if (dense_.type == DenseType::f16) {
+  if (type == DenseType::f16) {
     begin_tensor(entry.name);
     write_rows(entry.shape, [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
       std::vector<float> values(static_cast<size_t>(count) * cols);
@@ -40,7 +40,7 @@ void RotorWriter::write_dense(const TensorSpec& entry, const ReadFloats& read) {
       if (large != values.end()) {
         fail(path_, ": tensor \"", entry.name, "\": value ",
              first * static_cast<int64_t>(cols) + (large - values.begin()), " is ", *large,
-             ", more than float16 holds: keep the head as f32");
+             ", more than float16 holds: keep ", config_.is_encoder() ? "it" : "the head", " as f32");
       }
       bytes.resize(values.size() * sizeof(uint16_t));
       std::ranges::transform(values, reinterpret_cast<uint16_t*>(bytes.data()), float_to_f16);

@@ -94,7 +94,7 @@ void place(std::vector<std::string>& tokens, int64_t id, int64_t most, std::stri
 BpeDefinition parse_tokenizer_json(const Json& json, const std::string& path) {
   const Json& model = json.at("model");
   if (model.value("type", "") != "BPE") {
-    fail(path, ": model.type: expected BPE, found ", quote_json(model.value("type", Json())));
+    fail(path, ": model.type: expected BPE or WordPiece, found ", quote_json(model.value("type", Json())));
   }
   BpeDefinition definition;
   definition.normalize_nfc = read_normalize_nfc(json, path);
@@ -169,8 +169,7 @@ std::string llama3_special(size_t index) {
 
 }  // namespace
 
-BpeDefinition read_tokenizer_json(std::string_view contents, const std::string& path) {
-  const Json json = parse_json(contents, path);
+BpeDefinition read_tokenizer_json(const Json& json, const std::string& path) {
   try {
     return parse_tokenizer_json(json, path);
   } catch (const Json::exception& e) {

@@ -141,6 +141,8 @@ std::vector<std::pair<std::string, GgufValue>> gguf_tokenizer_values(const Token
   const SpecialTokenIds special = special_token_ids(tokenizer, text, vocab_size);
   const auto size = static_cast<size_t>(vocab_size);
   const TokenizerDefinition definition = tokenizer.definition();
+  if (std::holds_alternative<WordPieceDefinition>(definition))
+    fail("a WordPiece tokenizer: GGUF files of ours hold byte-level BPE or SentencePiece");
   const auto* bpe = std::get_if<BpeDefinition>(&definition);
   Values values =
       bpe != nullptr

@@ -46,9 +46,10 @@ void take_special_tokens(const ModelConfig& config, ModelText& text) {
 }
 
 void check_vocabulary(const Tokenizer& tokenizer, const ModelConfig& config, const std::string& file) {
-  if (tokenizer.vocab_size() <= config.transformer.vocab_size) return;
+  const int64_t vocab_size = config.is_encoder() ? config.bert.vocab_size : config.transformer.vocab_size;
+  if (tokenizer.vocab_size() <= vocab_size) return;
   fail(file, ": the tokenizer has ", tokenizer.vocab_size(), " tokens, the model a vocab_size of ",
-       config.transformer.vocab_size, ": it belongs to another model");
+       vocab_size, ": it belongs to another model");
 }
 
 /// Hugging Face keeps them in tokenizer_config.json, one or a list of them with names, or, newer, in files of
@@ -115,6 +116,24 @@ std::string special_token_text(const Tokenizer& tokenizer, TokenId id) {
              : read_sentencepiece_model(pieces->serialized).pieces.at(static_cast<size_t>(id)).text;
 }
 
+/// An encoder puts tokens around a text that only WordPiece names, and is of no use without.
+ModelText encoder_text(const Checkpoint& checkpoint) {
+  ModelText text;
+  text.directory = checkpoint.directory();
+  const std::string file = tokenizer_file(text.directory);
+  if (file.empty())
+    fail(text.directory, ": expected tokenizer.json or vocab.txt: a sentence encoder takes texts");
+  text.tokenizer = load_tokenizer(file);
+  if (text.tokenizer->kind() != rotor_tokenizer::kWordPiece) {
+    fail(file, ": expected a WordPiece tokenizer for model_type bert, found ", text.tokenizer->kind());
+  }
+  text.metadata.tokenizer = text.tokenizer->kind();
+  check_vocabulary(*text.tokenizer, checkpoint.config(), file);
+  text.metadata.bos_token = text.tokenizer->bos();
+  text.metadata.stop_tokens = {*text.tokenizer->eos()};
+  return text;
+}
+
 }  // namespace
 
 void ModelText::replace_chat_template(std::string text) {
@@ -135,6 +154,7 @@ RotorAttachments ModelText::attachments() const {
 
 ModelText model_text(const Checkpoint& checkpoint) {
   ModelText text;
+  if (checkpoint.config().is_encoder()) return encoder_text(checkpoint);
   if (!checkpoint.config().is_transformer()) return text;
   text = text_of_files(checkpoint.directory());
   if (text.tokenizer != nullptr) {

@@ -1,6 +1,7 @@
 // UTF-8 by the table of RFC 3629, section 4.
 #include "rotor/text/stream_decoder.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace rotor::text {
@@ -47,6 +48,14 @@ size_t valid_utf8_prefix(std::string_view text) {
     position += length;
   }
   return position;
+}
+
+size_t invalid_utf8_length(std::string_view text) {
+  for (size_t count = std::min<size_t>(3, text.size()); count > 1; --count) {
+    size_t length = 0;
+    if (read_sequence(text.substr(0, count), length) == Sequence::incomplete) return count;
+  }
+  return 1;
 }
 
 std::string StreamDecoder::push(TokenId id) {

@@ -11,6 +11,10 @@ namespace rotor::text {
 /// Length of the longest prefix of `text` that is valid UTF-8 (RFC 3629: no surrogates, no overlong forms).
 size_t valid_utf8_prefix(std::string_view text);
 
+/// Bytes at the start of `text`, which is not empty and does not start with a valid character, that one
+/// U+FFFD stands for: the longest that could begin one, or 1 (Unicode Standard, section 3.9).
+size_t invalid_utf8_length(std::string_view text);
+
 class StreamDecoder {
  public:
   /// `tokenizer` must outlive this object. `continues`: text stands before these tokens, so SentencePiece

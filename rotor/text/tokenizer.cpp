@@ -10,6 +10,8 @@
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/bpe_loader.h"
 #include "rotor/text/sentencepiece.h"
+#include "rotor/text/word_piece.h"
+#include "rotor/text/word_piece_loader.h"
 
 namespace rotor::text {
 namespace {
@@ -47,6 +49,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::shared_ptr<const RotorFile> file)
   if (kind.empty()) return nullptr;
   try {
     if (kind == rotor_tokenizer::kByteLevelBpe) return std::make_unique<ByteLevelBpe>(std::move(file));
+    if (kind == rotor_tokenizer::kWordPiece) return std::make_unique<WordPiece>(std::move(file));
     const auto& container = file->container();
     auto tokenizer =
         make_sentencepiece_tokenizer(text_of(container.bytes(container.at(kSentencePieceTensor))), path);
@@ -59,9 +62,14 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::shared_ptr<const RotorFile> file)
   }
 }
 
+std::unique_ptr<Tokenizer> read_json(const Json& json, const std::string& path) {
+  if (is_word_piece_json(json)) return std::make_unique<WordPiece>(read_word_piece_json(json, path));
+  return std::make_unique<ByteLevelBpe>(read_tokenizer_json(json, path));
+}
+
 std::string existing_tokenizer_file(const std::string& path) {
   std::string file = tokenizer_file(path);
-  if (file.empty()) fail(path, ": expected tokenizer.json or tokenizer.model in this directory");
+  if (file.empty()) fail(path, ": expected tokenizer.json, tokenizer.model or vocab.txt in this directory");
   return file;
 }
 
@@ -72,7 +80,7 @@ std::string tokenizer_file(const std::string& path) {
   // Of a SentencePiece model tokenizer.json is a conversion, which is not read here.
   const auto model = std::filesystem::path(path) / "tokenizer.model";
   if (std::filesystem::exists(model) && looks_like_sentencepiece(MappedFile(model).text())) return model;
-  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.txt"}) {
     if (const auto file = std::filesystem::path(path) / name; std::filesystem::exists(file)) return file;
   }
   return "";
@@ -105,8 +113,10 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& directory_or_file) 
   if (start == std::string_view::npos) fail(path, ": not a tokenizer: the file is empty");
   std::unique_ptr<Tokenizer> tokenizer;
   try {
-    if (contents[start] == '{') {
-      tokenizer = std::make_unique<ByteLevelBpe>(read_tokenizer_json(contents, path));
+    if (std::filesystem::path(path).filename() == "vocab.txt") {
+      tokenizer = std::make_unique<WordPiece>(read_vocab_txt(contents, path));
+    } else if (contents[start] == '{') {
+      tokenizer = read_json(parse_json(contents, path), path);
     } else if (looks_like_tiktoken(contents)) {
       tokenizer = std::make_unique<ByteLevelBpe>(read_tiktoken(contents, path));
     } else {

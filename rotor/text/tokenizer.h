@@ -1,5 +1,5 @@
-// Text to token ids and back. Two kinds: byte-level BPE (Llama 3, BitNet 2B4T) and SentencePiece (Llama 2). A
-// tokenizer is immutable and may be used by several threads at once.
+// Text to token ids and back. Three kinds: byte-level BPE (Llama 3, BitNet 2B4T), SentencePiece (Llama 2) and
+// WordPiece (BERT). A tokenizer is immutable and may be used by several threads at once.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  /// "byte_level_bpe" or "sentencepiece".
+  /// "byte_level_bpe", "sentencepiece" or "word_piece".
   virtual std::string kind() const = 0;
   /// Ids are 0 to vocab_size() - 1.
   virtual int64_t vocab_size() const = 0;
@@ -55,14 +55,16 @@ class Tokenizer {
   virtual TokenizerDefinition definition() const = 0;
 };
 
-/// Loads a `tokenizer.json` of byte-level BPE, a tiktoken-style `tokenizer.model` (ranks in base64; with
-/// 128,000 of them Llama 3's special tokens follow), a SentencePiece `tokenizer.model`, or the tokenizer of a
-/// .rotor file. The kind is told by the contents. In a directory it takes a tokenizer.model of SentencePiece,
-/// else tokenizer.json, else tokenizer.model. Throws Error naming the file and what is wrong with it.
+/// Loads a `tokenizer.json` of byte-level BPE or WordPiece, BERT's `vocab.txt` with the
+/// `tokenizer_config.json` beside it, if there is one, a tiktoken-style `tokenizer.model` (ranks in base64;
+/// with 128,000 of them Llama 3's special tokens follow), a SentencePiece `tokenizer.model`, or the tokenizer
+/// of a .rotor file. The kind is told by the contents, vocab.txt by its name. In a directory it takes a
+/// tokenizer.model of SentencePiece, else tokenizer.json, tokenizer.model or vocab.txt. Throws Error naming
+/// the file and what is wrong with it.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);
 
-/// The tokenizer that `file` holds, which must outlive it; nullptr if there is none. Byte-level BPE works on
-/// tables where they lie in the file, SentencePiece is parsed.
+/// The tokenizer that `file` holds, which must outlive it; nullptr if there is none. Byte-level BPE and
+/// WordPiece work on tables where they lie in the file, SentencePiece is parsed.
 std::unique_ptr<Tokenizer> tokenizer_of(const RotorFile& file);
 
 /// The file that load_tokenizer() takes in a directory; "" if it has none. Any other path as it is.

@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "rotor/formats/attachments.h"
+
 namespace rotor::text {
 
 using TokenId = int32_t;
@@ -34,6 +36,13 @@ struct SentencePieceDefinition {
   std::string serialized;
 };
 
-using TokenizerDefinition = std::variant<BpeDefinition, SentencePieceDefinition>;
+/// WordPiece of BERT's kind.
+struct WordPieceDefinition {
+  WordPieceSettings settings;
+  std::vector<std::string> tokens;  ///< of each id, with the prefix of those that go on a word; "": unused
+  std::vector<std::pair<std::string, TokenId>> specials;  ///< by their texts
+};
+
+using TokenizerDefinition = std::variant<BpeDefinition, SentencePieceDefinition, WordPieceDefinition>;
 
 }  // namespace rotor::text

@@ -87,6 +87,9 @@ void write_tokenizer_files(const std::string& directory, const Tokenizer& tokeni
   const TokenizerDefinition definition = tokenizer.definition();
   if (const auto* bpe = std::get_if<BpeDefinition>(&definition)) {
     write_bpe(directory, *bpe, special, text);
+  } else if (std::holds_alternative<WordPieceDefinition>(definition)) {
+    fail(directory,
+         ": a WordPiece tokenizer is not written as files: copy those of the model that it came from");
   } else {
     write_sentencepiece(directory, std::get<SentencePieceDefinition>(definition).serialized, special, text);
   }

@@ -9,6 +9,7 @@ int chat_template(int argc, char** argv);
 int classify(int argc, char** argv);
 int devices(int argc, char** argv);
 int doctor(int argc, char** argv);
+int embed(int argc, char** argv);
 int info(int argc, char** argv);
 int logits(int argc, char** argv);
 int perplexity(int argc, char** argv);

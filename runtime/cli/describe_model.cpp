@@ -44,11 +44,12 @@ Json describe(const SafetensorsFile& file) {
 }
 
 Json describe(const RotorFile& file) {
-  Json json = {{"format", "rotor"},
-               {"file_bytes", file.container().file_bytes()},
-               {"scale_convention", "weight = code * weight_scale"},
-               {"fingerprint", base_fingerprint(file)},
-               {"tensors", Json::array()}};
+  Json json = {
+      {"format", "rotor"},
+      {"file_bytes", file.container().file_bytes()},
+      {"scale_convention", "weight = code * weight_scale"},
+      {"fingerprint", file.config().is_encoder() ? embedding_fingerprint(file) : base_fingerprint(file)},
+      {"tensors", Json::array()}};
   describe_config(file.config(), file.path(), json);
   if (file.config().is_transformer()) {
     const TransformerConfig& t = file.config().transformer;
@@ -58,6 +59,8 @@ Json describe(const RotorFile& file) {
     json["context"] = t.max_position_embeddings;
     json["memory_bytes"] =
         static_cast<int64_t>(file.container().file_bytes()) + kv_bytes * t.max_position_embeddings;
+  }
+  if (file.config().is_transformer() || file.config().is_encoder()) {
     describe_text(text::model_text(file), json);
   }
   for (const auto& [key, value] : file.container().metadata()) {
@@ -127,7 +130,8 @@ Json describe_checkpoint(const std::string& path) {
   json["source"] = checkpoint.format();
   json["scale_convention"] = checkpoint.scale_convention();
   describe_config(checkpoint.config(), path, json);
-  if (checkpoint.config().is_transformer()) describe_text(text::model_text(checkpoint), json);
+  if (checkpoint.config().is_transformer() || checkpoint.config().is_encoder())
+    describe_text(text::model_text(checkpoint), json);
   return json;
 }
 

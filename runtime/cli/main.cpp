@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
       {{"run", "go on from a prompt", run},
        {"chat", "a conversation on the terminal", chat},
        {"serve", "OpenAI's API over HTTP, for many at once", serve},
+       {"embed", "a vector of numbers for each text, to search by meaning", embed},
        {"classify", "accuracy and speed of a classifier on a data set", classify},
        {"perplexity", "how well a language model predicts a text", perplexity},
        {"logits", "logits and hidden states of given tokens, as safetensors", logits},

@@ -1,6 +1,5 @@
 // rotor tokenize: text to token ids, and back.
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <limits>
@@ -10,6 +9,7 @@
 #include "rotor/text/tokenizer.h"
 #include "rotor/tool/options.h"
 #include "runtime/cli/commands.h"
+#include "runtime/cli/jsonl_texts.h"
 
 namespace rotor::runtime::cli {
 namespace {
@@ -27,18 +27,7 @@ void print_ids(const text::Tokenizer& tokenizer, const std::string& text, text::
 }
 
 void tokenize_lines(const text::Tokenizer& tokenizer, const std::string& path, text::SpecialTokens special) {
-  std::ifstream file(path);
-  if (!file) fail(path, ": cannot open");
-  std::string line;
-  for (size_t number = 1; std::getline(file, line); ++number) {
-    if (line.empty()) continue;
-    const std::string source = cat(path, ":", number);
-    const Json json = parse_json(line, source);
-    if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
-      fail(source, ": expected {\"text\": ...}, found ", quote_json(json));
-    }
-    print_ids(tokenizer, json["text"].get<std::string>(), special);
-  }
+  for_each_jsonl_text(path, [&](const std::string& text) { print_ids(tokenizer, text, special); });
 }
 
 std::vector<text::TokenId> parse_ids(const std::string& argument) {
@@ -62,7 +51,8 @@ int tokenize(int argc, char** argv) {
       "rotor tokenize",
       "Prints the token ids of a text as a JSON array. The text is an argument, standard input, or\n"
       "the \"text\" of each line of a JSON-lines file. No begin-of-text token is added.");
-  options.add_options()("tokenizer", "model file, checkpoint directory, tokenizer.json or tokenizer.model",
+  options.add_options()("tokenizer",
+                        "model file, checkpoint directory, tokenizer.json, tokenizer.model or vocab.txt",
                         cxxopts::value<std::string>())("text", "the text (default: standard input)",
                                                        cxxopts::value<std::string>())(
       "jsonl", "file with a line {\"text\": ...} a text", cxxopts::value<std::string>())(

@@ -40,7 +40,8 @@ void carry(const Transformer::Stage& from, const Transformer::Stage& to) {
 Transformer::Transformer(const RotorFile& file, bool float_activations) : config_(file.config()) {
   if (!config_.is_transformer()) {
     fail(file.path(), ": expected a language model (model_type bitnet, llama or qwen2), found ",
-         config_.model_type);
+         config_.is_encoder() ? "a sentence encoder (bert): rotor embed gives its vectors"
+                              : config_.model_type);
   }
   const TransformerConfig& t = config_.transformer;
   embedding_ = file.dense("model.embed_tokens.weight");

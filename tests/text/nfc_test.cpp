@@ -40,7 +40,7 @@ std::string repeated(const std::string& unit, size_t count) {
 
 BpeDefinition golden_definition() {
   const std::string path = test::golden_path("tokenizers/nfc-tokenizer.json");
-  return read_tokenizer_json(test::read_bytes(path), path);
+  return read_tokenizer_json(parse_json(test::read_bytes(path), path), path);
 }
 
 BpeDefinition small_nfc_bpe() {

@@ -25,7 +25,7 @@ void take_model(TrainConfig& config, const std::string& directory) {
     return;
   }
   const ModelConfig model = Checkpoint(directory).config();
-  if (model.is_transformer() != config.model.is_transformer()) {
+  if (model.is_encoder() || model.is_transformer() != config.model.is_transformer()) {
     fail(directory, ": the checkpoint's model is a ", model.model_type, ", the config's a ",
          config.model.model_type);
   }

@@ -40,6 +40,8 @@ torch::Tensor activate(const torch::Tensor& x, Activation kind, double threshold
       return ternary_sign(x, threshold);
     case Activation::silu:
       return torch::silu(x);
+    case Activation::gelu:
+      return torch::gelu(x);
   }
   return x;
 }

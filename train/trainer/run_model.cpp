@@ -64,7 +64,8 @@ void RunModel::open(TrainConfig& config, const TaskStart& start) {
   text::OpenedSource opened = text::open_source(name_, {});
   const Quantization quantization = config.model.quantization;
   config.model = opened.model->config();
-  if (!config.model.is_transformer()) fail(name_, ": model.from: expected a language model, found an mlp");
+  if (!config.model.is_transformer())
+    fail(name_, ": model.from: expected a language model, found ", config.model.model_type);
   if (config.lora && config.model.quantization != quantization) {
     fail(name_, ": model.quantization: the base of adapters is as it is, ", name(config.model.quantization),
          ", found ", name(quantization), "; rotor-export --ternarize makes a ternary model of a float one");

@@ -259,9 +259,12 @@ void linear_dense(const Kernels& kernels, ThreadPool& pool, const float* values,
       })) {
     int16_t* codes = scratch<int16_t, struct Codes16OfInput>(tokens * cols);
     float* scales = scratch<float, struct Scales16OfInput>(tokens);
-    for (size_t b = 0; b < tokens; ++b) {
-      scales[b] = kernels->quantize_int16(values + b * cols, cols, codes + b * cols);
-    }
+    pool.parallel_for(static_cast<int64_t>(tokens), grain_of(projections.front().weights->cols),
+                      [&](int64_t begin, int64_t end) {
+                        for (auto b = static_cast<size_t>(begin); b < static_cast<size_t>(end); ++b) {
+                          scales[b] = kernels->quantize_int16(values + b * cols, cols, codes + b * cols);
+                        }
+                      });
     x.codes = codes;
     x.scales = scales;
   }
