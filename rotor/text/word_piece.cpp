@@ -46,8 +46,10 @@ struct WordPiece::Memory {
       token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
     }
     auto specials = definition.specials;
-    std::ranges::stable_sort(specials, std::ranges::greater(),
-                             [](const auto& special) { return special.first.size(); });
+    std::sort(specials.begin(), specials.end(), [](const auto& a, const auto& b) {
+      return a.first.size() != b.first.size() ? a.first.size() > b.first.size() : a.second < b.second;
+    });
+    specials.erase(std::unique(specials.begin(), specials.end()), specials.end());
     for (const auto& [name, id] : specials) {
       const bool is_token = id >= 0 && static_cast<size_t>(id) < count;
       if (name.empty() || !is_token || definition.tokens[static_cast<size_t>(id)] != name) {

@@ -44,7 +44,8 @@ std::vector<float> embed_by_language_model(const LanguageModel& model, const Ses
     options.session.context = longest;
     Batcher batcher(model, options);
     std::deque<std::shared_ptr<BatchText>> begun;
-    for (size_t next = 0, done = 0; done < texts.size(); ++done) {
+    bool goes_on = true;
+    for (size_t next = 0, done = 0; goes_on && done < texts.size(); ++done) {
       for (; next < texts.size() && begun.size() < kAhead; ++next) {
         seen.push_back({.tokens = std::ssize(prompts[next]), .cut = false});
         BatchRequest request;
@@ -57,8 +58,8 @@ std::vector<float> embed_by_language_model(const LanguageModel& model, const Ses
       BatchProgress progress;
       do {
         progress = begun.front()->wait(std::chrono::milliseconds(100));
-        if (keep_going && !keep_going(static_cast<int64_t>(done))) break;
-      } while (!progress.finished);
+        goes_on = !keep_going || keep_going(static_cast<int64_t>(done) + (progress.finished ? 1 : 0));
+      } while (!progress.finished && goes_on);
       if (!progress.finished) break;
       if (!progress.error.empty()) fail("text ", done + 1, ": ", progress.error);
       vectors.insert(vectors.end(), progress.embedding.begin(), progress.embedding.end());

@@ -39,7 +39,7 @@ TEST(ModelConfig, JsonRefusesWhatItDoesNotKnow) {
   };
   expect_error(with("surprise", 1), {"config.json", "unknown key \"surprise\""});
   expect_error(with("model_type", "gpt2"), {"model_type", "gpt2"});
-  expect_error(with("hidden_act", "gelu"), {"hidden_act", "relu | relu2 | sign", "gelu"});
+  expect_error(with("hidden_act", "gelu_new"), {"hidden_act", "relu | relu2 | sign", "gelu"});
   expect_error(with("layer_sizes", {784}), {"layer_sizes", "2 to 1024 sizes"});
   expect_error(with("layer_sizes", {784, 0}), {"layer_sizes", "found 0"});
   expect_error(with("layer_sizes", {784, 1LL << 40}), {"layer_sizes", "1099511627776"});

@@ -37,7 +37,8 @@ void read_matrices(const RotorFile& file) {
     fuzz::attempt([&] {
       if (is_ternary(file.config(), spec)) {
         touch(file.ternary(spec.name).tiles);
-      } else if (spec.role == TensorRole::embedding) {
+      } else if (spec.role == TensorRole::embedding ||
+                 (file.config().is_encoder() && spec.role == TensorRole::linear)) {
         const DenseMatrix matrix = file.dense(spec.name);
         touch(std::span(matrix.data,
                         file.container().at(spec.name).end - file.container().at(spec.name).begin));

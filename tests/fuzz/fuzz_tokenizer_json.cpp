@@ -7,7 +7,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace rotor;
   const std::string_view contents = fuzz::text_of(data, size);
   return fuzz::run(size, [&] {
-    const text::BpeDefinition definition = text::read_tokenizer_json(contents, "fuzz");
+    const text::BpeDefinition definition = text::read_tokenizer_json(parse_json(contents, "fuzz"), "fuzz");
     fuzz::exercise(text::ByteLevelBpe(definition), contents, !definition.normalize_nfc);
   });
 }

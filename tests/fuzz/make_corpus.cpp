@@ -18,6 +18,8 @@
 #include "rotor/formats/rotor_file.h"
 #include "rotor/text/byte_level_bpe.h"
 #include "rotor/text/sentencepiece.h"
+#include "rotor/text/word_piece.h"
+#include "rotor/text/word_piece_loader.h"
 #include "tests/support/tiktoken.h"
 
 namespace {
@@ -52,6 +54,22 @@ ModelConfig transformer(const std::string& model_type, int64_t hidden_size = 16)
   if (model_type != "bitnet") t.hidden_act = Activation::silu;
   t.bos_token_id = 1;
   t.eos_token_ids = {2, 3};
+  return config;
+}
+
+ModelConfig bert() {
+  ModelConfig config;
+  config.model_type = "bert";
+  config.quantization = Quantization::none;
+  BertConfig& b = config.bert;
+  b.vocab_size = 8;
+  b.hidden_size = 4;
+  b.num_hidden_layers = 1;
+  b.num_attention_heads = 2;
+  b.intermediate_size = 6;
+  b.max_position_embeddings = 8;
+  b.max_seq_length = 6;
+  b.normalize = true;
   return config;
 }
 
@@ -273,6 +291,20 @@ void write_safetensors() {
   SafetensorsWriter(place("safetensors", "no_tensors"), {}, {}).commit();
 }
 
+constexpr const char* kVocabTxt = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n##s\ncaf\xC3\xA9\n\xE6\xBC\xA2\n";
+
+void write_word_pieces() {
+  write("word_piece", "vocab", kVocabTxt);
+  write(
+      "word_piece", "json",
+      R"({"added_tokens":[{"id":1,"content":"[UNK]","special":true},{"id":9,"content":"[X]","special":true}],)"
+      R"("normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,)"
+      R"("strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},)"
+      R"("post_processor":{"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]},)"
+      R"("model":{"type":"WordPiece","unk_token":"[UNK]","continuing_subword_prefix":"##",)"
+      R"("max_input_chars_per_word":100,"vocab":{"[PAD]":0,"[UNK]":1,"[CLS]":2,"[SEP]":3,"a":4,"##a":5}}})");
+}
+
 std::string idx(std::vector<uint32_t> shape) {
   std::string bytes = {0, 0, 8, static_cast<char>(shape.size())};
   size_t count = 1;
@@ -303,6 +335,8 @@ void write_all() {
   write_tokenizer_json("texts", false);
   write_tokenizer_json("nfc", true, true);
   write_tokenizer_models();
+  write_word_pieces();
+  write("config_json", "bert", model_config_to_json(bert()));
   write_rotor("mlp", mlp(Activation::relu));
   write_rotor("bitnet_bpe", transformer("bitnet"), DenseFormat(DenseType::q8, true),
               text::ByteLevelBpe(byte_level_bpe()).attachments());
@@ -310,6 +344,10 @@ void write_all() {
       text::make_sentencepiece_tokenizer(sentencepiece("bpe", false), "seed")->attachments();
   attachments.set_chat_template("{{ messages }}");
   write_rotor("llama_sentencepiece", transformer("llama"), DenseType::f16, attachments);
+  DenseFormat encoder(DenseType::q8);
+  encoder.layers = DenseType::f16;
+  write_rotor("bert_word_piece", bert(), encoder,
+              text::WordPiece(text::read_vocab_txt(kVocabTxt, "vocab.txt")).attachments());
   write_gguf("tq1_0", "bitnet-b1.58", GgufType::tq1_0, GgufType::q6_k, false);
   write_gguf("tq2_0", "bitnet", GgufType::tq2_0, GgufType::q8_0, false);
   write_gguf("i2_s", "bitnet-25", GgufType::i2_s, GgufType::f16, true);

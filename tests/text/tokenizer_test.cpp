@@ -224,7 +224,7 @@ TEST(LoadTokenizer, RefusesBadFiles) {
   expect_bad("  \n", {"empty"});
   expect_bad("not a tokenizer at all", {"SentencePiece"});
   expect_bad("{}", {"not a tokenizer.json"});
-  expect_bad("{\"model\": {\"type\": \"WordPiece\"}}", {"model.type", "WordPiece"});
+  expect_bad("{\"model\": {\"type\": \"Unigram\"}}", {"model.type: expected BPE or WordPiece", "Unigram"});
   expect_bad("{\"a\": 1, \"a\": 2}", {"duplicate key"});
   expect_bad("IQ== 0\nIg== x\n", {":2", "base64"});
   expect_bad("IQ== 0\nIg=== 1\n", {":2"});
