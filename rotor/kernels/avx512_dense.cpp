@@ -106,9 +106,10 @@ __m512i multiply_pairs(const int8_t* codes, const int16_t* x) {
                            _mm512_loadu_si512(x));
 }
 
-/// Sums of 32 bits hold 2^13 products of 16 lanes; longer rows are added up in parts.
+/// A lane of 32 bits holds its share of 2^12 products, 128 pairs of at most 2^23 each, those of all four
+/// registers together; longer rows are added up in parts.
 int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols, const int8_t* soon, const int8_t* later) {
-  constexpr size_t kPart = size_t{1} << 13;
+  constexpr size_t kPart = size_t{1} << 12;
   int64_t sum = 0;
   for (size_t c = 0; c < cols;) {
     const size_t end = cols - c > kPart ? c + kPart : cols;
@@ -126,12 +127,11 @@ int64_t dot_q8(const int8_t* codes, const int16_t* x, size_t cols, const int8_t*
       sums[0] = _mm512_add_epi32(sums[0], multiply_pairs(codes + c, x + c, lanes));
     }
     c = end;
-    __m512i wide = _mm512_setzero_si512();
-    for (const __m512i s : sums) {
-      wide = _mm512_add_epi64(wide, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(s)));
-      wide = _mm512_add_epi64(wide, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(s, 1)));
-    }
-    sum += _mm512_reduce_add_epi64(wide);
+    const __m512i all =
+        _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    sum +=
+        _mm512_reduce_add_epi64(_mm512_add_epi64(_mm512_cvtepi32_epi64(_mm512_castsi512_si256(all)),
+                                                 _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(all, 1))));
   }
   return sum;
 }
