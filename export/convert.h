@@ -57,9 +57,9 @@ struct ExportOptions {
 };
 
 /// Writes a model to `path` as a .rotor file: ternary matrices are packed into planes, embeddings and heads
-/// are kept as `options.head`, those of a
-/// sentence encoder as the options say, the rest becomes float32. No more than some pieces of rows are in
-/// memory. Nothing stands at `path` unless all went well. Throws Error naming file and tensor.
+/// are kept as `options.head`, the matrices of a sentence encoder as `options.layers` and
+/// `options.embeddings`, the rest becomes float32. No more than some pieces of rows are in memory. Nothing
+/// stands at `path` unless all went well. Throws Error naming file and tensor.
 void export_rotor(const ModelSource& source, const ModelText& text, const std::string& path,
                   const ExportOptions& options, const OnTensor& on_tensor);
 /// The same, with model_text().
