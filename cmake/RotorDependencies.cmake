@@ -53,6 +53,22 @@ if(ROTOR_SERVER)
   endif()
 endif()
 
+if(ROTOR_RAG)
+  pkg_check_modules(SQLITE IMPORTED_TARGET sqlite3)
+  find_library(FAISS_LIBRARY faiss)
+  find_path(FAISS_HEADERS faiss/IndexFlat.h)
+  find_package(LAPACK QUIET)
+  find_package(OpenMP QUIET COMPONENTS CXX)
+  if(NOT SQLITE_FOUND OR NOT FAISS_LIBRARY OR NOT FAISS_HEADERS OR NOT LAPACK_FOUND OR NOT OpenMP_CXX_FOUND)
+    message(FATAL_ERROR "Retrieval needs SQLite, and FAISS with LAPACK and OpenMP: install libsqlite3-dev and libfaiss-dev "
+                        "(scripts/setup.sh does), or build without it: -DROTOR_RAG=OFF")
+  endif()
+  # Debian's FAISS is a static library and says nothing to CMake.
+  add_library(rotor_faiss INTERFACE)
+  target_include_directories(rotor_faiss SYSTEM INTERFACE ${FAISS_HEADERS})
+  target_link_libraries(rotor_faiss INTERFACE ${FAISS_LIBRARY} LAPACK::LAPACK OpenMP::OpenMP_CXX)
+endif()
+
 if(ROTOR_TRAIN)
   # Debian's LibTorch 1.13 is found by itself; another one through -DCMAKE_PREFIX_PATH=/path/to/libtorch.
   find_package(Torch QUIET)

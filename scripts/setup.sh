@@ -24,6 +24,8 @@ libedit-dev|yes|lines that are typed in rotor chat (libedit)|libedit-devel or li
 libcpp-httplib-dev|yes|rotor serve: HTTP (and, in tests, the hub that they download from)|cpp-httplib-devel or cpp-httplib|header httplib.h
 libssl-dev|yes|rotor serve: TLS, hashes of keys|openssl-devel or openssl|header openssl/ssl.h
 prometheus-cpp-dev|yes|rotor serve: metrics for Prometheus|prometheus-cpp|header prometheus/registry.h
+libsqlite3-dev|yes|rotor rag: documents and the words in them (SQLite with FTS5)|sqlite-devel or sqlite3|header sqlite3.h
+libfaiss-dev|yes|rotor rag: vectors (FAISS)|faiss-devel or faiss|header faiss/IndexFlat.h
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp

@@ -36,6 +36,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/server/http", {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http"}},
     {"runtime/server/operation",
      {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http", "runtime/server/operation"}},
+    {"runtime/rag", {"rotor/core", "rotor/formats", "rotor/text", "runtime/rag"}},
     {"runtime/grammar", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar"}},
     {"runtime/cli", {"rotor", "runtime"}},
 };

@@ -1,0 +1,155 @@
+// An exact index. On disk: the header below, the ids, the vectors, and a checksum over all three.
+#include "runtime/rag/sqlite/vector_index.h"
+
+#include <faiss/IndexFlat.h>
+#include <faiss/impl/IDSelector.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "rotor/core/error.h"
+#include "rotor/formats/atomic_file.h"
+#include "rotor/formats/checksum.h"
+#include "rotor/formats/mapped_file.h"
+
+namespace rotor::runtime::rag {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the file's numbers are little-endian");
+
+constexpr std::array<char, 8> kMagic = {'R', 'O', 'T', 'O', 'R', 'V', 'E', '1'};
+constexpr size_t kChecksumSize = 16;
+
+struct Header {
+  std::array<char, 8> magic = kMagic;
+  std::array<char, 16> base = {};
+  int64_t generation = 0;
+  int64_t dimensions = 0;
+  int64_t rows = 0;
+};
+
+std::span<const uint8_t> bytes_of(const auto& values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(values[0])};
+}
+
+}  // namespace
+
+struct VectorIndex::Faiss {
+  faiss::IndexFlatIP index;
+};
+
+VectorIndex::VectorIndex(int64_t dimensions) : faiss_(new Faiss{faiss::IndexFlatIP(dimensions)}) {}
+
+VectorIndex::VectorIndex(const VectorIndex& other) : faiss_(new Faiss(*other.faiss_)), ids_(other.ids_) {}
+
+VectorIndex::~VectorIndex() = default;
+
+int64_t VectorIndex::dimensions() const {
+  return faiss_->index.d;
+}
+
+void VectorIndex::add(std::span<const int64_t> ids, std::span<const float> vectors) {
+  if (ids.empty()) return;
+  faiss_->index.add(std::ssize(ids), vectors.data());
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+}
+
+void VectorIndex::remove(std::span<const int64_t> ids) {
+  std::vector<faiss::Index::idx_t> rows;
+  for (const int64_t id : ids) {
+    const auto at = std::ranges::lower_bound(ids_, id);
+    if (at != ids_.end() && *at == id) rows.push_back(at - ids_.begin());
+  }
+  if (rows.empty()) return;
+  faiss_->index.remove_ids(faiss::IDSelectorBatch(rows.size(), rows.data()));  // the rows behind move up
+  for (const auto row : rows) ids_[static_cast<size_t>(row)] = -1;
+  std::erase(ids_, -1);
+}
+
+std::vector<Hit> VectorIndex::search(std::span<const float> vector, int64_t count) const {
+  count = std::min(count, size());
+  if (count <= 0) return {};
+  std::vector<float> scores(static_cast<size_t>(count));
+  std::vector<faiss::Index::idx_t> rows(scores.size());
+  faiss_->index.search(1, vector.data(), count, scores.data(), rows.data());
+  std::vector<Hit> hits;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i] >= 0) hits.push_back({ids_[static_cast<size_t>(rows[i])], static_cast<double>(scores[i])});
+  }
+  return hits;
+}
+
+std::vector<Hit> VectorIndex::search(std::span<const float> vector, int64_t count,
+                                     std::span<const int64_t> among) const {
+  std::vector<Hit> hits;
+  const float* const rows = faiss_->index.get_xb();
+  auto from = ids_.begin();
+  for (const int64_t id : among) {
+    from = std::lower_bound(from, ids_.end(), id);
+    if (from == ids_.end()) break;
+    if (*from != id) continue;
+    const float* const row = rows + (from - ids_.begin()) * dimensions();
+    double sum = 0.0;
+    for (size_t i = 0; i < vector.size(); ++i)
+      sum += static_cast<double>(vector[i]) * static_cast<double>(row[i]);
+    hits.push_back({id, sum});
+  }
+  const auto kept =
+      static_cast<ptrdiff_t>(std::min<size_t>(hits.size(), static_cast<size_t>(std::max<int64_t>(count, 0))));
+  std::partial_sort(hits.begin(), hits.begin() + kept, hits.end(), [](const Hit& a, const Hit& b) {
+    return a.score > b.score || (a.score == b.score && a.chunk < b.chunk);
+  });
+  hits.resize(static_cast<size_t>(kept));
+  return hits;
+}
+
+void VectorIndex::save(const std::string& path, const IndexState& state) const {
+  Header header;
+  header.generation = state.generation;
+  header.dimensions = dimensions();
+  header.rows = size();
+  if (state.base.size() != header.base.size())
+    fail("a base has a name of 16 characters, found \"", state.base, "\"");
+  state.base.copy(header.base.data(), header.base.size());
+  AtomicFile file(path);
+  Checksum sum;
+  const auto write = [&](std::span<const uint8_t> bytes) {
+    sum.add(bytes);
+    file.write(bytes);
+  };
+  write({reinterpret_cast<const uint8_t*>(&header), sizeof(header)});
+  write(bytes_of(ids_));
+  write({reinterpret_cast<const uint8_t*>(faiss_->index.get_xb()),
+         ids_.size() * static_cast<size_t>(dimensions()) * sizeof(float)});
+  file.write(sum.text());
+  file.commit();
+}
+
+IndexState VectorIndex::load(const std::string& path) {
+  const MappedFile file(path);
+  const std::span<const uint8_t> bytes = file.bytes();
+  Header header;
+  if (bytes.size() < sizeof(header) + kChecksumSize)
+    fail(path, ": a vector index is longer than ", bytes.size(), " bytes");
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  if (header.magic != kMagic) fail(path, ": this is no vector index of this version");
+  if (header.dimensions != dimensions())
+    fail(path, ": expected vectors of ", dimensions(), " numbers, found ", header.dimensions);
+  const size_t row_bytes = sizeof(int64_t) + static_cast<size_t>(dimensions()) * sizeof(float);
+  const size_t body = bytes.size() - sizeof(header) - kChecksumSize;
+  if (header.rows < 0 || body % row_bytes != 0 || body / row_bytes != static_cast<size_t>(header.rows))
+    fail(path, ": expected ", header.rows, " vectors, found ", body, " bytes, ", row_bytes, " for each");
+  const auto stored = bytes.last(kChecksumSize);
+  if (!std::ranges::equal(checksum(bytes.first(bytes.size() - kChecksumSize)), stored))
+    fail(path, ": damaged: its checksum differs");
+  std::vector<int64_t> ids(static_cast<size_t>(header.rows));
+  const uint8_t* const first = bytes.data() + sizeof(header);
+  std::memcpy(ids.data(), first, ids.size() * sizeof(int64_t));
+  add(ids, {reinterpret_cast<const float*>(first + ids.size() * sizeof(int64_t)),
+            ids.size() * static_cast<size_t>(dimensions())});
+  return {std::string(header.base.data(), header.base.size()), header.generation};
+}
+
+}  // namespace rotor::runtime::rag

@@ -1,0 +1,102 @@
+// Where a knowledge base lies: documents and their chunks, found by words and by vectors. SQLite with a FAISS
+// index beside it is one (sqlite/), PostgreSQL with pgvector another; both give the same results but for
+// ties. A store knows nothing of files, models or prompts.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/rag/chunker.h"
+#include "runtime/rag/document.h"
+#include "runtime/rag/filter.h"
+
+namespace rotor::runtime::rag {
+
+/// What is decided when a base is made, and holds for all in it.
+struct BaseConfig {
+  std::string
+      embedder;  ///< what its vectors come from (embedder.h); "": it has none, and is searched by words alone
+  int64_t dimensions = 0;
+  ChunkOptions chunks;
+};
+
+/// A document as the store keeps it, without its text.
+struct DocumentRecord {
+  std::string id;
+  std::string title;
+  std::string source;
+  std::string content;  ///< checksum of what it was made from: the same, and nothing needs to be done
+  Json metadata = Json::object();
+  int64_t chunks = 0;   ///< only of those that the store returns
+  int64_t updated = 0;  ///< seconds since 1970; likewise
+};
+
+struct StoredChunk {
+  int64_t id = 0;  ///< of the store; a chunk that changes gets a new one
+  Chunk chunk;
+  DocumentRecord document;
+};
+
+struct Hit {
+  int64_t chunk = 0;
+  double score = 0.0;  ///< higher is better; comparable within one search alone
+};
+
+struct StoreStatistics {
+  int64_t documents = 0;
+  int64_t chunks = 0;
+  int64_t bytes = 0;  ///< on disk
+};
+
+/// One state of the base, whatever others change meanwhile. Used by one thread, and gone before its store is.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+
+  /// The `count` chunks with the highest BM25 of `query`'s words, which need not all be there.
+  virtual std::vector<Hit> match_words(const std::string& query, int64_t count, const Filter& filter) = 0;
+  /// Those with the largest inner product with `vector` [dimensions].
+  virtual std::vector<Hit> match_vector(std::span<const float> vector, int64_t count,
+                                        const Filter& filter) = 0;
+  /// In the order of `ids`; throws Error for one that is not there.
+  virtual std::vector<StoredChunk> chunks(std::span<const int64_t> ids) = 0;
+  /// [ids, dimensions], of chunks that are there.
+  virtual std::vector<float> vectors(std::span<const int64_t> ids) = 0;
+  virtual std::optional<DocumentRecord> document(const std::string& id) = 0;
+  /// By id, those behind `after`, at most `count`.
+  virtual std::vector<DocumentRecord> documents(const Filter& filter, const std::string& after,
+                                                int64_t count) = 0;
+  /// A document's, from its beginning to its end.
+  virtual std::vector<StoredChunk> chunks_of(const std::string& document) = 0;
+  virtual StoreStatistics statistics() = 0;
+};
+
+/// Used by several threads at once.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /// "notes.db", "postgresql://host/notes": for messages.
+  virtual std::string name() const = 0;
+  virtual const BaseConfig& config() const = 0;
+  virtual std::unique_ptr<Snapshot> snapshot() = 0;
+
+  /// The keys of a document's chunks that are there already: they keep their vectors.
+  virtual std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) = 0;
+  /// Puts a document in place of that with its id, in one step: whoever searches meanwhile finds all of the
+  /// old one or all of the new one. `vectors`: [new chunks, dimensions], those whose keys were not in
+  /// kept_keys(), in order. False, and nothing is done, if kept_keys() answers otherwise by now.
+  virtual bool put(const DocumentRecord& document, std::span<const Chunk> chunks,
+                   std::span<const float> vectors) = 0;
+  /// False if it is not there.
+  virtual bool remove(const std::string& document) = 0;
+  /// Does what makes the next opening fast; to be called after many changes.
+  virtual void settle() = 0;
+};
+
+}  // namespace rotor::runtime::rag
