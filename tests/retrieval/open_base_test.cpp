@@ -79,7 +79,7 @@ TEST_F(OpenBaseTest, WhatCannotBeMade) {
 
 TEST_F(OpenBaseTest, LanguageModelsMakeVectors) {
   const std::string model = dir_.file("chat.rotor");
-  test::write_chat_model(model);
+  test::write_chat_model(model, 64);
   const auto embedder = model_embedder(model, 1);
   const std::vector<std::string> texts = {"a b c", "", "a b c"};
   const auto vectors = embedder->embed(texts, {});
