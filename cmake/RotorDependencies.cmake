@@ -55,6 +55,21 @@ if(ROTOR_SERVER)
   endif()
 endif()
 
+# Readers of documents: of retrieval, and for the fuzzers without the rest of it.
+set(ROTOR_READERS OFF)
+if(ROTOR_RAG OR ROTOR_FUZZ)
+  set(ROTOR_READERS ON)
+  pkg_check_modules(MD4C IMPORTED_TARGET md4c)
+  pkg_check_modules(GUMBO IMPORTED_TARGET gumbo)
+  pkg_check_modules(UCHARDET IMPORTED_TARGET uchardet)
+  pkg_check_modules(EXPAT IMPORTED_TARGET expat)
+  find_package(BZip2 QUIET)
+  if(NOT MD4C_FOUND OR NOT GUMBO_FOUND OR NOT UCHARDET_FOUND OR NOT EXPAT_FOUND OR NOT BZIP2_FOUND)
+    message(FATAL_ERROR "Readers of documents need md4c, gumbo, uchardet, expat and bzip2: install libmd4c-dev, "
+                        "libgumbo-dev, libuchardet-dev, libexpat1-dev and libbz2-dev (scripts/setup.sh does), or build "
+                        "without retrieval: -DROTOR_RAG=OFF")
+  endif()
+endif()
 if(ROTOR_RAG)
   pkg_check_modules(SQLITE IMPORTED_TARGET sqlite3)
   find_library(FAISS_LIBRARY faiss)
