@@ -62,8 +62,10 @@ class Words {
   /// The word of a rank: letters, shorter the more frequent it is.
   static std::string word(size_t rank) {
     std::string text;
-    for (size_t rest = rank + 1; rest > 0; rest /= 20)
-      text += "bcdfghjklmnpqrstvwxz"[rest % 20] + std::string("aeiou").substr(rest % 5, 1);
+    for (size_t rest = rank + 1; rest > 0; rest /= 20) {
+      text += "bcdfghjklmnpqrstvwxz"[rest % 20];
+      text += "aeiou"[rest % 5];
+    }
     return text;
   }
   std::string draw(std::mt19937_64& random) { return word(draw_(random)); }
@@ -105,9 +107,13 @@ rag::Document made_up(int64_t number, int64_t paragraphs, Words& words, std::mt1
   document.title = document.id;
   for (int64_t i = 0; i < paragraphs; ++i) {
     std::string text;
-    for (int w = 0; w < 120; ++w) text += (w == 0 ? "" : " ") + words.draw(random);
+    for (int w = 0; w < 120; ++w) {
+      if (w > 0) text += ' ';
+      text += words.draw(random);
+    }
+    text += '.';
     document.blocks.push_back({rag::Block::Kind::heading, 1, words.draw(random), {}});
-    document.blocks.push_back({rag::Block::Kind::paragraph, 0, text + ".", {}});
+    document.blocks.push_back({rag::Block::Kind::paragraph, 0, std::move(text), {}});
   }
   return document;
 }

@@ -58,7 +58,7 @@ class RagCommand : public ::testing::Test {
 
   const test::TempDir dir_;
   const std::string encoder_ = dir_.file("encoder.rotor");
-  const std::string notes_ = dir_.file("notes");
+  const std::string notes_ = fs::canonical(dir_.path()).string() + "/notes";
   const std::string base_ = dir_.file("notes.db");
 };
 
