@@ -3,8 +3,10 @@
 #include "runtime/rag/sqlite/row_screen.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 namespace rotor::runtime::rag {
 namespace {
@@ -24,21 +26,32 @@ struct Lengths {
   float held = 0.0F;
 };
 
+/// Several sums at once, which compilers make into vectors.
 template <class Code>
 Lengths lengths_of(std::span<const float> values, const Code* codes, float scale) {
-  float lacking = 0.0F;
-  float held = 0.0F;
-  for (size_t i = 0; i < values.size(); ++i) {
+  constexpr size_t kSums = 16;
+  std::array<float, kSums> lacking{};
+  std::array<float, kSums> held{};
+  const auto take = [&](size_t i, size_t sum) {
     const float its = static_cast<float>(codes[i]) * scale;
-    lacking += (values[i] - its) * (values[i] - its);
-    held += its * its;
+    lacking[sum] += (values[i] - its) * (values[i] - its);
+    held[sum] += its * its;
+  };
+  size_t i = 0;
+  for (; i + kSums <= values.size(); i += kSums) {
+    for (size_t sum = 0; sum < kSums; ++sum) take(i + sum, sum);
   }
-  return {std::sqrt(lacking), std::sqrt(held)};
+  for (; i < values.size(); ++i) take(i, i % kSums);
+  const auto root = [](const auto& sums) {
+    return std::sqrt(std::accumulate(sums.begin(), sums.end(), 0.0F));
+  };
+  return {root(lacking), root(held)};
 }
 
 }  // namespace
 
 void RowScreen::add(std::span<const float> rows) {
+  if (codes_.empty()) codes_.reserve(rows.size());
   for (; !rows.empty(); rows = rows.subspan(width_)) {
     const std::span<const float> row = rows.first(width_);
     codes_.resize(codes_.size() + width_);
