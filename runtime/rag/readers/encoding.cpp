@@ -133,7 +133,13 @@ std::string to_utf8(std::string_view bytes, const std::string& encoding, const s
     text = bytes;
   } else {
     size_t bad = 0;
-    if (!convert(bytes, from, text, bad)) {
+    const std::string name = lower_case(from);
+    // iconv lets surrogates pass.
+    const bool is_utf8 = name == "utf-8" || name == "utf8";
+    if (is_utf8) {
+      bad = first_byte_not_utf8(bytes);
+      text = bytes;
+    } else if (!convert(bytes, from, text, bad)) {
       fail(path, ": encoding: expected one that iconv knows (iconv -l lists them), found \"", from, '"',
            encoding.empty() ? kHelp : "");
     }

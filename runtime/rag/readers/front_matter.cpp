@@ -127,7 +127,10 @@ class FieldReader {
       if (!is_mapping) value_->push_back(value_of(element));
       return true;
     }
-    if (is_inner) return true;  // of a mapping or a list within one
+    if (is_inner) {  // of a mapping or a list within one
+      if (value_ != nullptr && value_->is_null()) value_ = nullptr;
+      return true;
+    }
     const size_t colon = colon_of(content);
     if (colon == std::string_view::npos) return false;
     const Json name = scalar(content.substr(0, colon));

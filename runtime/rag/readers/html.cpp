@@ -145,7 +145,7 @@ class HtmlReader {
       is_first_cell_ = true;
     } else if (in_table && (tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH)) {
       while (block_.text.ends_with(' ')) block_.text.pop_back();
-      if (!is_first_cell_) block_.text += " | ";
+      if (!is_first_cell_) block_.text += block_.text.ends_with('\n') ? "| " : " | ";
       is_first_cell_ = false;
     } else if (is_one_of(tag, kBlocks) || is_one_of(tag, kItems)) {
       const bool is_code = block_.kind == Block::Kind::code;

@@ -130,11 +130,21 @@ std::string as_utf8(std::string line, const std::string& encoding, const std::st
   return line;
 }
 
+/// Else line ends are no line ends.
+bool has_ascii(const std::string& encoding, const std::string& path) {
+  to_utf8("", encoding, path);  // throws for one that nobody knows
+  try {
+    return to_utf8("{}{}", encoding, path) == "{}{}";
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 void read_json_lines(const std::string& path, const ReadOptions& options, const OnDocument& on_document) {
   LineFile file(path);
-  if (!options.encoding.empty() && to_utf8("{}\r", options.encoding, path) != "{}\r") {
+  if (!options.encoding.empty() && !has_ascii(options.encoding, path)) {
     fail(path, ": JSON lines: expected an encoding in which ASCII is ASCII, found \"", options.encoding,
          "\"; iconv -t UTF-8 converts the file");
   }

@@ -138,15 +138,12 @@ void check_header(const std::string& path) {
          ": the PDF is encrypted: expected one that opens without a password; qpdf --decrypt "
          "--password=... makes one");
   }
-  constexpr int kNotPermitted = 3;
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotPermitted)
-    fail(path, ": the PDF's author permits no copying of its text");
   std::string reason = errors.substr(0, errors.find('\n'));
   if (reason.empty()) {
     reason = WIFSIGNALED(status) ? cat("pdftotext was ended by signal ", WTERMSIG(status))
                                  : cat("pdftotext ended with status ", WEXITSTATUS(status));
   }
-  fail(path, ": the PDF is broken: ", reason);
+  fail(path, ": the PDF cannot be read: ", reason);
 }
 
 /// With U+FFFD for what is not UTF-8: fonts of broken PDFs name characters that do not exist.

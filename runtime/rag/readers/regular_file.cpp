@@ -35,6 +35,9 @@ size_t RegularFile::read(char* bytes, size_t size) {
     const ssize_t count = ::read(fd_, bytes, size);
     if (count >= 0) {
       position_ += count;
+      if (count == 0 && size > 0 && position_ < size_)
+        fail(path_, ": expected ", size_, " bytes, found ", position_,
+             ": it became shorter while it was read");
       return static_cast<size_t>(count);
     }
     if (errno != EINTR) fail(path_, ": reading failed: ", std::strerror(errno));

@@ -16,7 +16,8 @@ class RegularFile {
   RegularFile(const RegularFile&) = delete;
   RegularFile& operator=(const RegularFile&) = delete;
 
-  /// At most `size` bytes; 0 at the end. Throws Error if reading fails.
+  /// At most `size` bytes; 0 at the end. Throws Error if reading fails, or the file became
+  /// shorter.
   size_t read(char* bytes, size_t size);
   int64_t position() const { return position_; }
   int64_t size() const { return size_; }  ///< when it was opened
