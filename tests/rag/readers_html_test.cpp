@@ -107,7 +107,7 @@ TEST_F(HtmlReader, HostilePagesAreReadOrRefused) {
   for (int i = 0; i < 2000; ++i) page += cat("<b a", i, ">");
   for (int i = 0; i < 1000; ++i) page += "<p>x";
   expect_error([&] { rag::read_html(page); },
-               {"64 times its ", std::to_string(page.size()), "nested too often"});
+               {"48 MB + 64 times its ", std::to_string(page.size()), "nested too often"});
   expect_error([&] { read_bytes_as("made.html", page); }, {"made.html: expected a page of HTML"});
   for (const char* piece :
        {"<table>", "<a>", "<b><p>", "<svg>", "<select>", "<li>", "</p>", "<template>", "&", "<!--", "<x "}) {

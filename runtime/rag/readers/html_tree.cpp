@@ -13,7 +13,7 @@ namespace rotor::runtime::rag {
 /// it is left by longjmp from an allocation. Only its own frames of C are skipped by that.
 class HtmlTree::Memory {
  public:
-  explicit Memory(size_t text_bytes) : most_((size_t{64} << 20) + 64 * text_bytes) {
+  explicit Memory(size_t text_bytes) : most_((size_t{48} << 20) + 64 * text_bytes) {
     first_.next = first_.previous = &first_;
   }
   ~Memory() {
@@ -74,7 +74,7 @@ class HtmlTree::Memory {
 HtmlTree::HtmlTree(std::string_view text) : memory_(std::make_unique<Memory>(text.size())) {
   const GumboOutput* const output = memory_->parse(text);
   if (output == nullptr) {
-    fail("expected a page of HTML that can be read in 60 s and 64 MB + 64 times its ", text.size(),
+    fail("expected a page of HTML that can be read in 60 s and 48 MB + 64 times its ", text.size(),
          " bytes, found one that takes more: its elements are nested too often");
   }
   root_ = output->root;

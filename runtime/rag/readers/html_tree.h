@@ -14,7 +14,7 @@ namespace rotor::runtime::rag {
 class HtmlTree {
  public:
   /// `text`: UTF-8; the tree refers to none of it. Throws Error for pages whose tree takes more than
-  /// 64 MB + 64 times the text, or 60 s: they were made for that.
+  /// 48 MB + 64 times the text, or 60 s: they were made for that.
   explicit HtmlTree(std::string_view text);
   ~HtmlTree();
   HtmlTree(const HtmlTree&) = delete;
