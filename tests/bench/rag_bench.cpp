@@ -4,7 +4,7 @@
 //   English and
 //                                                         random vectors of 384 numbers; FILE.db must not
 //                                                         exist
-//   rag_bench qa PASSAGES.jsonl QUESTIONS.jsonl MODEL.rotor FILE.db
+//   rag_bench qa PASSAGES.jsonl QUESTIONS.jsonl MODEL.rotor|'' FILE.db
 //       questions whose passage is known: share found among the first five, and mean reciprocal rank, by
 //       words, by vectors and by both; weights of the fusion are chosen on the even questions, all figures
 //       are of the odd ones
@@ -252,6 +252,13 @@ void qa(const std::string& passages, const std::string& questions, const std::st
     const Json json = parse_json(line, questions);
     halves[number % 2].push_back({json["question"], cat(file, "#", json["passage_id"].get<int64_t>())});
   }
+  const auto print = [&](const char* name, const rag::SearchOptions& search) {
+    const Quality quality = measure(*base, halves[1], search);
+    std::printf("%-28s hit rate at 5 %.4f, MRR at 10 %.4f\n", name, quality.hit5, quality.mrr);
+  };
+  std::printf("%zu questions to choose, %zu to report\n", halves[0].size(), halves[1].size());
+  print("words (BM25)", {.mode = rag::SearchMode::words, .count = 10});
+  if (base->store().config().dimensions == 0) return;
   rag::SearchOptions best;
   Quality best_quality;
   for (const double share : {0.2, 0.3, 0.4, 0.5, 0.6, 0.7}) {
@@ -267,12 +274,6 @@ void qa(const std::string& passages, const std::string& questions, const std::st
       }
     }
   }
-  const auto print = [&](const char* name, const rag::SearchOptions& search) {
-    const Quality quality = measure(*base, halves[1], search);
-    std::printf("%-28s hit rate at 5 %.4f, MRR at 10 %.4f\n", name, quality.hit5, quality.mrr);
-  };
-  std::printf("%zu questions to choose, %zu to report\n", halves[0].size(), halves[1].size());
-  print("words (BM25)", {.mode = rag::SearchMode::words, .count = 10});
   print("vectors", {.mode = rag::SearchMode::vectors, .count = 10});
   print("hybrid, defaults", {.count = 10});
   print(cat("hybrid, share ", best.words_share, ", k ", best.fusion_k).c_str(), best);
