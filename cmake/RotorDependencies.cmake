@@ -43,9 +43,11 @@ if(ROTOR_WEB_PAGE)
   endforeach()
 endif()
 
-if(ROTOR_SERVER)
+if(ROTOR_SERVER OR ROTOR_RAG)
   find_package(OpenSSL QUIET)
   pkg_check_modules(HTTPLIB IMPORTED_TARGET cpp-httplib)
+endif()
+if(ROTOR_SERVER)
   pkg_check_modules(PROMETHEUS IMPORTED_TARGET prometheus-cpp-core)
   if(NOT OPENSSL_FOUND OR NOT HTTPLIB_FOUND OR NOT PROMETHEUS_FOUND)
     message(FATAL_ERROR "The server needs cpp-httplib, OpenSSL and prometheus-cpp: install libcpp-httplib-dev, libssl-dev "
@@ -53,15 +55,32 @@ if(ROTOR_SERVER)
   endif()
 endif()
 
+# Readers of documents: of retrieval, and for the fuzzers without the rest of it.
+set(ROTOR_READERS OFF)
+if(ROTOR_RAG OR ROTOR_FUZZ)
+  set(ROTOR_READERS ON)
+  pkg_check_modules(MD4C IMPORTED_TARGET md4c)
+  pkg_check_modules(GUMBO IMPORTED_TARGET gumbo)
+  pkg_check_modules(UCHARDET IMPORTED_TARGET uchardet)
+  pkg_check_modules(EXPAT IMPORTED_TARGET expat)
+  find_package(BZip2 QUIET)
+  if(NOT MD4C_FOUND OR NOT GUMBO_FOUND OR NOT UCHARDET_FOUND OR NOT EXPAT_FOUND OR NOT BZIP2_FOUND)
+    message(FATAL_ERROR "Readers of documents need md4c, gumbo, uchardet, expat and bzip2: install libmd4c-dev, "
+                        "libgumbo-dev, libuchardet-dev, libexpat1-dev and libbz2-dev (scripts/setup.sh does), or build "
+                        "without retrieval: -DROTOR_RAG=OFF")
+  endif()
+endif()
 if(ROTOR_RAG)
   pkg_check_modules(SQLITE IMPORTED_TARGET sqlite3)
   find_library(FAISS_LIBRARY faiss)
   find_path(FAISS_HEADERS faiss/IndexFlat.h)
   find_package(LAPACK QUIET)
   find_package(OpenMP QUIET COMPONENTS CXX)
-  if(NOT SQLITE_FOUND OR NOT FAISS_LIBRARY OR NOT FAISS_HEADERS OR NOT LAPACK_FOUND OR NOT OpenMP_CXX_FOUND)
-    message(FATAL_ERROR "Retrieval needs SQLite, and FAISS with LAPACK and OpenMP: install libsqlite3-dev and libfaiss-dev "
-                        "(scripts/setup.sh does), or build without it: -DROTOR_RAG=OFF")
+  if(NOT SQLITE_FOUND OR NOT FAISS_LIBRARY OR NOT FAISS_HEADERS OR NOT LAPACK_FOUND OR NOT OpenMP_CXX_FOUND
+     OR NOT OPENSSL_FOUND OR NOT HTTPLIB_FOUND)
+    message(FATAL_ERROR "Retrieval needs SQLite, cpp-httplib with OpenSSL, and FAISS with LAPACK and OpenMP: install "
+                        "libsqlite3-dev, libcpp-httplib-dev, libssl-dev and libfaiss-dev (scripts/setup.sh does), or build "
+                        "without it: -DROTOR_RAG=OFF")
   endif()
   # Debian's FAISS is a static library and says nothing to CMake.
   add_library(rotor_faiss INTERFACE)
@@ -88,7 +107,7 @@ endif()
 if(ROTOR_TESTS)
   find_package(GTest REQUIRED)
   find_path(VALIJSON_HEADERS valijson/validator.hpp REQUIRED)
-  if(NOT CMAKE_CROSSCOMPILING AND NOT ROTOR_SERVER)
+  if(NOT CMAKE_CROSSCOMPILING AND NOT ROTOR_SERVER AND NOT ROTOR_RAG)
     pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
   endif()
 endif()

@@ -34,6 +34,9 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # Looked for when the program runs.
+if(ROTOR_RAG)
+  set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "poppler-utils")
+endif()
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libvulkan1, ocl-icd-libopencl1, nginx | haproxy")
 if(ROTOR_SERVER)
   set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA

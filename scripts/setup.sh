@@ -26,6 +26,12 @@ libssl-dev|yes|rotor serve: TLS, hashes of keys|openssl-devel or openssl|header 
 prometheus-cpp-dev|yes|rotor serve: metrics for Prometheus|prometheus-cpp|header prometheus/registry.h
 libsqlite3-dev|yes|rotor rag: documents and the words in them (SQLite with FTS5)|sqlite-devel or sqlite3|header sqlite3.h
 libfaiss-dev|yes|rotor rag: vectors (FAISS)|faiss-devel or faiss|header faiss/IndexFlat.h
+libmd4c-dev|yes|rotor rag: reads Markdown (md4c)|md4c-devel or md4c|header md4c.h
+libgumbo-dev|yes|rotor rag: reads HTML (Gumbo)|gumbo-parser-devel or gumbo-parser|header gumbo.h
+libuchardet-dev|yes|rotor rag: guesses encodings of texts (uchardet)|uchardet-devel or uchardet|header uchardet/uchardet.h
+libexpat1-dev|yes|rotor rag: reads XML, of Wikipedia's dumps (Expat)|expat-devel or expat|header expat.h
+libbz2-dev|yes|rotor rag: unpacks Wikipedia's dumps (bzip2)|bzip2-devel or bzip2|header bzlib.h
+poppler-utils|yes|rotor rag: pdftotext, run to read PDFs|poppler-utils or poppler|command pdftotext
 libvulkan-dev|yes|GPUs by way of Vulkan: headers (the library is loaded at run time)|vulkan-headers|header vulkan/vulkan_raii.hpp
 glslc|yes|GPUs by way of Vulkan: compiles the kernels|glslc or shaderc|command glslc
 opencl-clhpp-headers|yes|GPUs by way of OpenCL: headers (the library is loaded at run time)|opencl-clhpp and opencl-headers|header CL/opencl.hpp

@@ -13,6 +13,7 @@ int embed(int argc, char** argv);
 int info(int argc, char** argv);
 int logits(int argc, char** argv);
 int perplexity(int argc, char** argv);
+int rag(int argc, char** argv);
 int run(int argc, char** argv);
 int serve(int argc, char** argv);
 int tokenize(int argc, char** argv);

@@ -10,6 +10,9 @@ int main(int argc, char** argv) {
        {"chat", "a conversation on the terminal", chat},
        {"serve", "OpenAI's API over HTTP, for many at once", serve},
        {"embed", "a vector of numbers for each text, to search by meaning", embed},
+#ifdef ROTOR_HAS_RAG
+       {"rag", "knowledge bases: documents in, passages out", rag},
+#endif
        {"classify", "accuracy and speed of a classifier on a data set", classify},
        {"perplexity", "how well a language model predicts a text", perplexity},
        {"logits", "logits and hidden states of given tokens, as safetensors", logits},

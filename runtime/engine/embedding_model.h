@@ -44,6 +44,7 @@ class EmbeddingModel {
   int64_t dimensions() const { return encoder_.config().hidden_size; }
   /// Tokens of a text that are used, [CLS] and [SEP] among them.
   int64_t max_tokens() const { return encoder_.config().max_seq_length; }
+  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   int64_t threads() const { return compute_->pool.threads(); }
   /// The kernel set that computes.
   std::string kernels() const { return compute_->kernels.name(); }

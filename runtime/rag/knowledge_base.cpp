@@ -34,7 +34,7 @@ std::vector<Chunk> KnowledgeBase::cut(const Document& document) const {
 PutResult KnowledgeBase::put(const Document& document, const std::function<bool()>& keep_going) {
   DocumentRecord record{
       document.id, document.title, document.source, content_of(document), document.metadata, 0, 0};
-  const auto before = store_->snapshot()->document(document.id);
+  const auto before = store_->records()->document(document.id);
   if (before && before->content == record.content) return PutResult::unchanged;
   const std::vector<Chunk> chunks = cut(document);
   for (int tries = 0; tries < 10; ++tries) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -85,6 +86,8 @@ class Store {
   virtual std::string name() const = 0;
   virtual const BaseConfig& config() const = 0;
   virtual std::unique_ptr<Snapshot> snapshot() = 0;
+  /// The same for what does not search: cheaper where vectors are kept in memory.
+  virtual std::unique_ptr<Snapshot> records() { return snapshot(); }
 
   /// The keys of a document's chunks that are there already: they keep their vectors.
   virtual std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) = 0;
@@ -95,6 +98,10 @@ class Store {
                    std::span<const float> vectors) = 0;
   /// False if it is not there.
   virtual bool remove(const std::string& document) = 0;
+  /// Texts that those who use the base keep in it, by name: those whose names begin with `prefix`.
+  virtual std::map<std::string, std::string> notes(const std::string& prefix) = 0;
+  /// Nothing: removes it.
+  virtual void set_note(const std::string& name, const std::optional<std::string>& text) = 0;
   /// Does what makes the next opening fast; to be called after many changes.
   virtual void settle() = 0;
 };

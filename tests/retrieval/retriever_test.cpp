@@ -38,6 +38,12 @@ class TroubledStore final : public rag::Store {
     return store_->put(document, chunks, vectors);
   }
   bool remove(const std::string& document) override { return store_->remove(document); }
+  std::map<std::string, std::string> notes(const std::string& prefix) override {
+    return store_->notes(prefix);
+  }
+  void set_note(const std::string& name, const std::optional<std::string>& text) override {
+    store_->set_note(name, text);
+  }
   void settle() override { store_->settle(); }
 
  private:

@@ -14,6 +14,7 @@ inline constexpr int64_t kSchemaVersion = 1;           ///< PRAGMA user_version
 // its texts from `chunks`.
 inline constexpr const char* kSchema = R"sql(
 CREATE TABLE base(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE notes(name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents(
   number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, source TEXT NOT NULL, content TEXT NOT NULL,
   metadata TEXT NOT NULL, updated INTEGER NOT NULL);

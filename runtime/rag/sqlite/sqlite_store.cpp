@@ -68,22 +68,17 @@ class SqliteStore : public Store {
   const BaseConfig& config() const override { return config_; }
 
   std::unique_ptr<Snapshot> snapshot() override {
-    SnapshotParts parts{take_connection(), nullptr};
-    parts.connection->database().execute("BEGIN");
+    SnapshotParts parts = begin();
     if (config_.dimensions > 0) {
       // Within the lock, so that the index is never of a later state than the transaction.
       const std::lock_guard lock(index_mutex_);
       catch_up(*parts.connection);
       parts.index = index_;
     }
-    return sqlite_snapshot(std::move(parts), [this](SnapshotParts given) {
-      {
-        const std::lock_guard lock(index_mutex_);
-        given.index.reset();
-      }
-      give_back(std::move(given.connection));
-    });
+    return as_snapshot(std::move(parts));
   }
+
+  std::unique_ptr<Snapshot> records() override { return as_snapshot(begin()); }
 
   std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) override {
     auto connection = take_connection();
@@ -138,6 +133,27 @@ class SqliteStore : public Store {
     return true;
   }
 
+  std::map<std::string, std::string> notes(const std::string& prefix) override {
+    auto connection = take_connection();
+    Statement& read =
+        connection->statement("SELECT name, text FROM notes WHERE substr(name, 1, length(?)) = ?")
+            .bind(prefix, prefix);
+    std::map<std::string, std::string> found;
+    while (read.step()) found.emplace(read.text(0), read.text(1));
+    read.reset();
+    give_back(std::move(connection));
+    return found;
+  }
+
+  void set_note(const std::string& name, const std::optional<std::string>& text) override {
+    const std::lock_guard lock(write_mutex_);
+    if (text) {
+      writer_.statement("INSERT OR REPLACE INTO notes(name, text) VALUES(?, ?)").bind(name, *text).run();
+    } else {
+      writer_.statement("DELETE FROM notes WHERE name = ?").bind(name).run();
+    }
+  }
+
   void settle() override {
     if (config_.dimensions == 0) return;
     snapshot();  // the index catches up
@@ -164,6 +180,21 @@ class SqliteStore : public Store {
   std::string index_path() const { return path_ + ".vectors"; }
   void say(const std::string& message) const {
     if (options_.say) options_.say(message);
+  }
+
+  SnapshotParts begin() {
+    SnapshotParts parts{take_connection(), nullptr};
+    parts.connection->database().execute("BEGIN");
+    return parts;
+  }
+  std::unique_ptr<Snapshot> as_snapshot(SnapshotParts parts) {
+    return sqlite_snapshot(std::move(parts), [this](SnapshotParts given) {
+      {
+        const std::lock_guard lock(index_mutex_);
+        given.index.reset();
+      }
+      give_back(std::move(given.connection));
+    });
   }
 
   std::unique_ptr<Connection> take_connection() {

@@ -1,0 +1,87 @@
+#include "runtime/retrieval/open_base.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "rotor/core/error.h"
+#include "runtime/rag/files/origin.h"
+#include "runtime/rag/sqlite/sqlite_store.h"
+#include "runtime/retrieval/http_embedder.h"
+#include "runtime/retrieval/model_embedder.h"
+
+namespace rotor::runtime::retrieval {
+namespace {
+
+/// The note that says where the embedder was when the base was made.
+constexpr const char* kEmbedderNote = "embedder";
+constexpr int64_t kUsualTokens = 256;
+
+std::shared_ptr<rag::Embedder> open_embedder(const std::string& name, int64_t threads) {
+  if (!is_address(name)) return model_embedder(name, threads);
+  const char* key = std::getenv("OPENAI_API_KEY");
+  return http_embedder(name, {.key = key == nullptr ? "" : key});
+}
+
+/// As it is found again from any folder.
+std::string kept_name(const std::string& embedder) {
+  return is_address(embedder) ? embedder : rag::absolute_path(embedder);
+}
+
+std::string noted_embedder(rag::Store& store) {
+  const auto notes = store.notes(kEmbedderNote);
+  const auto note = notes.find(kEmbedderNote);
+  return note == notes.end() ? "" : note->second;
+}
+
+}  // namespace
+
+bool has_base(const std::string& name) {
+  return std::filesystem::exists(name);
+}
+
+std::shared_ptr<rag::Store> open_store(const std::string& name, const BaseOptions& options) {
+  return rag::open_sqlite_store(name, {.say = options.say});
+}
+
+std::shared_ptr<rag::KnowledgeBase> create_base(const std::string& name, const BaseOptions& options,
+                                                rag::ChunkOptions chunks) {
+  std::shared_ptr<rag::Embedder> embedder;
+  if (!options.embedder.empty()) embedder = open_embedder(options.embedder, options.threads);
+  const int64_t most = embedder == nullptr ? chunks.max_tokens : embedder->max_tokens();
+  if (chunks.max_tokens == 0)
+    chunks.max_tokens = embedder == nullptr ? kUsualTokens : std::min(kUsualTokens, most);
+  if (embedder != nullptr && chunks.max_tokens > most) {
+    fail(name, ": tokens of a chunk: expected at most ", most, ", which is what ", options.embedder,
+         " reads, found ", chunks.max_tokens);
+  }
+  chunks.overlap_tokens = std::min(chunks.overlap_tokens, chunks.max_tokens / 2);
+  rag::create_sqlite_store(name, {embedder == nullptr ? "" : embedder->id(),
+                                  embedder == nullptr ? 0 : embedder->dimensions(), chunks});
+  auto store = open_store(name, options);
+  if (embedder != nullptr) store->set_note(kEmbedderNote, kept_name(options.embedder));
+  return std::make_shared<rag::KnowledgeBase>(std::move(store), std::move(embedder));
+}
+
+std::shared_ptr<rag::KnowledgeBase> open_base(const std::string& name, const BaseOptions& options) {
+  auto store = open_store(name, options);
+  std::shared_ptr<rag::Embedder> embedder;
+  if (store->config().embedder.empty()) {
+    if (!options.embedder.empty()) {
+      fail(name, ": this base has no vectors, it is searched by words alone; expected no embedder, found ",
+           options.embedder);
+    }
+  } else {
+    const std::string from = options.embedder.empty() ? noted_embedder(*store) : options.embedder;
+    if (from.empty()) fail(name, ": the base does not say where its embedder is; expected --embedder");
+    try {
+      embedder = open_embedder(from, options.threads);
+    } catch (const Error& error) {
+      fail(name, ": cannot open the embedder that this base was made with: ", error.what(),
+           "; --embedder says where it is now");
+    }
+  }
+  return std::make_shared<rag::KnowledgeBase>(std::move(store), std::move(embedder));
+}
+
+}  // namespace rotor::runtime::retrieval
