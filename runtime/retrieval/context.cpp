@@ -54,12 +54,6 @@ std::string normal(const std::string& text) {
   return joined(plain_lines(text), "\n");
 }
 
-/// "Title, Heading", or what there is.
-std::string name_of(const Source& source) {
-  const std::string& title = source.title.empty() ? source.source : source.title;
-  return title.empty() || source.heading.empty() ? title + source.heading : title + ", " + source.heading;
-}
-
 std::string block(const Source& source, std::string_view text) {
   std::string block = cat("[", source.number, "]\n> ", name_of(source), "\n");
   for (const std::string& line : plain_lines(text)) block.append("> ").append(line).append("\n");

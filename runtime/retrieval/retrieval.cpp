@@ -23,6 +23,15 @@ std::optional<Mode> parse_mode(std::string_view text) {
   return std::nullopt;
 }
 
+std::string name_of(const Source& source) {
+  const std::string& title = source.title.empty() ? source.source : source.title;
+  const std::string& heading = source.heading;
+  if (heading.empty()) return title;
+  // The title is often the document's first heading.
+  if (title.empty() || heading == title || heading.starts_with(title + " > ")) return heading;
+  return cat(title, ", ", heading);
+}
+
 const char* name(Outcome outcome) {
   switch (outcome) {
     case Outcome::used:

@@ -56,6 +56,9 @@ struct Source {
   bool cut = false;  ///< it did not fit whole
 };
 
+/// "Title, Chapter > Section"; the title, or without one the source, stands there once. May be empty.
+std::string name_of(const Source& source);
+
 enum class Outcome {
   used,
   never,       ///< by its mode, or there was no question

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <sstream>
 
+#include "rotor/core/error.h"
 #include "rotor/text/byte_level_bpe.h"
 #include "rotor/text/text_guard.h"
 #include "tests/support/random.h"
@@ -46,6 +48,18 @@ TEST(ContextTest, ShowsSourcesInOrder) {
   EXPECT_EQ(context.sources[0].score, 0.5);
   EXPECT_FALSE(context.sources[0].cut);
   EXPECT_TRUE(make_context({}, kAmple, bytes).text.empty());
+  for (const auto& [title, heading, name] :
+       std::vector<std::array<const char*, 3>>{{"Moon", "Moon", "Moon"},
+                                               {"Moon", "Moon > Near", "Moon > Near"},
+                                               {"Moon", "Moons", "Moon, Moons"},
+                                               {"", "Near", "d.txt, Near"},
+                                               {"", "", "d.txt"}}) {
+    FoundSource one = found("d", "t", heading);
+    one.chunk.document.title = title;
+    EXPECT_NE(make_context({one}, kAmple, bytes).text.find(cat("[1]\n> ", name, "\n> t\n")),
+              std::string::npos)
+        << name;
+  }
 }
 
 TEST(ContextTest, LinesEndAtEveryKindOfBreak) {
