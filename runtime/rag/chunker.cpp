@@ -84,7 +84,11 @@ struct Section {
 
 class Sections {
  public:
-  Sections(const ChunkOptions& options, const CountTokens& count) : options_(options), count_(count) {}
+  /// `title` stands above all headings; "": nothing does.
+  Sections(const std::string& title, const ChunkOptions& options, const CountTokens& count)
+      : options_(options), count_(count) {
+    if (!title.empty()) above_.emplace_back(0, title);
+  }
 
   void add(const Block& block) {
     if (block.kind == Block::Kind::heading) return add_heading(block);
@@ -219,7 +223,10 @@ std::string full_text(const Chunk& chunk) {
 std::vector<Chunk> make_chunks(const Document& document, const ChunkOptions& options,
                                const CountTokens& count) {
   options.validate();
-  Sections sections(options, count);
+  const bool repeats_title = std::ranges::any_of(document.blocks, [&](const Block& block) {
+    return block.kind == Block::Kind::heading && trimmed(block.text) == trimmed(document.title);
+  });
+  Sections sections(repeats_title ? "" : std::string(trimmed(document.title)), options, count);
   for (const Block& block : document.blocks) sections.add(block);
   const std::vector<Section> all = sections.take();
   std::vector<Chunk> chunks;

@@ -35,7 +35,7 @@ struct Document {
 
 struct Chunk {
   std::string key;      ///< 16 hexadecimal digits of document, contents and how often they came before in it
-  std::string heading;  ///< "Chapter > Section", above it in the document; "" if there is none
+  std::string heading;  ///< "Title > Chapter > Section", above it in the document; "" if there is none
   std::string text;     ///< UTF-8
   Place place;
   int64_t tokens = 0;  ///< of heading and text

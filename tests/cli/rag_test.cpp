@@ -58,7 +58,7 @@ class RagCommand : public ::testing::Test {
 
   const test::TempDir dir_;
   const std::string encoder_ = dir_.file("encoder.rotor");
-  const std::string notes_ = dir_.file("notes");
+  const std::string notes_ = fs::canonical(dir_.path()).string() + "/notes";
   const std::string base_ = dir_.file("notes.db");
 };
 
@@ -75,7 +75,7 @@ TEST_F(RagCommand, FromAFolderToPassages) {
   const Json found =
       parse_json(out({"search", base_, "honey", "--mode", "words", "--json", "--explain"}), "out");
   ASSERT_EQ(found["results"].size(), 1U);
-  EXPECT_EQ(found["results"][0]["heading"], "Honey");
+  EXPECT_EQ(found["results"][0]["heading"], "Bees > Honey");
   EXPECT_EQ(found["results"][0]["metadata"], Json({{"team", "garden"}, {"title", "Bees"}, {"year", 2026}}));
   EXPECT_EQ(found["results"][0]["words"]["rank"], 1);
   EXPECT_EQ(out({"search", base_, "honey", "--mode", "words", "--filter", "year<2026"}), "");

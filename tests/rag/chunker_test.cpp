@@ -31,6 +31,19 @@ TEST(Chunker, SectionsStandUnderTheirHeadings) {
   EXPECT_EQ(rag::full_text(chunks[3]), "Wasps\nNo.");
 }
 
+TEST(Chunker, TheTitleStandsAboveAllHeadings) {
+  rag::Document document = document_of("d", "Before.\n\n#Queens\n\nOne a hive.");
+  document.title = "Bees";
+  auto chunks = rag::make_chunks(document, {}, rag::estimate_tokens);
+  ASSERT_EQ(chunks.size(), 2U);
+  EXPECT_EQ(chunks[0].heading, "Bees");
+  EXPECT_EQ(chunks[1].heading, "Bees > Queens");
+  document.title = " Queens ";  // it says so itself
+  chunks = rag::make_chunks(document, {}, rag::estimate_tokens);
+  EXPECT_EQ(chunks[0].heading, "");
+  EXPECT_EQ(chunks[1].heading, "Queens");
+}
+
 TEST(Chunker, ParagraphsThatFitStayTogether) {
   const auto chunks = chunks_of("One.\n\nTwo.\n\nThree.");
   ASSERT_EQ(chunks.size(), 1U);

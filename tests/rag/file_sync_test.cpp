@@ -32,7 +32,7 @@ class FileSyncTest : public BaseFixture {
     return rag::FileSync(*base_,
                          {.problem = [this](const std::string& problem) { problems_ += problem + "\n"; },
                           .progress = [this](int64_t bytes, const rag::SyncCounts&) { bytes_ = bytes; },
-                          .keep_going = [this] { return left_ < 0 || left_-- > 0; }});
+                          .keep_going = [this] { return left_ < 0 || (left_ > 0 && left_-- > 0); }});
   }
   /// Ids below the folder, without its name.
   Ids there() {
@@ -44,7 +44,7 @@ class FileSyncTest : public BaseFixture {
     return ids;
   }
 
-  std::string folder_ = dir_.file("notes");
+  std::string folder_ = rag::absolute_path(dir_.file("notes"));
   std::shared_ptr<WordEmbedder> embedder_ = std::make_shared<WordEmbedder>();
   std::shared_ptr<rag::Store> store_;
   std::unique_ptr<rag::KnowledgeBase> base_;

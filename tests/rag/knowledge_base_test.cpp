@@ -48,7 +48,7 @@ TEST_F(KnowledgeBaseTest, MetadataAloneIsAChange) {
 TEST_F(KnowledgeBaseTest, HybridFindsWhatEitherFinds) {
   create("words", 512);
   rag::KnowledgeBase base(open(), std::make_shared<WordEmbedder>(512));
-  base.put(document_of("stem", "Beekeepers harvested."));
+  base.put(document_of("stem", "Beekeepers harvested it all."));
   base.put(document_of("exact", "harvesting beekeeper"));
   base.put(document_of("other", "Cars need fuel."));
   const auto found = base.search("harvesting beekeeper", {.count = 3});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -72,6 +73,35 @@ TEST(VectorIndex, FindsTheNearest) {
     EXPECT_EQ(found(index.search(query, 3, among)), expected(there, their_rows, query, 3));
   }
   EXPECT_EQ(index.search(random_vectors(1, 2), 1000).size(), 500U);
+}
+
+TEST(VectorIndex, IsExactWhateverTheVectorsAre) {
+  // Rows of very different lengths, nearly equal ones, zeros: the screen in int8 may not lose any.
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937_64 random(seed);
+    auto rows = random_vectors(400, seed);
+    for (size_t row = 0; row < 400; ++row) {
+      const float factor = std::exp2(static_cast<float>(static_cast<int>(random() % 41) - 20));
+      for (size_t i = 0; i < kWidth; ++i) {
+        float& value = rows[row * kWidth + i];
+        if (row % 4 == 1) value *= factor;
+        if (row % 4 == 2) value = rows[(row - 2) * kWidth + i] + 1e-4F * value;
+        if (row % 40 == 3) value = 0.0F;
+      }
+    }
+    const auto ids = ids_from(1, 400);
+    VectorIndex index(kWidth);
+    index.add(ids, rows);
+    const auto query = random_vectors(1, seed + 100);
+    for (const size_t count : {1, 10, 150}) {
+      EXPECT_EQ(found(index.search(query, static_cast<int64_t>(count))), expected(ids, rows, query, count))
+          << seed;
+      EXPECT_EQ(found(index.search(query, static_cast<int64_t>(count), ids)),
+                expected(ids, rows, query, count));
+    }
+    EXPECT_EQ(index.search(std::vector<float>(kWidth), 5).size(), 5U);
+    EXPECT_TRUE(index.search(query, 0).empty());
+  }
 }
 
 TEST(VectorIndex, WhatIsRemovedIsFoundNoMore) {

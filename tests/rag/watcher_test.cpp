@@ -56,7 +56,7 @@ class WatcherTest : public BaseFixture {
     return text;
   }
 
-  std::string folder_ = dir_.file("notes");
+  std::string folder_ = rag::absolute_path(dir_.file("notes"));
   std::shared_ptr<WordEmbedder> embedder_ = std::make_shared<WordEmbedder>();
   std::shared_ptr<rag::Store> store_;
   std::unique_ptr<rag::KnowledgeBase> base_;

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/files/origin.h"
 #include "runtime/retrieval/model_embedder.h"
 #include "tests/rag/rag_fixture.h"
 #include "tests/support/chat_model.h"
@@ -29,7 +30,7 @@ class OpenBaseTest : public ::testing::Test {
   }
 
   const test::TempDir dir_;
-  const std::string encoder_ = dir_.file("encoder.rotor");
+  const std::string encoder_ = rag::absolute_path(dir_.file("encoder.rotor"));
   const std::string base_ = dir_.file("base.db");
 };
 

@@ -36,7 +36,7 @@ const std::map<std::string, std::set<std::string>> kMayInclude = {
     {"runtime/server/http", {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http"}},
     {"runtime/server/operation",
      {"rotor/core", "rotor/formats", "runtime/engine", "runtime/server/http", "runtime/server/operation"}},
-    {"runtime/rag", {"rotor/core", "rotor/formats", "rotor/text", "runtime/rag"}},
+    {"runtime/rag", {"rotor/core", "rotor/formats", "rotor/kernels", "rotor/text", "runtime/rag"}},
     {"runtime/retrieval",
      {"rotor/core", "rotor/formats", "rotor/text", "runtime/rag", "runtime/engine", "runtime/retrieval"}},
     {"runtime/grammar", {"rotor/core", "rotor/formats", "rotor/text", "runtime/engine", "runtime/grammar"}},

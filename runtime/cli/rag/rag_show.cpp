@@ -108,9 +108,8 @@ void print_indented(const std::string& text) {
 
 void print_found(const rag::Found& found, size_t number, bool explain) {
   const rag::StoredChunk& stored = found.chunk;
-  const std::string heading = stored.chunk.heading.empty() ? "" : " > " + stored.chunk.heading;
-  std::printf("%s%zu. %s%s\n", number == 1 ? "" : "\n", number,
-              tool::printable(stored.document.title).c_str(), tool::printable(heading).c_str());
+  const std::string& heading = stored.chunk.heading.empty() ? stored.document.title : stored.chunk.heading;
+  std::printf("%s%zu. %s\n", number == 1 ? "" : "\n", number, tool::printable(heading).c_str());
   std::printf("   %s%s\n", tool::printable(stored.document.source).c_str(),
               place_text(stored.chunk.place).c_str());
   if (explain) std::printf("   %s\n", explanation(found).c_str());

@@ -160,10 +160,11 @@ void FileSync::sync_file(const Origin& origin, const std::string& file, SyncCoun
   }
   if (of_base && !keep_going()) return;  // it was asked to stop
   if (of_base) std::rethrow_exception(of_base);
-  if (whole) {
-    remove_if(
-        file, [&](const std::string& id) { return is_of_file(id, file) && !there.contains(id); }, counts);
-  }
+  const auto is_gone = [&](const std::string& id) {
+    // A file may be called "PATH#ID", too.
+    return is_of_file(id, file) && !there.contains(id) && (id == file || !fs::exists(id));
+  };
+  if (whole) remove_if(file, is_gone, counts);
   bytes_ += size_of(file);
   report(bytes_, counts);
 }

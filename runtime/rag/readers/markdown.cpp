@@ -1,72 +1,21 @@
-// Markdown by md4c, with GitHub's tables; YAML's front matter, as far as it is flat, becomes metadata.
+// Markdown by md4c, with GitHub's tables and task lists; front matter becomes metadata.
 #include <md4c.h>
 
 #include <algorithm>
+#include <exception>
+#include <functional>
+#include <utility>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/readers/front_matter.h"
 #include "runtime/rag/readers/reader.h"
+#include "runtime/rag/readers/text.h"
 
 namespace rotor::runtime::rag {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
-std::string unquoted(std::string_view text) {
-  text = trimmed(text);
-  const bool quoted =
-      text.size() >= 2 && (text.front() == '"' || text.front() == '\'') && text.back() == text.front();
-  return std::string(quoted ? text.substr(1, text.size() - 2) : text);
-}
-
-Json front_matter_value(std::string_view text) {
-  text = trimmed(text);
-  if (text == "true" || text == "false") return text == "true";
-  if (text.starts_with('[') && text.ends_with(']')) {
-    Json values = Json::array();
-    text = text.substr(1, text.size() - 2);
-    while (!trimmed(text).empty()) {
-      const size_t end = std::min(text.find(','), text.size());
-      values.push_back(unquoted(text.substr(0, end)));
-      text.remove_prefix(std::min(text.size(), end + 1));
-    }
-    return values;
-  }
-  return unquoted(text);
-}
-
-/// Takes it from the beginning of `text`; returns how many bytes it has, 0 if there is none.
-size_t read_front_matter(std::string_view text, Document& document) {
-  if (!text.starts_with("---\n") && !text.starts_with("---\r\n")) return 0;
-  Json metadata = Json::object();
-  std::string list;  // the field whose values follow as "- value"
-  size_t at = text.find('\n') + 1;
-  while (at < text.size()) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = trimmed(text.substr(at, end - at));
-    at = std::min(text.size(), end + 1);
-    if (line == "---" || line == "...") {
-      if (metadata.contains("title") && metadata["title"].is_string()) document.title = metadata["title"];
-      metadata.erase("title");
-      document.metadata = std::move(metadata);
-      return at;
-    }
-    const size_t colon = line.find(':');
-    if (line.starts_with("- ") && !list.empty()) {
-      if (!metadata[list].is_array()) metadata[list] = Json::array();
-      metadata[list].push_back(unquoted(line.substr(2)));
-    } else if (colon != std::string_view::npos && colon > 0 && line.front() != '#') {
-      const std::string field(trimmed(line.substr(0, colon)));
-      const std::string_view value = trimmed(line.substr(colon + 1));
-      list = value.empty() ? field : "";
-      if (!value.empty()) metadata[field] = front_matter_value(value);
-    }
-  }
-  return 0;  // it has no end: a line above a text
-}
+constexpr size_t kLongest = size_t{1} << 30;  // md4c counts in 32 bits
+constexpr size_t kCellsPerByte = 8;  // rows are filled up with empty cells to the length of the first
 
 class MarkdownReader {
  public:
@@ -76,30 +25,49 @@ class MarkdownReader {
     MD_PARSER parser = {};
     parser.flags = MD_FLAG_TABLES | MD_FLAG_STRIKETHROUGH | MD_FLAG_TASKLISTS | MD_FLAG_PERMISSIVEAUTOLINKS;
     parser.enter_block = [](MD_BLOCKTYPE type, void* detail, void* self) {
-      return static_cast<MarkdownReader*>(self)->enter(type, detail);
+      return guarded(self, [&](MarkdownReader& reader) { return reader.enter(type, detail); });
     };
     parser.leave_block = [](MD_BLOCKTYPE type, void*, void* self) {
-      return static_cast<MarkdownReader*>(self)->leave(type);
+      return guarded(self, [&](MarkdownReader& reader) { return reader.leave(type); });
     };
     parser.enter_span = [](MD_SPANTYPE, void*, void*) { return 0; };
     parser.leave_span = [](MD_SPANTYPE, void*, void*) { return 0; };
     parser.text = [](MD_TEXTTYPE type, const MD_CHAR* text, MD_SIZE size, void* self) {
-      return static_cast<MarkdownReader*>(self)->take(type, {text, size});
+      return guarded(self, [&](MarkdownReader& reader) { return reader.take(type, {text, size}); });
     };
     const std::string_view body = text_.substr(begin);
-    if (md_parse(body.data(), static_cast<MD_SIZE>(body.size()), &parser, this) != 0)
-      fail("Markdown: out of memory");
+    if (body.size() > kLongest)
+      fail("expected at most ", kLongest, " bytes of Markdown, found ", body.size(), ": split the file");
+    const int result = md_parse(body.data(), static_cast<MD_SIZE>(body.size()), &parser, this);
+    if (thrown_) std::rethrow_exception(thrown_);
+    if (too_many_cells_) {
+      fail("expected tables with at most ", kCellsPerByte,
+           " cells for each byte of Markdown, found one of more: almost all of them are empty");
+    }
+    if (result != 0) fail("Markdown: md4c is out of memory");
     finish();
   }
 
  private:
+  /// An exception cannot pass through md4c.
+  template <class Body>
+  static int guarded(void* self, Body body) {
+    auto& reader = *static_cast<MarkdownReader*>(self);
+    try {
+      return body(reader);
+    } catch (...) {
+      reader.thrown_ = std::current_exception();
+      return 1;
+    }
+  }
+
   int enter(MD_BLOCKTYPE type, void* detail) {
     switch (type) {
       case MD_BLOCK_H:
         begin(Block::Kind::heading, static_cast<int64_t>(static_cast<MD_BLOCK_H_DETAIL*>(detail)->level));
         break;
       case MD_BLOCK_P:
-        if (depth_ == 0 || !open_)
+        if (depth_ == 0 || !open_ || !block_.text.empty())
           begin(depth_ > 0 ? Block::Kind::list_item : Block::Kind::paragraph, depth_);
         break;
       case MD_BLOCK_UL:
@@ -108,6 +76,15 @@ class MarkdownReader {
         break;
       case MD_BLOCK_LI:
         begin(Block::Kind::list_item, depth_);
+        if (const auto* item = static_cast<MD_BLOCK_LI_DETAIL*>(detail); item->is_task != 0)
+          mark_ = item->task_mark == ' ' ? "[ ] " : "[x] ";
+        break;
+      case MD_BLOCK_HTML:
+        begin(Block::Kind::paragraph, 0);
+        is_html_ = true;
+        break;
+      case MD_BLOCK_TR:
+        cells_ = 0;
         break;
       case MD_BLOCK_CODE:
         begin(Block::Kind::code, 0);
@@ -117,8 +94,9 @@ class MarkdownReader {
         break;
       case MD_BLOCK_TD:
       case MD_BLOCK_TH:
-        if (!block_.text.empty() && !block_.text.ends_with('\n')) block_.text += " | ";
-        break;
+        ++cells_;
+        too_many_cells_ = ++all_cells_ > 1000 + kCellsPerByte * text_.size();
+        return too_many_cells_ ? 1 : 0;
       default:
         break;
     }
@@ -133,7 +111,10 @@ class MarkdownReader {
         --depth_;
         break;
       case MD_BLOCK_TR:
-        block_.text += "\n";
+        block_.text += '\n';
+        break;
+      case MD_BLOCK_HTML:
+        finish_html();
         break;
       case MD_BLOCK_H:
       case MD_BLOCK_P:
@@ -149,14 +130,12 @@ class MarkdownReader {
   }
 
   int take(MD_TEXTTYPE type, std::string_view text) {
-    // Most texts are parts of the source, which says their line.
-    const bool is_part = text.data() >= text_.data() && text.data() <= text_.data() + text_.size();
-    if (block_.place.line == 0 && is_part) {
-      const auto offset = static_cast<size_t>(text.data() - text_.data());
-      lines_ += std::ranges::count(text_.substr(counted_, offset > counted_ ? offset - counted_ : 0), '\n');
-      counted_ = std::max(counted_, offset);
-      block_.place.line = lines_ + 1;
-    }
+    if (!open_ && depth_ > 0 && !trimmed(text).empty()) begin(Block::Kind::list_item, depth_);
+    block_.text += std::exchange(mark_, "");
+    if (block_.place.line == 0) block_.place.line = line_of(text);
+    // Cells without a text cost nothing.
+    if (block_.kind == Block::Kind::table && cells_ > 1)
+      for (; cells_ > 1; --cells_) block_.text += block_.text.ends_with('\n') ? "| " : " | ";
     switch (type) {
       case MD_TEXT_BR:
       case MD_TEXT_SOFTBR:
@@ -165,12 +144,38 @@ class MarkdownReader {
       case MD_TEXT_NULLCHAR:
         block_.text += "\uFFFD";
         break;
+      case MD_TEXT_ENTITY:
+        block_.text += entity_text(text);
+        break;
       case MD_TEXT_HTML:
-        break;  // its text comes apart from it
+        if (is_html_) block_.text += text;
+        if (!is_html_ && lower_case(text).starts_with("<br")) block_.text += '\n';
+        break;  // of other tags in a line the text comes apart from them
       default:
         block_.text += text;
     }
     return 0;
+  }
+
+  /// Most texts are parts of the source; 0 for others, which md4c has itself.
+  int64_t line_of(std::string_view text) {
+    const char* const end = text_.data() + text_.size();
+    if (std::less<>()(text.data(), text_.data()) || !std::less<>()(text.data(), end)) return 0;
+    const auto offset = static_cast<size_t>(text.data() - text_.data());
+    lines_ += std::ranges::count(text_.substr(counted_, offset > counted_ ? offset - counted_ : 0), '\n');
+    counted_ = std::max(counted_, offset);
+    return lines_ + 1;
+  }
+
+  /// A part of a page among the Markdown: its text is read as that of a page.
+  void finish_html() {
+    const Block html = std::move(block_);
+    is_html_ = open_ = false;
+    block_ = {};
+    for (Block& block : read_html(html.text).blocks) {
+      if (block.place.line > 0) block.place.line += html.place.line - 1;
+      document_.blocks.push_back(std::move(block));
+    }
   }
 
   void begin(Block::Kind kind, int64_t level) {
@@ -194,16 +199,28 @@ class MarkdownReader {
   Document& document_;
   Block block_;
   bool open_ = false;
+  std::string mark_;  // of a task, before its text
   int64_t depth_ = 0;
   size_t counted_ = 0;  // bytes whose lines are in lines_
   int64_t lines_ = 0;
+  bool is_html_ = false;
+  int64_t cells_ = 0;  // of the row, since the last that has a text
+  size_t all_cells_ = 0;
+  bool too_many_cells_ = false;
+  std::exception_ptr thrown_;
 };
 
 }  // namespace
 
 Document read_markdown(std::string_view text) {
   Document document;
-  MarkdownReader(text, document).read(read_front_matter(text, document));
+  FrontMatter front = read_front_matter(text);
+  if (front.fields.contains("title") && front.fields["title"].is_string()) {
+    document.title = front.fields["title"];
+    front.fields.erase("title");
+  }
+  document.metadata = std::move(front.fields);
+  MarkdownReader(text, document).read(front.bytes);
   return document;
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <future>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/atomic_file.h"
@@ -40,9 +41,11 @@ struct VectorIndex::Faiss {
   faiss::IndexFlatIP index;
 };
 
-VectorIndex::VectorIndex(int64_t dimensions) : faiss_(new Faiss{faiss::IndexFlatIP(dimensions)}) {}
+VectorIndex::VectorIndex(int64_t dimensions)
+    : faiss_(new Faiss{faiss::IndexFlatIP(dimensions)}), screen_(static_cast<size_t>(dimensions)) {}
 
-VectorIndex::VectorIndex(const VectorIndex& other) : faiss_(new Faiss(*other.faiss_)), ids_(other.ids_) {}
+VectorIndex::VectorIndex(const VectorIndex& other)
+    : faiss_(new Faiss(*other.faiss_)), screen_(other.screen_), ids_(other.ids_) {}
 
 VectorIndex::~VectorIndex() = default;
 
@@ -53,6 +56,7 @@ int64_t VectorIndex::dimensions() const {
 void VectorIndex::add(std::span<const int64_t> ids, std::span<const float> vectors) {
   if (ids.empty()) return;
   faiss_->index.add(std::ssize(ids), vectors.data());
+  screen_.add(vectors);
   ids_.insert(ids_.end(), ids.begin(), ids.end());
 }
 
@@ -64,37 +68,38 @@ void VectorIndex::remove(std::span<const int64_t> ids) {
   }
   if (rows.empty()) return;
   faiss_->index.remove_ids(faiss::IDSelectorBatch(rows.size(), rows.data()));  // the rows behind move up
+  std::ranges::sort(rows);
+  screen_.remove(std::vector<size_t>(rows.begin(), rows.end()));
   for (const auto row : rows) ids_[static_cast<size_t>(row)] = -1;
   std::erase(ids_, -1);
 }
 
 std::vector<Hit> VectorIndex::search(std::span<const float> vector, int64_t count) const {
-  count = std::min(count, size());
-  if (count <= 0) return {};
-  std::vector<float> scores(static_cast<size_t>(count));
-  std::vector<faiss::Index::idx_t> rows(scores.size());
-  faiss_->index.search(1, vector.data(), count, scores.data(), rows.data());
-  std::vector<Hit> hits;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i] >= 0) hits.push_back({ids_[static_cast<size_t>(rows[i])], static_cast<double>(scores[i])});
-  }
-  return hits;
+  return best_of(screen_.candidates(vector, static_cast<size_t>(std::max<int64_t>(count, 0))), vector, count);
 }
 
 std::vector<Hit> VectorIndex::search(std::span<const float> vector, int64_t count,
                                      std::span<const int64_t> among) const {
-  std::vector<Hit> hits;
-  const float* const rows = faiss_->index.get_xb();
+  std::vector<int32_t> rows;
   auto from = ids_.begin();
   for (const int64_t id : among) {
     from = std::lower_bound(from, ids_.end(), id);
     if (from == ids_.end()) break;
-    if (*from != id) continue;
-    const float* const row = rows + (from - ids_.begin()) * dimensions();
+    if (*from == id) rows.push_back(static_cast<int32_t>(from - ids_.begin()));
+  }
+  return best_of(screen_.candidates(vector, static_cast<size_t>(std::max<int64_t>(count, 0)), rows), vector,
+                 count);
+}
+
+std::vector<Hit> VectorIndex::best_of(std::span<const int32_t> rows, std::span<const float> vector,
+                                      int64_t count) const {
+  std::vector<Hit> hits;
+  for (const int32_t row : rows) {
+    const float* const values = faiss_->index.get_xb() + row * dimensions();
     double sum = 0.0;
     for (size_t i = 0; i < vector.size(); ++i)
-      sum += static_cast<double>(vector[i]) * static_cast<double>(row[i]);
-    hits.push_back({id, sum});
+      sum += static_cast<double>(vector[i]) * static_cast<double>(values[i]);
+    hits.push_back({ids_[static_cast<size_t>(row)], sum});
   }
   const auto kept =
       static_cast<ptrdiff_t>(std::min<size_t>(hits.size(), static_cast<size_t>(std::max<int64_t>(count, 0))));
@@ -141,14 +146,18 @@ IndexState VectorIndex::load(const std::string& path) {
   const size_t body = bytes.size() - sizeof(header) - kChecksumSize;
   if (header.rows < 0 || body % row_bytes != 0 || body / row_bytes != static_cast<size_t>(header.rows))
     fail(path, ": expected ", header.rows, " vectors, found ", body, " bytes, ", row_bytes, " for each");
-  const auto stored = bytes.last(kChecksumSize);
-  if (!std::ranges::equal(checksum(bytes.first(bytes.size() - kChecksumSize)), stored))
-    fail(path, ": damaged: its checksum differs");
-  std::vector<int64_t> ids(static_cast<size_t>(header.rows));
+  // Beside the copying, which takes as long.
+  auto is_whole = std::async(std::launch::async, [&] {
+    return std::ranges::equal(checksum(bytes.first(bytes.size() - kChecksumSize)), bytes.last(kChecksumSize));
+  });
+  ids_.resize(static_cast<size_t>(header.rows));
   const uint8_t* const first = bytes.data() + sizeof(header);
-  std::memcpy(ids.data(), first, ids.size() * sizeof(int64_t));
-  add(ids, {reinterpret_cast<const float*>(first + ids.size() * sizeof(int64_t)),
-            ids.size() * static_cast<size_t>(dimensions())});
+  std::memcpy(ids_.data(), first, ids_.size() * sizeof(int64_t));
+  faiss_->index.codes.assign(first + ids_.size() * sizeof(int64_t),
+                             bytes.data() + bytes.size() - kChecksumSize);
+  faiss_->index.ntotal = header.rows;
+  screen_.add({faiss_->index.get_xb(), ids_.size() * static_cast<size_t>(dimensions())});
+  if (!is_whole.get()) fail(path, ": damaged: its checksum differs");
   return {std::string(header.base.data(), header.base.size()), header.generation};
 }
 

@@ -1,5 +1,6 @@
-// The vectors of a base in memory, by FAISS. It is a copy: SQLite has them all, and what is missing here or
-// damaged on disk is read from there (sqlite_store.cpp).
+// The vectors of a base in memory: a flat index of FAISS, whose exact products are computed for those rows
+// only that a copy in int8 does not rule out (row_screen.h). It is a copy: SQLite has them all, and what is
+// missing here or damaged on disk is read from there (sqlite_store.cpp).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/rag/sqlite/row_screen.h"
 #include "runtime/rag/store.h"
 
 namespace rotor::runtime::rag {
@@ -45,8 +47,11 @@ class VectorIndex {
   IndexState load(const std::string& path);
 
  private:
+  std::vector<Hit> best_of(std::span<const int32_t> rows, std::span<const float> vector, int64_t count) const;
+
   struct Faiss;
   std::unique_ptr<Faiss> faiss_;
+  RowScreen screen_;
   std::vector<int64_t> ids_;  // of the rows, ascending
 };
 

@@ -1,0 +1,29 @@
+// What several readers do to characters: encodings, blanks, entities.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace rotor::runtime::rag {
+
+/// RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. The first byte that is not UTF-8;
+/// npos if all of it is.
+size_t first_byte_not_utf8(std::string_view text);
+
+/// Without blanks, tabs and line ends around it.
+std::string_view trimmed(std::string_view text);
+
+/// ASCII's letters in lower case; all others as they are.
+std::string lower_case(std::string_view text);
+
+/// What an entity of HTML stands for: "&eacute;", "&#233;", "&#xE9;". A space for &nbsp; and nothing for
+/// &shy;, which no search would find. One that HTML does not know stays as it is.
+std::string entity_text(std::string_view entity);
+
+/// `text` with its entities replaced.
+std::string with_entities_as_text(std::string_view text);
+
+/// The encoding that a page of HTML says it has, in its beginning, as browsers take it; "" if it says none.
+std::string encoding_of_html(std::string_view bytes);
+
+}  // namespace rotor::runtime::rag
