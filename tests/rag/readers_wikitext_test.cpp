@@ -102,8 +102,6 @@ TEST(Wikitext, HostileTextTakesTimeOfItsSize) {
   }
   // 7 MB in all; a pass that took the square of a text would take minutes. In time of the processor.
   EXPECT_LT((std::clock() - begin) / CLOCKS_PER_SEC, 60);
-  a pass that took the square of it would take hours.EXPECT_LT(std::chrono::steady_clock::now() - begin,
-                                                               std::chrono::seconds(120));
 }
 
 }  // namespace
