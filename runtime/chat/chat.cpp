@@ -52,17 +52,18 @@ bool Chat::take_back_answer() {
   return true;
 }
 
-ChatAnswer Chat::ask(const std::string& text, Sampler& sampler, const GenerateOptions& options) {
+ChatAnswer Chat::ask(const std::string& text, Sampler& sampler, const GenerateOptions& options,
+                     const MakeContext& make_context) {
   messages_.push_back(message_of("user", text));
   try {
-    return answer(sampler, options);
+    return answer(sampler, options, make_context);
   } catch (...) {
     messages_.erase(messages_.end() - 1);
     throw;
   }
 }
 
-ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
+ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options, const MakeContext& make_context) {
   if (messages_.empty() || is_of(messages_.back(), "system")) {
     fail("chat: expected a message to answer, found none");
   }
@@ -71,7 +72,9 @@ ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
   }
   const size_t left_out_before = turns_left_out_;
   ChatAnswer answer;
+  context_.clear();
   try {
+    if (make_context) context_ = make_context();
     const std::vector<text::TokenId> prompt = fitting_prompt(options.max_new_tokens);
     answer.prompt_tokens = prompt_tokens_ = static_cast<int64_t>(prompt.size());
     answer.cached_tokens = reuse_cache(prompt);
@@ -83,10 +86,36 @@ ChatAnswer Chat::answer(Sampler& sampler, GenerateOptions options) {
     answer.generated = generate(feed, prompt, sampler, model_.tokenizer(), options);
   } catch (...) {
     turns_left_out_ = left_out_before;
+    context_.clear();
     throw;
   }
-  messages_.push_back(message_of("assistant", content_of(answer.generated.text)));
+  std::string content = content_of(answer.generated.text);
+  context_.clear();
+  messages_.push_back(message_of("assistant", content));
   return answer;
+}
+
+int64_t Chat::room_for_context(int64_t max_new_tokens) const {
+  const int64_t context = session_.context();
+  const auto least = static_cast<int64_t>(prompt_without(num_turns() - 1).size());
+  return std::clamp<int64_t>(context - reserved(max_new_tokens) - least, 0, context / 3);
+}
+
+std::optional<double> Chat::uncertainty(int64_t num_tokens, const std::function<bool()>& keep_going) {
+  const std::vector<text::TokenId> prompt = fitting_prompt(num_tokens);
+  Sampler sampler({.temperature = 0.0}, model_.vocab_size());
+  GenerateOptions options;
+  options.max_new_tokens = num_tokens;
+  options.stop_tokens = model_.stop_tokens();
+  options.entropy = true;
+  options.cached = reuse_cache(prompt);
+  bool goes_on = true;
+  const auto ask = [&] { return goes_on = !keep_going || keep_going(); };
+  options.on_prompt = [&](int64_t) { return ask(); };
+  options.on_token = [&](text::TokenId) { return ask(); };
+  const TokenFeed feed{.feed = feed_of(session_).feed, .room = session_.context()};
+  const GenerateResult result = generate(feed, prompt, sampler, nullptr, options);
+  return goes_on ? result.entropy : std::nullopt;
 }
 
 size_t Chat::turn(size_t number) const {
@@ -108,6 +137,10 @@ OrderedJson Chat::messages_without(size_t turns) const {
   OrderedJson seen = messages_;
   seen.erase(seen.begin() + static_cast<std::ptrdiff_t>(turn(0)),
              seen.begin() + static_cast<std::ptrdiff_t>(turn(turns)));
+  if (context_.empty()) return seen;
+  const auto last =
+      std::find_if(seen.rbegin(), seen.rend(), [](const auto& message) { return is_of(message, "user"); });
+  if (last != seen.rend()) (*last)["content"] = context_ + (*last)["content"].get<std::string>();
   return seen;
 }
 
@@ -135,13 +168,16 @@ std::string Chat::content_of(const std::string& answer) const {
   return template_.render(seen).starts_with(prompt_text(turns_left_out_) + answer) ? stripped : answer;
 }
 
+int64_t Chat::reserved(int64_t max_new_tokens) const {
+  const int64_t quarter = std::max<int64_t>(session_.context() / 4, 1);
+  return max_new_tokens < 0 ? quarter : std::min(max_new_tokens, quarter);
+}
+
 std::vector<text::TokenId> Chat::fitting_prompt(int64_t max_new_tokens) {
   const int64_t context = session_.context();
-  const int64_t quarter = std::max<int64_t>(context / 4, 1);
-  const int64_t reserved = max_new_tokens < 0 ? quarter : std::min(max_new_tokens, quarter);
   const auto size_of = [](const auto& ids) { return static_cast<int64_t>(ids.size()); };
   std::vector<text::TokenId> prompt = prompt_without(turns_left_out_);
-  if (size_of(prompt) + reserved <= context) return prompt;
+  if (size_of(prompt) + reserved(max_new_tokens) <= context) return prompt;
   const size_t last = num_turns() - 1;
   while (size_of(prompt) > context / 2 && turns_left_out_ < last) prompt = prompt_without(++turns_left_out_);
   if (size_of(prompt) >= context) {

@@ -2,15 +2,18 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
 #include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
+#include "rotor/tool/main.h"
 #include "runtime/cli/chat_shell.h"
 #include "runtime/cli/commands.h"
 #include "runtime/cli/constraint_options.h"
 #include "runtime/cli/model_options.h"
+#include "runtime/cli/retrieval_options.h"
 #include "runtime/cli/sampling_options.h"
 
 namespace rotor::runtime::cli {
@@ -22,6 +25,8 @@ constexpr const char* kExamples =
     "  rotor chat model.rotor --load yesterday.json --adapter poetry\n"
     "  rotor chat model.rotor -p \"What is a prime?\" -n 100         one question, one answer\n"
     "  rotor chat model.rotor --json-schema person.json            answers are JSON that a schema allows\n"
+    "  rotor chat model.rotor --rag notes.db                       answers from a knowledge base, with "
+    "sources\n"
     "  rotor chat model.rotor < questions.txt                      a message a line\n";
 
 /// $XDG_STATE_HOME/rotor/chat_history, made if need be; "" if there is no place for it.
@@ -84,6 +89,7 @@ int chat(int argc, char** argv) {
       "no-color", "no colours (NO_COLOR does the same)")("no-history", "keep no history of what is typed");
   add_sampling_options(options);
   add_constraint_options(options);
+  add_retrieval_options(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
@@ -93,9 +99,12 @@ int chat(int argc, char** argv) {
                            .stop_strings = {},
                            .colors = wants_colors(*parsed),
                            .history = "",
-                           .make_constraint = {}};
+                           .make_constraint = {},
+                           .sources = nullptr,
+                           .retrieval = {}};
   if (shell.max_new_tokens < -1)
     fail("--predict: expected -1 (no limit), 0 or more, found ", shell.max_new_tokens);
+  const RetrievalChoice base = read_retrieval_options(*parsed);
   if (parsed->count("stop") != 0) shell.stop_strings = (*parsed)["stop"].as<std::vector<std::string>>();
   if (parsed->count("no-history") == 0 && parsed->count("prompt") == 0) shell.history = history_file();
 
@@ -116,6 +125,10 @@ int chat(int argc, char** argv) {
     conversation.set_messages(read_messages((*parsed)["load"].as<std::string>()));
   }
   if (parsed->count("system") != 0) conversation.set_system((*parsed)["system"].as<std::string>());
+  shell.retrieval = base.options;
+  shell.sources = open_retrieval(base, model, model_options.model.threads, [](const std::string& message) {
+    std::fprintf(stderr, "%s\n", tool::printable(message).c_str());
+  });
   tool::note_interrupts();
   say_backend(model);
   ChatShell chat_shell(model, conversation, std::move(shell));

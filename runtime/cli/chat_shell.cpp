@@ -15,6 +15,9 @@
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
+#include "runtime/cli/source_list.h"
+#include "runtime/retrieval/citations.h"
+#include "runtime/retrieval/question.h"
 
 namespace rotor::runtime::cli {
 namespace {
@@ -25,12 +28,15 @@ constexpr const char* kHelp =
     "  /regen            another answer to the last message\n"
     "  /save FILE        write the messages as JSON; ~/ is the home directory\n"
     "  /load FILE        go on with the messages of such a file\n"
-    "  /set [NAME VALUE] how answers are drawn: temp, top-k, top-p, min-p, repeat-penalty, seed, n\n"
+    "  /set [NAME VALUE] how answers are drawn: temp, top-k, top-p, min-p, repeat-penalty, seed, n,\n"
+    "                    and with --rag retrieval: auto, always, never\n"
+    "  /sources          what the last answer rests on, in full (--rag)\n"
     "  /stats            tokens and speed of the last answer\n"
     "  /help             this\n"
     "  /exit             the end, as Ctrl-D\n"
     "A line that ends in \\ goes on in the next one; lines between two lines of \"\"\" are one message. A\n"
     "message that begins with a slash is written with two. Ctrl-C stops an answer.\n";
+constexpr int64_t kProbedTokens = 8;  // of an answer without sources, to see how sure the model is
 constexpr const char* kBlock = "\"\"\"";
 constexpr const char* kGreen = "\x1b[32m";
 constexpr const char* kPlain = "\x1b[0m";
@@ -223,7 +229,10 @@ bool ChatShell::show(const std::optional<std::string>& message) {
   };
   const int64_t left_out_before = last_ ? last_->left_out : 0;
   try {
-    last_ = message ? chat_.ask(*message, sampler, options) : chat_.answer(sampler, options);
+    Chat::MakeContext make_context;
+    if (options_.sources != nullptr) make_context = [&] { return find_context(goes_on); };
+    last_ = message ? chat_.ask(*message, sampler, options, make_context)
+                    : chat_.answer(sampler, options, make_context);
     model_.file().check_intact();
   } catch (...) {
     end_color();
@@ -241,7 +250,43 @@ bool ChatShell::show(const std::optional<std::string>& message) {
     note(cat("the context of ", chat_.session().context(), " tokens is full: the answer ends here"));
   }
   if (stopped) note("stopped");
+  if (retrieval_) show_sources();
   return !stopped;
+}
+
+std::string ChatShell::find_context(const std::function<bool()>& goes_on) {
+  retrieval::RetrievalRequest request;
+  request.options = options_.retrieval;
+  if (request.options.mode != retrieval::Mode::never) {
+    request.question = retrieval::search_question(chat_.messages());
+    request.options.budget_tokens =
+        std::min(request.options.budget_tokens, chat_.room_for_context(options_.max_new_tokens));
+  }
+  request.uncertainty = [&] { return chat_.uncertainty(kProbedTokens, goes_on); };
+  request.keep_going = goes_on;
+  retrieval_ = options_.sources->retrieve(request);
+  return retrieval_->context;
+}
+
+void ChatShell::show_sources() const {
+  using retrieval::Outcome;
+  const retrieval::Retrieval& found = *retrieval_;
+  if (found.used()) {
+    const auto cited = retrieval::cited_sources(last_->generated.text, std::ssize(found.sources));
+    const std::string list = source_lines(found.sources, cited, options_.colors);
+    if (!write(options_.colors || !on_terminal_ ? list : harmless(list)))
+      fail("cannot write to standard output");
+  } else if (found.outcome != Outcome::never) {
+    note(
+        cat("no sources: ", found.reason, found.failure.empty() ? "" : ": ", tool::printable(found.failure)));
+  }
+}
+
+void ChatShell::print_sources() const {
+  if (options_.sources == nullptr) fail("/sources: there is no knowledge base; --rag names one");
+  if (!retrieval_) fail("/sources: there is no answer yet");
+  const std::string text = sources_in_full(*retrieval_);
+  write(on_terminal_ ? harmless(text) : text);
 }
 
 bool ChatShell::command(const std::string& line) {
@@ -262,6 +307,8 @@ bool ChatShell::command(const std::string& line) {
     write(cat(tool::count_text(static_cast<int64_t>(chat_.messages().size()), "message"), "\n"));
   } else if (name == "/stats") {
     print_statistics();
+  } else if (name == "/sources") {
+    print_sources();
   } else if (name == "/set") {
     command.arguments.empty() ? print_settings() : set(command.arguments);
   } else {
@@ -290,8 +337,13 @@ void ChatShell::set(const std::string& arguments) {
   } else if (name == "n") {
     limit = parse_number<int64_t>(name, text);
     if (limit < -1) fail("/set n: expected -1 (no limit), 0 or more, found ", limit);
+  } else if (name == "retrieval" && options_.sources != nullptr) {
+    const auto mode = retrieval::parse_mode(text);
+    if (!mode) fail("/set retrieval: expected auto, always or never, found \"", text, "\"");
+    options_.retrieval.mode = *mode;
   } else {
-    fail("/set: expected temp, top-k, top-p, min-p, repeat-penalty, seed or n, found \"", name, "\"");
+    fail("/set: expected temp, top-k, top-p, min-p, repeat-penalty, seed",
+         options_.sources != nullptr ? ", n or retrieval" : " or n", ", found \"", name, "\"");
   }
   sampling.validate(model_.vocab_size());
   options_.sampling = std::move(sampling);
@@ -302,6 +354,7 @@ void ChatShell::print_settings() const {
   const SamplerOptions& s = options_.sampling;
   write(cat("temp ", s.temperature, "\ntop-k ", s.top_k, "\ntop-p ", s.top_p, "\nmin-p ", s.min_p,
             "\nrepeat-penalty ", s.repeat_penalty, "\nseed ", s.seed, "\nn ", options_.max_new_tokens, "\n"));
+  if (options_.sources != nullptr) write(cat("retrieval ", retrieval::name(options_.retrieval.mode), "\n"));
 }
 
 void ChatShell::print_statistics() const {

@@ -10,6 +10,7 @@
 
 #include "runtime/chat/chat.h"
 #include "runtime/cli/line_editor.h"
+#include "runtime/retrieval/retrieval.h"
 
 namespace rotor::runtime::cli {
 
@@ -22,6 +23,8 @@ class ChatShell {
     bool colors = false;
     std::string history;                                                ///< file of what was typed
     std::function<std::shared_ptr<TokenConstraint>()> make_constraint;  ///< of an answer; may be empty
+    std::shared_ptr<const retrieval::SourceFinder> sources;             ///< nullptr: there is no base
+    retrieval::RetrievalOptions retrieval;
   };
   ChatShell(const LanguageModel& model, Chat& chat, Options options);
 
@@ -41,6 +44,10 @@ class ChatShell {
   bool regenerate();
   void print_settings() const;
   void print_statistics() const;
+  void print_sources() const;
+  /// What the model reads before the question that is to be answered; noted in retrieval_.
+  std::string find_context(const std::function<bool()>& goes_on);
+  void show_sources() const;
   bool show(const std::optional<std::string>& message);
 
   const LanguageModel& model_;
@@ -50,6 +57,7 @@ class ChatShell {
   bool on_terminal_;          // what is shown
   bool interrupted_ = false;  // while waiting for input that nobody types
   std::optional<ChatAnswer> last_;
+  std::optional<retrieval::Retrieval> retrieval_;  // of the last answer, if there is a base
   uint64_t answers_ = 0;
 };
 

@@ -115,6 +115,14 @@ server::ApiOptions api_options(const LanguageModel& model, const ServeOptions& o
   api.record = [&metrics](const server::GenerationRecord& text) {
     metrics.count_end(text.route, server::name(text.outcome));
   };
+  api.sources = open_retrieval(options.retrieval, model, options.model.model.threads,
+                               [&log](const std::string& message) { log.say(LogLevel::info, message); });
+  api.retrieval = options.retrieval.options;
+  api.retrieved = [&](const retrieval::Retrieval& found) {
+    metrics.count_retrieval(retrieval::name(found.outcome), found.search_ms / 1e3);
+    if (!found.failure.empty())
+      log.say(LogLevel::warning, "the knowledge base could not be searched", {{"why", found.failure}});
+  };
   api.debug = [&log](const std::string& message) { log.say(LogLevel::debug, message); };
   if (!options.chat_template.empty()) {
     text::ModelText text = text::model_text(model.file());

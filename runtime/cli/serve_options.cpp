@@ -15,6 +15,7 @@ constexpr const char* kExamples =
     "  rotor serve model.rotor --parallel 32 --kv-memory 2G --ctx-size 4096\n"
     "  rotor serve model.rotor --host '*' --api-key-file /etc/rotor/keys --tls-cert cert.pem --tls-key "
     "key.pem\n"
+    "  rotor serve model.rotor --rag notes.db                   answers from a knowledge base\n"
     "  rotor serve model.rotor --host unix:/run/rotor/rotor.sock --log-format json\n"
     "  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
     "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is a prime?\"}]}'\n";
@@ -173,6 +174,7 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
   add_batch_options(options);
   add_http_options(options);
   add_sampling_options(options);
+  add_retrieval_options(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return std::nullopt;
   ServeOptions serve;
@@ -189,6 +191,7 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
     serve.adapters.push_back({text.substr(0, equals), tool::read_adapter_option(text.substr(equals + 1))});
   }
   serve.adapter_root = read_text(*parsed, "adapter-root");
+  serve.retrieval = read_retrieval_options(*parsed);
   serve.batcher = read_batch_options(*parsed, serve.model.session);
   serve.http = read_http_options(*parsed);
   serve.page = parsed->count("no-page") == 0;

@@ -8,6 +8,7 @@
 
 #include "rotor/tool/adapter_option.h"
 #include "runtime/cli/model_options.h"
+#include "runtime/cli/retrieval_options.h"
 #include "runtime/engine/batcher.h"
 #include "runtime/engine/sampler.h"
 #include "runtime/server/http/http_server.h"
@@ -29,6 +30,7 @@ struct ServeOptions {
   std::string chat_template;  ///< file of one, instead of the model's; "": the model's
   std::vector<OfferedAdapter> adapters;
   std::string adapter_root;  ///< whose directories requests may load as adapters; "": none
+  RetrievalChoice retrieval;
   server::HttpServerOptions http;
   bool page = true;
   bool metrics_need_key = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "runtime/engine/log_probabilities.h"
@@ -110,6 +111,7 @@ bool TextInBatch::draw(std::span<const float> logits) {
   }
   logits = logits.first(static_cast<size_t>(sampler_.vocab_size()));
   const text::TokenId id = sampler_.sample(logits);
+  if (request_.entropy) entropies_.push_back(entropy(logits));
   if (usage_.completion_tokens == 0) usage_.first_token_seconds = seconds_since(submitted_);
   if (std::ranges::find(request_.stop_tokens, id) != request_.stop_tokens.end()) {
     finish(StopReason::stop_token);
@@ -173,7 +175,13 @@ void TextInBatch::finish(StopReason reason, const std::string& error, bool refus
                     .error = error,
                     .refused = refused,
                     .embedding = std::move(embedding_),
+                    .entropy = mean_entropy(),
                     .usage = usage_});
+}
+
+std::optional<double> TextInBatch::mean_entropy() const {
+  if (entropies_.empty()) return std::nullopt;
+  return std::accumulate(entropies_.begin(), entropies_.end(), 0.0) / static_cast<double>(entropies_.size());
 }
 
 void TextInBatch::lose_cache() {

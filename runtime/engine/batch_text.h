@@ -56,7 +56,9 @@ class TextInBatch {
   void note_guesses(int64_t guessed, int64_t right);
 
   /// What draw() must be given; any other logit may be -inf.
-  WantedLogits wanted() { return request_.top_logprobs ? WantedLogits{} : sampler_.wanted(); }
+  WantedLogits wanted() {
+    return request_.top_logprobs || request_.entropy ? WantedLogits{} : sampler_.wanted();
+  }
   /// Draws the next token from the model's logits, [vocab_size], and shows it. Returns whether the text goes
   /// on: if not, it is finished. Throws Error for logits from which nothing can be drawn.
   bool draw(std::span<const float> logits);
@@ -81,6 +83,7 @@ class TextInBatch {
 
  private:
   void show(text::TokenId id, std::span<const float> logits);
+  std::optional<double> mean_entropy() const;
 
   BatchRequest request_;
   const LanguageModel& model_;
@@ -92,6 +95,7 @@ class TextInBatch {
   std::vector<text::TokenId> tokens_;
   std::vector<double> pooled_;  // [hidden_size]
   std::vector<float> embedding_;
+  std::vector<double> entropies_;  // of each draw
   BatchUsage usage_;
   bool finished_ = false;
   bool failed_ = false;

@@ -43,6 +43,7 @@ struct BatchRequest {
   std::vector<std::string> stop_strings;
   bool continues_text = true;           ///< as in GenerateOptions
   std::optional<int64_t> top_logprobs;  ///< so many alternatives of each token; none: no log-probabilities
+  bool entropy = false;                 ///< how sure the model is of each token (BatchProgress::entropy)
   bool embed = false;                   ///< the mean of the last hidden states, and no new tokens
   std::vector<ActiveAdapter> adapters;
   std::optional<Clock::time_point> deadline;  ///< what is there then is the answer
@@ -76,6 +77,9 @@ struct BatchProgress {
   std::string error;             ///< why it could not go on; usually empty
   bool refused = false;          ///< then: because its constraint cannot be kept, not by a fault of ours
   std::vector<float> embedding;  ///< [hidden_size], of length 1, if it was asked for
+  /// If it was asked for and a token was drawn: the mean entropy, in nats, of what the model thought of each
+  /// token, that which ended the text too, before penalties and temperature.
+  std::optional<double> entropy;
   BatchUsage usage;
 };
 

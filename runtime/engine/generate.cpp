@@ -7,6 +7,7 @@
 
 #include "rotor/core/error.h"
 #include "runtime/engine/generated_text.h"
+#include "runtime/engine/log_probabilities.h"
 
 namespace rotor::runtime {
 namespace {
@@ -66,7 +67,7 @@ class Generation {
   }
 
   void feed(std::span<const text::TokenId> tokens) {
-    logits_ = model_.feed(tokens, sampler_.wanted());
+    logits_ = model_.feed(tokens, options_.entropy ? WantedLogits{} : sampler_.wanted());
     fed_ += static_cast<int64_t>(tokens.size());
     if (std::cmp_greater(logits_.size(), sampler_.vocab_size())) {
       logits_ = logits_.first(static_cast<size_t>(sampler_.vocab_size()));
@@ -84,6 +85,7 @@ class Generation {
         ++result_.decoded_tokens;
       }
       const text::TokenId id = sampler_.sample(logits_);
+      if (options_.entropy) note_entropy();
       if (std::ranges::find(options_.stop_tokens, id) != options_.stop_tokens.end()) {
         return StopReason::stop_token;
       }
@@ -93,6 +95,12 @@ class Generation {
       if (!show(text_.push(id))) return StopReason::interrupted;
       if (text_.stopped()) return StopReason::stop_string;
     }
+  }
+
+  void note_entropy() {
+    const double found = entropy(logits_);
+    const double mean = result_.entropy.value_or(0.0);
+    result_.entropy = mean + (found - mean) / static_cast<double>(++drawn_);
   }
 
   /// False if the callback wants an end; it is not called again then.
@@ -109,6 +117,7 @@ class Generation {
   GeneratedText text_;
   std::span<const float> logits_;  // behind the last token fed
   int64_t fed_ = 0;
+  int64_t drawn_ = 0;
   bool closed_ = false;  // on_text returned false
   GenerateResult result_;
 };

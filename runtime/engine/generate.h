@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ struct GenerateOptions {
   /// Text stands before the new one: SentencePiece then keeps a space at its beginning.
   bool continues_text = true;
   int64_t prompt_batch = 128;  ///< tokens of the prompt between two calls of on_prompt
+  bool entropy = false;        ///< how sure the model is of each token (GenerateResult::entropy)
   int64_t cached = 0;  ///< so many tokens at the beginning of the prompt were fed before; fewer than all
 
   // Callbacks, each of which may be empty; false ends the generation.
@@ -56,6 +58,9 @@ struct GenerateResult {
   StopReason stop_reason = StopReason::length;
   int64_t prompt_tokens = 0;   ///< of the prompt, as far as computed here
   int64_t decoded_tokens = 0;  ///< new tokens that were fed back: usually all but the last
+  /// If it was asked for and a token was drawn: the mean entropy, in nats, of what the model thought of each
+  /// token, that which ended the text too, before penalties and temperature.
+  std::optional<double> entropy;
   double prompt_seconds = 0.0;
   double decode_seconds = 0.0;
 

@@ -28,4 +28,18 @@ TokenLogprobs log_probabilities(std::span<const float> logits, text::TokenId id,
   return result;
 }
 
+double entropy(std::span<const float> logits) {
+  const double largest = *std::ranges::max_element(logits);
+  double sum = 0.0;
+  double weighted = 0.0;  // sum of exp(x) x, x being the distance to the largest logit
+  for (const float logit : logits) {
+    const double distance = static_cast<double>(logit) - largest;
+    const double weight = std::exp(distance);
+    if (weight == 0.0) continue;  // -inf times 0 is NaN, its limit 0
+    sum += weight;
+    weighted += weight * distance;
+  }
+  return std::max(std::log(sum) - weighted / sum, 0.0);
+}
+
 }  // namespace rotor::runtime

@@ -22,4 +22,8 @@ struct TokenLogprobs {
 };
 TokenLogprobs log_probabilities(std::span<const float> logits, text::TokenId id, int64_t count);
 
+/// Shannon's entropy of softmax(`logits`), in nats: 0 if one token is certain, ln n if n tokens are equally
+/// likely. -inf is a token that cannot be.
+double entropy(std::span<const float> logits);
+
 }  // namespace rotor::runtime

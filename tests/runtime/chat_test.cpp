@@ -90,6 +90,65 @@ TEST_F(ChatTest, WhatAMessageSaysEndsNoMessage) {
   EXPECT_TRUE(model_->tokenizer()->decode(tokens).starts_with("u:ab<|end|>s:x<|end|>a:"));
 }
 
+TEST_F(ChatTest, AContextStandsBeforeTheQuestionOfItsAnswerAlone) {
+  Chat chat = make_chat();
+  Sampler sampler = greedy();
+  const auto seen = [&] { return model_->tokenizer()->decode(chat.session().tokens()); };
+  const GenerateOptions one{.max_new_tokens = 1};
+  const std::string first = chat.ask("ab", sampler, one,
+                                     [&] {
+                                       EXPECT_EQ(chat.messages().back().at("content"), "ab");
+                                       return std::string("S<|end|>:");
+                                     })
+                                .generated.text;
+  EXPECT_TRUE(seen().starts_with("u:S<|end|>:ab<|end|>a:")) << seen();
+  const TokenId end = model_->tokenizer()->encode("<|end|>", text::SpecialTokens::parse).at(0);
+  EXPECT_EQ(std::ranges::count(chat.session().tokens(), end), 1) << "a context holds no special token";
+  EXPECT_EQ(chat.messages().at(0).at("content"), "ab");
+  chat.ask("c", sampler, one, [] { return std::string("T:"); });
+  EXPECT_TRUE(seen().starts_with("u:ab<|end|>a:" + first + "<|end|>u:T:c<|end|>a:")) << seen();
+  EXPECT_TRUE(chat.take_back_answer());
+  chat.answer(sampler, one);
+  EXPECT_TRUE(seen().starts_with("u:ab<|end|>a:" + first + "<|end|>u:c<|end|>a:")) << seen();
+
+  const OrderedJson before = chat.messages();
+  EXPECT_THROW(chat.ask("d", sampler, one, []() -> std::string { throw std::runtime_error("no"); }),
+               std::runtime_error);
+  EXPECT_EQ(chat.messages(), before);
+}
+
+TEST_F(ChatTest, ThereIsRoomForTheContextThatItSays) {
+  for (const size_t length : {0U, 10U, 30U, 40U, 45U}) {
+    Chat chat = make_chat();
+    Sampler sampler = greedy();
+    int64_t room = -1;
+    chat.ask(std::string(length, 'x'), sampler, {.max_new_tokens = 4}, [&] {
+      room = chat.room_for_context(4);
+      return std::string(static_cast<size_t>(room), 'y');  // a token each
+    });
+    // "u:", the end of the message and "a:" take five tokens.
+    EXPECT_EQ(room, std::min<int64_t>(kContext - 4 - 5 - static_cast<int64_t>(length), kContext / 3));
+  }
+}
+
+TEST_F(ChatTest, UncertaintyIsOfTheAnswerWithoutContext) {
+  Chat chat = make_chat();
+  Sampler sampler = greedy();
+  std::optional<double> uncertainty;
+  const ChatAnswer answer = chat.ask("ab", sampler, {.max_new_tokens = 2}, [&] {
+    uncertainty = chat.uncertainty(8, {});
+    EXPECT_FALSE(chat.uncertainty(8, [] { return false; })) << "given up";
+    return std::string("S:");
+  });
+  Session session = model_->make_session({.kv = KvType::f32});
+  Sampler again = greedy();
+  const auto plain =
+      generate(feed_of(session), prompt({{{"role", "user"}, {"content", "ab"}}}), again, nullptr,
+               {.max_new_tokens = 8, .stop_tokens = model_->stop_tokens(), .entropy = true});
+  EXPECT_NEAR(uncertainty.value(), plain.entropy.value(), 1e-4);
+  EXPECT_EQ(answer.cached_tokens, 2) << "\"u:\", the probe's prompt going on with another letter";
+}
+
 TEST_F(ChatTest, AnotherAnswerComputesOneTokenOfThePrompt) {
   Chat chat = make_chat();
   EXPECT_FALSE(chat.take_back_answer());

@@ -100,6 +100,11 @@ void FakeApi::set_models(std::vector<std::string> models) {
   models_ = std::move(models);
 }
 
+void FakeApi::set_retrieval(const json& retrieval) {
+  const std::lock_guard lock(mutex_);
+  retrieval_ = retrieval;
+}
+
 std::vector<json> FakeApi::requests() const {
   const std::lock_guard lock(mutex_);
   return requests_;
@@ -120,6 +125,7 @@ void FakeApi::reset() {
   answers_.clear();
   requests_.clear();
   models_ = {"rotor-test"};
+  retrieval_ = nullptr;
   key_.clear();
   hangups_ = 0;
 }
@@ -135,7 +141,10 @@ void FakeApi::list_models(const httplib::Request& request, httplib::Response& re
   if (!has_key(request, response)) return;
   json data = json::array();
   const std::lock_guard lock(mutex_);
-  for (const std::string& model : models_) data.push_back({{"id", model}, {"object", "model"}});
+  for (const std::string& model : models_) {
+    data.push_back({{"id", model}, {"object", "model"}});
+    if (!retrieval_.is_null()) data.back()["retrieval"] = retrieval_;
+  }
   response.set_content(json{{"object", "list"}, {"data", data}}.dump(), "application/json");
 }
 
@@ -157,7 +166,10 @@ void FakeApi::complete(const httplib::Request& request, httplib::Response& respo
   if (answer->status != 200) return answer_error(response, answer->status, answer->error);
   response.set_chunked_content_provider("text/event-stream", [this, answer](size_t, httplib::DataSink& sink) {
     const auto send = [&](const std::string& bytes) { return sink.write(bytes.data(), bytes.size()); };
-    send(event(chunk({{"role", "assistant"}, {"content", ""}}, nullptr)));
+    json first = chunk({{"role", "assistant"}, {"content", ""}}, nullptr);
+    if (!answer->sources.is_null()) first["sources"] = answer->sources;
+    if (!answer->retrieval.is_null()) first["retrieval"] = answer->retrieval;
+    send(event(first));
     for (const std::string& piece : answer->pieces) {
       if (answer->pause.count() > 0) std::this_thread::sleep_for(answer->pause);
       if (!sink.is_writable() || !send(event(chunk({{"content", piece}}, nullptr)))) {
@@ -178,11 +190,12 @@ void FakeApi::complete(const httplib::Request& request, httplib::Response& respo
     if (!answer->error.empty()) {
       send(event({{"error", {{"message", answer->error}, {"type", "server_error"}}}}));
     } else {
-      send(event(chunk(json::object(), answer->finish_reason)));
-      json last = {{"choices", json::array()},
-                   {"usage", {{"prompt_tokens", 7}, {"completion_tokens", answer->pieces.size()}}}};
-      if (!answer->sources.is_null()) last["sources"] = answer->sources;
+      json last = chunk(json::object(), answer->finish_reason);
+      if (!answer->cited.is_null()) last["cited"] = answer->cited;
       send(event(last));
+      const json usage = {{"choices", json::array()},
+                          {"usage", {{"prompt_tokens", 7}, {"completion_tokens", answer->pieces.size()}}}};
+      send(event(usage));
     }
     send("data: [DONE]\n\n");
     sink.done();

@@ -27,10 +27,12 @@ struct ScriptedAnswer {
   bool hangs = false;                    ///< then nothing comes, until the client leaves
   bool breaks_off = false;               ///< the connection ends in the middle
   std::string finish_reason = "stop";
-  nlohmann::json sources = nullptr;  ///< of the last chunk
-  int status = 200;                  ///< another: `error` is the answer, in OpenAI's form
-  std::string error = "";            ///< with status 200: in the stream, behind the pieces
-  std::string retry_after = "";      ///< a header
+  nlohmann::json sources = nullptr;    ///< of the first chunk
+  nlohmann::json retrieval = nullptr;  ///< likewise
+  nlohmann::json cited = nullptr;      ///< of the last one
+  int status = 200;                    ///< another: `error` is the answer, in OpenAI's form
+  std::string error = "";              ///< with status 200: in the stream, behind the pieces
+  std::string retry_after = "";        ///< a header
 };
 
 class FakeApi {
@@ -45,6 +47,8 @@ class FakeApi {
   /// The key that is asked for. "": none.
   void set_key(const std::string& key);
   void set_models(std::vector<std::string> models);
+  /// The models' `retrieval`; null: there is no knowledge base.
+  void set_retrieval(const nlohmann::json& retrieval);
   /// Bodies of the completions that were asked for.
   std::vector<nlohmann::json> requests() const;
   nlohmann::json last_request() const;
@@ -68,6 +72,7 @@ class FakeApi {
   std::deque<ScriptedAnswer> answers_;
   std::vector<nlohmann::json> requests_;
   std::vector<std::string> models_;
+  nlohmann::json retrieval_;
   std::string key_;
 };
 

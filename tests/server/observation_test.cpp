@@ -144,6 +144,8 @@ TEST(Metrics, CountWhatHappened) {
   metrics.count(invented);
   metrics.count_end("/v1/completions", "length");
   metrics.count_end("/v1/completions", "length");
+  metrics.count_retrieval("used", 0.02);
+  metrics.count_retrieval("never", 0.0);
   const auto samples = parse_metrics(metrics.text());
   const auto value = [&](const std::string& name) {
     EXPECT_TRUE(samples.contains(name)) << name << "\n" << metrics.text();
@@ -160,6 +162,9 @@ TEST(Metrics, CountWhatHappened) {
   EXPECT_EQ(value("rotor_queue_seconds_count"), 2);
   EXPECT_DOUBLE_EQ(value("rotor_tokens_per_second_sum"), 2 * 10 / 0.2);
   EXPECT_EQ(value("rotor_texts_ended_total{outcome=\"length\",path=\"/v1/completions\"}"), 2);
+  EXPECT_EQ(value("rotor_retrievals_total{outcome=\"used\"}"), 1);
+  EXPECT_EQ(value("rotor_retrievals_total{outcome=\"never\"}"), 1);
+  EXPECT_EQ(value("rotor_retrieval_seconds_count"), 1);
   EXPECT_EQ(value("rotor_texts_running"), 3);
   EXPECT_EQ(value("rotor_completion_tokens_total"), 1000);
   EXPECT_EQ(value("rotor_http_connections"), 5);

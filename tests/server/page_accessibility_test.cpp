@@ -68,9 +68,11 @@ class PageLook : public PageTest {
   static void show_much() {
     api_->next({.pieces = {kRichAnswer},
                 .finish_reason = "length",
-                .sources = {{{"title", "A"}, {"text", "Page 7"}}}});
+                .sources = {{{"number", 1}, {"title", "A"}, {"source", "a.md"}, {"text", "Page 7"}},
+                            {{"number", 2}, {"title", "B"}, {"source", "b.md"}, {"text", "Page 8"}}},
+                .cited = {2}});
     say("Show me");
-    browser_->run("document.querySelector('.sources').open = true");
+    browser_->run("document.querySelector('.sources details').open = true");
     browser_->wait_for("document.querySelectorAll('.hljs-keyword, .hljs-attr').length > 2");
     api_->next({.status = 400, .error = "temperature: expected at least 0"});
     say("Fail");

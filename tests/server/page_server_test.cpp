@@ -24,7 +24,8 @@ TEST_F(ServedPageTest, AModelAnswers) {
   browser_->wait_for("document.querySelector('#model option')?.textContent == 'tiny'");
   say("Good morning");
   EXPECT_FALSE(answer().empty());
-  EXPECT_NE(browser_->text(".last .stats").find(" token"), std::string::npos) << browser_->text(".last .stats");
+  EXPECT_NE(browser_->text(".last .stats").find(" token"), std::string::npos)
+      << browser_->text(".last .stats");
   say("And now?");  // the conversation goes on
   EXPECT_EQ(browser_->count(".message.user"), 2);
   EXPECT_NE(server.log().find("path=/v1/chat/completions status=200"), std::string::npos) << server.log();

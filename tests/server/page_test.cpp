@@ -215,16 +215,5 @@ TEST_F(PageTest, AsksForAKeyAndForgetsItWithTheTab) {
   EXPECT_EQ(browser_->run("return JSON.stringify(sessionStorage).includes('secret')"), false);
 }
 
-TEST_F(PageTest, SourcesUnderAnAnswer) {
-  api_->next({.pieces = {"It is 42."},
-              .sources = {{{"title", "The guide"}, {"url", "https://example.org/guide"}, {"text", "Page 7"}},
-                          {{"title", "Trap"}, {"url", "javascript:alert(1)"}}}});
-  say("What is it?");
-  EXPECT_EQ(browser_->text(".sources summary"), "Sources (2)");
-  EXPECT_EQ(browser_->count(".sources a"), 1);
-  browser_->click(".sources summary");
-  EXPECT_NE(browser_->text(".sources").find("Page 7"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace rotor::test

@@ -13,6 +13,7 @@
 #include "rotor/formats/ordered_json.h"
 #include "rotor/text/chat_template.h"
 #include "runtime/engine/batcher.h"
+#include "runtime/retrieval/retrieval.h"
 
 namespace rotor::runtime::server {
 
@@ -64,6 +65,7 @@ struct ApiLimits {
   int64_t tools = 128;          ///< of one request
   int64_t logit_biases = 1024;  ///< of one request
   int64_t top_logprobs = 20;    ///< alternatives of each token
+  int64_t sources = 20;         ///< of an answer
   int64_t new_tokens = -1;      ///< most tokens of an answer, whatever is asked for; -1: what the context has
 };
 
@@ -80,7 +82,11 @@ struct ApiOptions {
   std::string adapter_root = {};
   /// nullptr: requests that need one are refused.
   std::shared_ptr<const ConstraintFactory> constraints = {};
-  /// Called from any thread; both may be empty.
+  /// Of answers to chats; nullptr: there is no knowledge base.
+  std::shared_ptr<const retrieval::SourceFinder> sources = {};
+  retrieval::RetrievalOptions retrieval = {};  ///< where a request says nothing; its filter always holds
+  /// Called from any thread; all may be empty.
+  std::function<void(const retrieval::Retrieval&)> retrieved = {};
   std::function<void(const GenerationRecord&)> record = {};
   std::function<void(const std::string&)> debug = {};
 };

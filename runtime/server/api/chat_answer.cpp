@@ -6,7 +6,9 @@
 #include <map>
 #include <utility>
 
+#include "runtime/retrieval/citations.h"
 #include "runtime/server/api/json_text.h"
+#include "runtime/server/api/retrieval_fields.h"
 
 namespace rotor::runtime::server {
 namespace {
@@ -62,21 +64,26 @@ class ChatStream {
                answer_head(context, random_id("chatcmpl-"), "chat.completion.chunk",
                            request.generation.model.name) +
                ",\"choices\":["),
-        end_(include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n") {
+        end_(include_usage_ ? ",\"usage\":null}\n\n" : "}\n\n") {
     for (int64_t i = 0; i < request.generation.n; ++i) choices_.emplace_back(request, context.tools().format);
     has_begun_.resize(choices_.size());
+    if (!request.retrieval) return;
+    found_ = "," + retrieval_members(*request.retrieval, nullptr);
+    num_sources_ = std::ssize(request.retrieval->sources);
+    said_.resize(choices_.size());
   }
 
   bool take(std::string& out, size_t index, const BatchProgress& progress) {
     ChatChoice& choice = choices_[index];
     if (!has_begun_[index]) {
       has_begun_[index] = true;
-      append(out, index, "\"role\":\"assistant\",\"content\":\"\"", {}, "");
+      append(out, index, "\"role\":\"assistant\",\"content\":\"\"", {}, "", std::exchange(found_, ""));
     }
     const std::string members = delta_members(choice.take(progress), context_.tools().format);
+    if (num_sources_ > 0) said_[index] += progress.text;
     const bool shows_tokens = has_logprobs_ && !progress.tokens.empty();
     if (!members.empty() || shows_tokens) append(out, index, members, progress.tokens, "");
-    if (progress.finished || choice.done()) append(out, index, "", {}, choice.reason(progress));
+    if (progress.finished || choice.done()) append(out, index, "", {}, choice.reason(progress), cited(index));
     return !choice.done();
   }
 
@@ -87,7 +94,7 @@ class ChatStream {
 
  private:
   void append(std::string& out, size_t index, std::string_view members, const std::vector<BatchToken>& tokens,
-              std::string_view reason) {
+              std::string_view reason, std::string_view more = "") {
     out.append(begin_).append("{\"index\":").append(std::to_string(index)).append(",\"delta\":{");
     out.append(members).append("},\"logprobs\":");
     if (has_logprobs_ && !tokens.empty()) {
@@ -97,7 +104,16 @@ class ChatStream {
     }
     out += ",\"finish_reason\":";
     out += reason.empty() ? "null" : json_string(reason);
-    out.append("}").append(end_);
+    out.append("}]").append(more).append(end_);
+  }
+
+  /// The member of the last chunk of a choice that says which sources it names.
+  std::string cited(size_t index) const {
+    if (num_sources_ == 0) return "";
+    std::string list;
+    for (const int64_t number : retrieval::cited_sources(said_[index], num_sources_))
+      list += cat(list.empty() ? "" : ",", number);
+    return cat(",\"cited\":[", list, "]");
   }
 
   const ApiContext& context_;
@@ -107,6 +123,9 @@ class ChatStream {
   std::string end_;
   std::vector<ChatChoice> choices_;
   std::vector<bool> has_begun_;
+  std::string found_;  // for the first chunk of all: the sources
+  int64_t num_sources_ = 0;
+  std::vector<std::string> said_;  // by each choice, if there are sources
 };
 
 class WholeChat {
@@ -130,7 +149,14 @@ class WholeChat {
     out += answer_head(context_, random_id("chatcmpl-"), "chat.completion", request_.generation.model.name);
     out += ",\"choices\":[";
     for (size_t i = 0; i < messages_.size(); ++i) append_choice(out, i);
-    out += "],\"usage\":" + usage_json(usage) + "}";
+    out += "],\"usage\":" + usage_json(usage);
+    if (request_.retrieval) {
+      std::string said;
+      for (const Message& message : messages_) said.append(message.content).append("\n");
+      const auto cited = retrieval::cited_sources(said, std::ssize(request_.retrieval->sources));
+      out.append(",").append(retrieval_members(*request_.retrieval, &cited));
+    }
+    out += "}";
   }
 
  private:

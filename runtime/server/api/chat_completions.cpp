@@ -2,16 +2,25 @@
 #include "runtime/server/api/chat_answer.h"
 #include "runtime/server/api/chat_request.h"
 #include "runtime/server/api/endpoints.h"
+#include "runtime/server/api/retrieval_fields.h"
 
 namespace rotor::runtime::server {
 
 HttpResponse chat_completions(const ApiContext& context, const HttpRequest& http) {
   const OrderedJson body = parse_body(http.body);
   Fields fields(body);
-  const ChatRequest request = read_chat_request(fields, context);
+  ChatRequest request = read_chat_request(fields, context);
+  const auto wanted = read_retrieval(fields, context);
   context.note_unknown(fields);
   const GenerationFields& generation = request.generation;
   const ConstraintMaker constraint = compile_constraint(generation.constraint, context);
+  if (wanted) {
+    request.retrieval = find_sources(context, http, request, read_question(fields), *wanted);
+    if (request.retrieval->used()) {
+      request.prompt =
+          read_chat_prompt(fields, context, request.tools, request.call_prefix, request.retrieval->context);
+    }
+  }
   auto group = std::make_shared<TextGroup>(context, http, generation.stream);
   for (int64_t i = 0; i < generation.n; ++i) {
     BatchRequest text = make_request(generation, constraint, context, request.prompt, i);

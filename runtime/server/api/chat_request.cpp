@@ -5,6 +5,7 @@
 #include <array>
 
 #include "rotor/text/text_guard.h"
+#include "runtime/retrieval/question.h"
 
 namespace rotor::runtime::server {
 namespace {
@@ -128,8 +129,12 @@ void refuse_modalities(Fields& fields) {
 }  // namespace
 
 std::vector<text::TokenId> read_chat_prompt(Fields& fields, const ApiContext& context,
-                                            const ToolRequest& tools, const std::string& behind) {
+                                            const ToolRequest& tools, const std::string& behind,
+                                            const std::string& sources) {
   OrderedJson messages = read_messages(fields);
+  const auto last = std::find_if(messages.rbegin(), messages.rend(),
+                                 [](const auto& message) { return message["role"] == "user"; });
+  if (last != messages.rend()) (*last)["content"] = sources + (*last)["content"].get<std::string>();
   text::ChatOptions options = read_template_options(fields, messages);
   OrderedJson definitions = tools.choice == ToolRequest::Choice::none ? OrderedJson() : tools.definitions;
   const text::TextGuard guard(context.tokenizer(), {&messages, &definitions, &options.variables});
@@ -150,6 +155,10 @@ std::vector<text::TokenId> read_chat_prompt(Fields& fields, const ApiContext& co
     throw ApiError(400, e.what(), "messages", "chat_template_error");
   }
   return guard.encode(rendered + behind);
+}
+
+std::string read_question(Fields& fields) {
+  return retrieval::search_question(read_messages(fields));
 }
 
 ChatRequest read_chat_request(Fields& fields, const ApiContext& context) {

@@ -15,11 +15,14 @@ HttpResponse json_response(const OrderedJson& json, int status = 200) {
 std::vector<OrderedJson> models(const ApiContext& context) {
   const std::string& base = context.options().model_name;
   const auto model = [&](const std::string& id) {
-    return OrderedJson{{"id", id},
-                       {"object", "model"},
-                       {"created", context.created()},
-                       {"owned_by", "rotor"},
-                       {"max_model_len", context.context()}};
+    OrderedJson json = {{"id", id},
+                        {"object", "model"},
+                        {"created", context.created()},
+                        {"owned_by", "rotor"},
+                        {"max_model_len", context.context()}};
+    if (context.options().sources != nullptr)
+      json["retrieval"] = retrieval::name(context.options().retrieval.mode);
+    return json;
   };
   std::vector<OrderedJson> all = {model(base)};
   for (const NamedAdapter& adapter : context.adapters()) {

@@ -100,6 +100,14 @@ struct Metrics::Families {
                               .Name("rotor_texts_ended_total")
                               .Help("Texts by path and by what ended them")
                               .Register(registry);
+  Family<Counter>& retrievals = BuildCounter()
+                                    .Name("rotor_retrievals_total")
+                                    .Help("Answers by what a look into the knowledge base came to")
+                                    .Register(registry);
+  Family<Histogram>& retrieval_seconds = BuildHistogram()
+                                             .Name("rotor_retrieval_seconds")
+                                             .Help("Searches in the knowledge base")
+                                             .Register(registry);
   Histogram& first_token = BuildHistogram()
                                .Name("rotor_time_to_first_token_seconds")
                                .Help("From a text's submission to its first token")
@@ -150,6 +158,11 @@ void Metrics::count(const BatchUsage& usage) {
 
 void Metrics::count_end(const std::string& path, const std::string& outcome) {
   families_->ends.Add({{"path", path}, {"outcome", outcome}}).Increment();
+}
+
+void Metrics::count_retrieval(const std::string& outcome, double seconds) {
+  families_->retrievals.Add({{"outcome", outcome}}).Increment();
+  if (seconds > 0.0) families_->retrieval_seconds.Add({}, kSeconds).Observe(seconds);
 }
 
 std::string Metrics::text() const {

@@ -31,6 +31,9 @@ class Metrics {
   void count(const BatchUsage& usage);
   /// A text that ended: `outcome` is "stop", "length", ...
   void count_end(const std::string& path, const std::string& outcome);
+  /// A look into the knowledge base: `outcome` is "used", "irrelevant", ...; `seconds`: of its search, 0 if
+  /// there was none.
+  void count_retrieval(const std::string& outcome, double seconds);
   /// Prometheus' text format 0.0.4.
   std::string text() const;
   static constexpr const char* kContentType = "text/plain; version=0.0.4; charset=utf-8";

@@ -42,12 +42,13 @@ async function refusal(response) {
   return new ApiError(said || `The server answers with status ${response.status}.`, response.status);
 }
 
-/** Names of the models. Throws ApiError. */
+/** The models: {id}, and `retrieval`, what is done without being asked, if the server has a knowledge base. Throws
+    ApiError. */
 export async function listModels(key) {
   const response = await request("v1/models", {headers: headers(key)});
   if (!response.ok) throw await refusal(response);
   try {
-    return (await response.json()).data.map((model) => model.id);
+    return (await response.json()).data.map(({id, retrieval}) => ({id, retrieval}));
   } catch {
     throw new ApiError("What answers at v1/models is no list of models.");
   }

@@ -54,7 +54,7 @@ const thread = new Thread({
   delete: (message) => undoable("Message deleted.", () => chat.delete(message)),
 });
 
-const chat = new Chat(store, () => ({...settings.values, key: settings.key}), {
+const chat = new Chat(store, () => ({...settings.values, retrieval: settings.retrieval, key: settings.key}), {
   opened() {
     thread.open(chat.messages);
     settings.showSystem(chat.conversation.system);
@@ -141,8 +141,10 @@ async function loadModels() {
   try {
     const models = await listModels(settings.key);
     if (models.length === 0) throw new Error("The server has no model.");
-    const chosen = models.includes(settings.values.model) ? settings.values.model : models[0];
-    byId("model").replaceChildren(...models.map((name) => element("option", {}, name)));
+    const names = models.map(({id}) => id);
+    const chosen = names.includes(settings.values.model) ? settings.values.model : names[0];
+    byId("model").replaceChildren(...names.map((name) => element("option", {}, name)));
+    settings.showRetrieval(models[0].retrieval);
     byId("model").value = chosen;
     byId("notice").hidden = true;
     settings.set("model", chosen);

@@ -1,7 +1,7 @@
 // The conversation that is open: what is asked of the server, and what becomes of the answer. It knows no DOM; whoever
 // shows it gets told of every change.
 import {streamChat} from "./api.js";
-import {newConversation} from "./store.js";
+import {newConversation, usableSources} from "./store.js";
 
 const kTitleLength = 60;
 const kSaveEveryMs = 2000;
@@ -12,7 +12,7 @@ function titleOf(text) {
 }
 
 export class Chat {
-  /** `settings()`: {model, system, sampling, key} of the moment. `view`: opened(), added(message), changed(message),
+  /** `settings()`: {model, system, sampling, retrieval, key} of the moment. `view`: opened(), added(message), changed(message),
       removed(messages), running(bool), listed(). */
   constructor(store, settings, view) {
     this.store_ = store;
@@ -86,10 +86,11 @@ export class Chat {
   }
 
   body_() {
-    const {model, sampling} = this.settings_();
+    const {model, sampling, retrieval} = this.settings_();
     const system = this.conversation.system;
     const messages = this.messages.filter((message) => message.content !== "").map(({role, content}) => ({role, content}));
-    return {model, messages: system ? [{role: "system", content: system}, ...messages] : messages, ...sampling};
+    return {model, messages: system ? [{role: "system", content: system}, ...messages] : messages, ...sampling,
+      ...(retrieval ? {retrieval} : {})};
   }
 
   async answer_() {
@@ -111,8 +112,9 @@ export class Chat {
           message.content += choice.delta.content;
         }
         if (choice?.finish_reason) message.finish = choice.finish_reason;
-        const sources = chunk.sources ?? choice?.delta?.sources;
-        if (Array.isArray(sources)) message.sources = sources;
+        if (Array.isArray(chunk.sources)) message.sources = usableSources(chunk.sources);
+        if (chunk.retrieval) message.retrieval = chunk.retrieval;
+        if (Array.isArray(chunk.cited)) message.cited = chunk.cited;
         if (chunk.usage) message.stats = {prompt: chunk.usage.prompt_tokens, tokens: chunk.usage.completion_tokens};
         this.view_.changed(message);
         if (performance.now() - saved > kSaveEveryMs) {

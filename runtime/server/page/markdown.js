@@ -21,6 +21,19 @@ function withoutEntities(text) {
   });
 }
 
+/** "[1, 3]" and its like, and the numbers in it. */
+const kCitation = /(\[ *\d{1,4}(?: *[,;] *\d{1,4})* *\])/;
+
+/** Makes a link of the number of a source; null if there is no such source. Of the view that is being drawn. */
+let cite = () => null;
+
+function withCitations(text) {
+  return text.split(kCitation).flatMap((part, i) => {
+    if (i % 2 === 0) return part;
+    return part.split(/(\d+)/).map((piece, k) => (k % 2 === 1 ? cite(Number(piece)) : null) ?? piece);
+  });
+}
+
 const one = (name, tokens, depth, attributes = {}) => element(name, attributes, ...nodes(tokens, depth + 1));
 
 /** A link that leads to the web or to a letter; another is only text. */
@@ -68,7 +81,7 @@ const kMakers = {
   escape: (token) => token.raw.slice(1),
   html: (token) => (/^<br\s*\/?>\s*$/i.test(token.raw) ? element("br") : token.raw),
   text(token, depth, loose) {
-    if (!token.tokens) return withoutEntities(token.raw);
+    if (!token.tokens) return withCitations(withoutEntities(token.raw));
     return loose ? one("p", token.tokens, depth) : nodes(token.tokens, depth + 1);
   },
 };
@@ -84,13 +97,16 @@ function nodes(tokens, depth, loose = false, complete = true) {
 /** Shows a text that grows: blocks that are finished are left as they are, so that nothing flickers, jumps or loses a
     selection. */
 export class MarkdownView {
-  constructor(root) {
+  /** `citation(number)`: a node in the place of a number in brackets, or null. */
+  constructor(root, citation) {
     this.root_ = root;
+    this.citation_ = citation;
     this.blocks_ = [];  // {raw, complete, node}
   }
 
   /** `finished`: nothing more comes. */
   update(text, finished) {
+    cite = this.citation_;
     try {
       this.show_(marked.lexer(text, kOptions), finished);
     } catch (error) {

@@ -1,4 +1,4 @@
-// The settings dialog: system prompt, sampling, look, API key, export and import.
+// The settings dialog: system prompt, sampling, knowledge base, look, API key, export and import.
 import {byId, element, saveFile} from "./dom.js";
 
 /** Fields of a request, as the API calls them. An empty field is left out of requests. */
@@ -37,6 +37,7 @@ export class Settings {
     });
     this.wireSystem_();
     this.wireSampling_();
+    this.wireRetrieval_();
     this.wireTheme_();
     this.wireKey_(kept);
     this.wireData_();
@@ -85,6 +86,23 @@ export class Settings {
         byId(key).dispatchEvent(new Event("input"));
       }
     });
+  }
+
+  /** `usual`: what the server does by itself; nothing if it has no knowledge base. */
+  showRetrieval(usual) {
+    this.hasBase_ = usual !== undefined;
+    byId("retrieval-section").hidden = !this.hasBase_;
+    byId("retrieval").options[0].textContent = `As the server does by itself (${usual})`;
+  }
+  /** Of requests; "": the server's own. */
+  get retrieval() {
+    return this.hasBase_ ? byId("retrieval").value : "";
+  }
+
+  wireRetrieval_() {
+    byId("retrieval").value = this.values.retrieval ?? "";
+    if (byId("retrieval").value === "") this.values.retrieval = "";
+    byId("retrieval").addEventListener("change", (event) => this.set("retrieval", event.target.value));
   }
 
   wireTheme_() {

@@ -11,6 +11,9 @@ const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) =
 
 export const newConversation = (system) => ({id: newId(), title: "", system, created: Date.now(), updated: Date.now(), messages: []});
 
+/** Those of an answer's sources that are some. */
+export const usableSources = (sources) => sources.filter((source) => Number.isInteger(source?.number));
+
 /** Throws Error saying what is no conversation about a value that came from outside. */
 function checkConversation(value) {
   const isText = (text) => typeof text === "string";
@@ -23,7 +26,9 @@ function checkConversation(value) {
     }
     if (message.error !== undefined && !isText(message.error)) delete message.error;
     if (typeof message.stats !== "object") delete message.stats;
-    if (!Array.isArray(message.sources)) delete message.sources;
+    if (typeof message.retrieval !== "object") delete message.retrieval;
+    for (const list of ["sources", "cited"]) if (!Array.isArray(message[list])) delete message[list];
+    if (message.sources) message.sources = usableSources(message.sources);
   }
   value.title = isText(value.title) ? value.title : "";
   value.system = isText(value.system) ? value.system : "";

@@ -12,24 +12,34 @@ const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}
 const rounded = (number) => number.toLocaleString("en", {maximumSignificantDigits: 2});
 
 /** "212 tokens · 41 tokens/s · first after 0.3 s": what is known of it. */
-function statsText({stats = {}, finish}) {
+function statsText({stats = {}, finish, retrieval}) {
   const parts = [];
   if (stats.tokens !== undefined) parts.push(counted(stats.tokens, "token"));
   const decoding = stats.seconds - stats.first;
   if (stats.tokens > 1 && decoding > kLeastSeconds) parts.push(`${rounded((stats.tokens - 1) / decoding)} tokens/s`);
   if (stats.first !== undefined) parts.push(`first after ${rounded(stats.first)} s`);
   if (stats.prompt !== undefined) parts.push(`prompt ${counted(stats.prompt, "token")}`);
+  if (retrieval && !retrieval.used) parts.push(`no sources: ${retrieval.reason}`);
   if (finish === "length") parts.push("ended by the limit of tokens");
   if (finish === "stopped") parts.push("stopped");
   return parts.join(" · ");
 }
 
-/** What an answer rests on: `{title, url, text}`, of which any may be missing. */
-function sourceItem(source) {
-  const name = String(source.title ?? source.url ?? "Source");
-  const isLink = /^https?:\/\//i.test(source.url ?? "");
-  const title = isLink ? element("a", {href: source.url, target: "_blank", rel: "noopener noreferrer"}, name) : name;
-  return element("li", {}, title, source.text ? element("p", {}, String(source.text)) : "");
+/** "notes/tides.md, page 3, line 7": what is known of it. */
+function placeOf({source, page, line}) {
+  return [source, page && `page ${page}`, line && `line ${line}`].filter(Boolean).join(", ");
+}
+
+/** A source as the server gives it: {number, title, source, heading, line, page, score, text}. It opens to show what the
+    model read. */
+function sourceItem(source, id) {
+  const isLink = /^https?:\/\//i.test(source.source ?? "");
+  const title = [source.title, source.heading].filter((part, i, all) => part && !(i === 0 && all[1]?.startsWith(part))).join(", ");
+  const place = placeOf(source);
+  const summary = element("summary", {}, element("span", {class: "number"}, `[${source.number}]`), " ", title || place,
+    title && place ? element("span", {class: "place"}, ` ${place}`) : "");
+  return element("li", {}, element("details", {id}, summary, element("blockquote", {}, String(source.text ?? "")),
+    isLink ? element("a", {href: source.source, target: "_blank", rel: "noopener noreferrer"}, "Open the document") : ""));
 }
 
 export class Thread {
@@ -39,6 +49,7 @@ export class Thread {
     this.root_ = byId("messages");
     this.scroller_ = byId("thread");
     this.views_ = new Map();  // by message
+    this.count_ = 0;  // of views so far
     this.follows_ = true;
     this.top_ = 0;  // where it was last scrolled to from here
     this.scroller_.addEventListener("scroll", () => this.scrolled_());
@@ -62,7 +73,7 @@ export class Thread {
 
   insert_(message, finished) {
     const article = element("article", {class: `message ${message.role}`, "aria-label": message.role === "user" ? "You" : "Answer"});
-    const view = {article, message, drawnAt: 0, timer: null, finished};
+    const view = {article, message, drawnAt: 0, timer: null, finished, id: ++this.count_, sources: null};
     this.views_.set(message, view);
     this.root_.append(article);
     if (message.role === "user") this.showQuestion_(view);
@@ -138,7 +149,7 @@ export class Thread {
     view.text = element("div", {class: "text"});
     view.extra = element("div", {class: "extra"});
     view.stats = element("span", {class: "stats"});
-    view.markdown = new MarkdownView(view.text);
+    view.markdown = new MarkdownView(view.text, (number) => this.citation_(view, number));
     article.append(view.text, view.extra, element("div", {class: "tools"},
       copyButton("Copy the answer", () => message.content),
       this.againButton_("Answer anew"),
@@ -154,21 +165,44 @@ export class Thread {
     article.classList.toggle("waiting", !finished && message.content === "");
     view.markdown.update(message.content, finished);
     view.stats.textContent = finished ? statsText(message) : "";
-    if (finished) view.extra.replaceChildren(...this.extras_(message));
+    if (!view.sources && message.sources?.length > 0) this.showSources_(view);
+    for (const number of message.cited ?? []) {
+      view.sources?.querySelector(`#${this.sourceId_(view, Number(number))}`)?.classList.add("cited");
+    }
+    if (finished) view.extra.replaceChildren(...[view.sources, this.error_(message)].filter(Boolean));
   }
 
-  extras_(message) {
-    const parts = [];
-    if (message.sources?.length > 0) {
-      parts.push(element("details", {class: "sources"}, element("summary", {}, `Sources (${message.sources.length})`),
-        element("ol", {}, ...message.sources.map(sourceItem))));
-    }
-    if (message.error) {
-      parts.push(element("div", {class: "error", role: "alert"}, element("span", {}, message.error),
-        element("button", {type: "button", class: "only-last", onclick: () => this.actions_.regenerate()}, icon("again"),
-          "Try again")));
-    }
-    return parts;
+  /** They come before the answer, and stay the same elements, so that what was opened stays open. */
+  showSources_(view) {
+    view.sources = element("section", {class: "sources", "aria-label": "Sources"},
+      element("ul", {}, ...view.message.sources.map((source) => sourceItem(source, this.sourceId_(view, source.number)))));
+    view.extra.append(view.sources);
+  }
+  sourceId_(view, number) {
+    return `source-${view.id}-${number}`;
+  }
+
+  /** A link to a source of this answer; null if it has none of that number. */
+  citation_(view, number) {
+    const source = view.message.sources?.find((one) => one.number === number);
+    if (!source) return null;
+    const id = this.sourceId_(view, number);
+    const onclick = (event) => {
+      event.preventDefault();  // the address names the conversation
+      const details = byId(id);
+      details.open = true;
+      details.scrollIntoView({block: "nearest"});
+      details.querySelector("summary").focus();
+    };
+    return element("a", {class: "citation", href: `#${id}`, title: source.title || placeOf(source), "aria-label": `Source ${number}`,
+      onclick}, String(number));
+  }
+
+  error_(message) {
+    if (!message.error) return null;
+    return element("div", {class: "error", role: "alert"}, element("span", {}, message.error),
+      element("button", {type: "button", class: "only-last", onclick: () => this.actions_.regenerate()}, icon("again"),
+        "Try again"));
   }
 
   againButton_(label) {
