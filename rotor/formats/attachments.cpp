@@ -125,9 +125,9 @@ WordPieceSettings word_piece_settings(const std::string& path, const Metadata& m
          ", found ", settings.max_input_chars_per_word);
   }
   const Json& prefix = member("continuing_subword_prefix");
-  if (!prefix.is_string() || prefix.get_ref<const std::string&>().size() > 64) {
-    fail(path, ": ", key, ": continuing_subword_prefix: expected at most 64 bytes, found ",
-         quote_json(prefix));
+  if (!prefix.is_string() || prefix.get_ref<const std::string&>().size() > kMostWordPiecePrefixBytes) {
+    fail(path, ": ", key, ": continuing_subword_prefix: expected at most ", kMostWordPiecePrefixBytes,
+         " bytes, found ", quote_json(prefix));
   }
   settings.continuing_subword_prefix = prefix.get<std::string>();
   settings.unk_token = id_from(path, key, member("unk_token"));

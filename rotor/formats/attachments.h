@@ -58,6 +58,7 @@ struct RotorAttachments {
 
 /// Longer words are not cut into pieces: that takes the square of their length.
 inline constexpr int64_t kMostWordPieceCharacters = 1000;
+inline constexpr size_t kMostWordPiecePrefixBytes = 64;
 
 /// How a WordPiece tokenizer of BERT's kind works, beside its tokens. Names are those of Hugging Face's
 /// tokenizer.json (BertNormalizer, WordPiece).

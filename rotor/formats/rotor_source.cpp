@@ -79,8 +79,7 @@ void RotorSource::read_floats(const TensorSpec& spec, int64_t first, int64_t row
       }
     }
   } else {
-    floats_from(matrix.type == DenseType::f16 ? DType::f16 : DType::f32,
-                {data, values.size() * dense_bytes(matrix.type)}, values);
+    floats_from(DType::f16, {data, values.size() * dense_bytes(matrix.type)}, values);
   }
   file_.check_intact();
 }

@@ -138,6 +138,10 @@ WordPieceDefinition parse(const Json& json, const std::string& path) {
   read_normalizer(json, path, settings);
   static_cast<void>(member(json, "pre_tokenizer", "BertPreTokenizer", path));
   settings.continuing_subword_prefix = model.value("continuing_subword_prefix", "##");
+  if (settings.continuing_subword_prefix.size() > kMostWordPiecePrefixBytes) {
+    fail(path, ": model.continuing_subword_prefix: expected at most ", kMostWordPiecePrefixBytes,
+         " bytes, found ", settings.continuing_subword_prefix.size());
+  }
   if (model.contains("max_input_chars_per_word"))
     settings.max_input_chars_per_word =
         integer(model["max_input_chars_per_word"], "model.max_input_chars_per_word", path);

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <iterator>
@@ -36,7 +37,7 @@ constexpr size_t kTextsAtOnce = 64;  // results of so many are kept before they 
 struct Embedder {
   using Embed = std::function<std::vector<float>(std::span<const std::string> texts,
                                                  const EmbeddingModel::KeepGoing& keep_going,
-                                                 std::vector<EmbeddedText>* details)>;
+                                                 std::vector<EmbeddedText>* details, size_t first_number)>;
   Embed embed;
   int64_t dimensions = 0;
   int64_t max_tokens = 0;
@@ -50,8 +51,15 @@ void refuse_language_options(const cxxopts::ParseResult& parsed) {
     if (parsed.count(option) != 0)
       throw tool::UsageError(cat("--", option, " has no meaning for a sentence encoder"));
   }
-  if (parsed.count("backend") != 0 && parsed["backend"].as<std::string>() != "cpu")
-    throw tool::UsageError("--backend: expected cpu for a sentence encoder");
+  const char* forced = std::getenv("ROTOR_BACKEND");
+  const bool is_option = parsed.count("backend") != 0;
+  const std::string backend = is_option           ? parsed["backend"].as<std::string>()
+                              : forced != nullptr ? forced
+                                                  : "";
+  if (!backend.empty() && backend != "auto" && backend != "cpu") {
+    throw tool::UsageError(cat(is_option ? "--backend" : "ROTOR_BACKEND",
+                               ": expected cpu or auto for a sentence encoder, found \"", backend, "\""));
+  }
 }
 
 Embedder open_encoder(const cxxopts::ParseResult& parsed, const ModelOptions& options) {
@@ -60,7 +68,7 @@ Embedder open_encoder(const cxxopts::ParseResult& parsed, const ModelOptions& op
       options.path, EmbeddingModelOptions{.threads = options.model.threads, .check = options.model.check});
   std::fprintf(stderr, "backend cpu, kernels %s, %s\n", model->kernels().c_str(),
                tool::count_text(model->threads(), "thread").c_str());
-  return {[model](auto texts, const auto& keep_going, auto* details) {
+  return {[model](auto texts, const auto& keep_going, auto* details, size_t) {
             return model->embed(texts, keep_going, details);
           },
           model->dimensions(),
@@ -71,8 +79,9 @@ Embedder open_encoder(const cxxopts::ParseResult& parsed, const ModelOptions& op
 Embedder open_language_model(const ModelOptions& options) {
   const auto model = std::make_shared<LanguageModel>(options.path, options.model);
   need_tokenizer(*model, "texts cannot be embedded");
-  return {[model, session = options.session](auto texts, const auto& keep_going, auto* details) {
-            return embed_by_language_model(*model, session, texts, keep_going, details);
+  return {[model, session = options.session](auto texts, const auto& keep_going, auto* details,
+                                             size_t first_number) {
+            return embed_by_language_model(*model, session, texts, keep_going, details, first_number);
           },
           model->config().hidden_size,
           model->config().max_position_embeddings,
@@ -121,7 +130,7 @@ std::vector<EmbeddedText> embed_all(const Embedder& embedder, std::span<const st
     };
     const auto part = texts.subspan(all.size(), std::min(kTextsAtOnce, texts.size() - all.size()));
     std::vector<EmbeddedText> details;
-    const std::vector<float> vectors = embedder.embed(part, keep_going, &details);
+    const std::vector<float> vectors = embedder.embed(part, keep_going, &details, all.size() + 1);
     for (size_t i = 0; i < details.size(); ++i) on_vector(std::span(vectors).subspan(i * width, width));
     all.insert(all.end(), details.begin(), details.end());
   }

@@ -3,11 +3,49 @@
 #include "rotor/core/error.h"
 #include "rotor/tool/main.h"
 #ifdef ROTOR_HAS_RAG
+#include "runtime/rag/files/watcher.h"
 #include "runtime/retrieval/open_base.h"
 #include "runtime/retrieval/retriever.h"
 #endif
 
 namespace rotor::runtime::cli {
+#ifdef ROTOR_HAS_RAG
+namespace {
+
+/// A base that follows files while it is searched.
+class FollowingFinder final : public retrieval::SourceFinder {
+ public:
+  FollowingFinder(std::shared_ptr<rag::KnowledgeBase> base,
+                  std::shared_ptr<const retrieval::Retriever> finder, const std::vector<std::string>& paths,
+                  const std::function<void(const std::string& message)>& say)
+      : base_(std::move(base)), finder_(std::move(finder)) {
+    std::vector<rag::Origin> origins;
+    for (const std::string& path : paths) {
+      // One that the base knows is read as it was added.
+      rag::Origin origin{rag::absolute_path(path), std::nullopt, "", Json::object()};
+      for (const rag::Origin& known : rag::origins(base_->store())) {
+        if (known.path == origin.path) origin = known;
+      }
+      origins.push_back(std::move(origin));
+    }
+    rag::WatcherOptions options;
+    options.say = say;
+    watcher_ = std::make_unique<rag::Watcher>(*base_, std::move(origins), options);
+  }
+
+  retrieval::Retrieval retrieve(const retrieval::RetrievalRequest& request) const override {
+    return finder_->retrieve(request);
+  }
+  void check(const retrieval::RetrievalOptions& options) const override { finder_->check(options); }
+
+ private:
+  std::shared_ptr<rag::KnowledgeBase> base_;
+  std::shared_ptr<const retrieval::Retriever> finder_;
+  std::unique_ptr<rag::Watcher> watcher_;
+};
+
+}  // namespace
+#endif
 
 void add_retrieval_options(cxxopts::Options& options) {
   const retrieval::RetrievalOptions usual;
@@ -30,11 +68,19 @@ void add_retrieval_options(cxxopts::Options& options) {
       cxxopts::value<std::string>()->default_value(""));
 }
 
+void add_watch_option(cxxopts::Options& options) {
+  options.add_options()(
+      "watch",
+      "a file or folder that the base follows while the server runs: what comes, changes or goes "
+      "there is in the base within two seconds; may be repeated",
+      cxxopts::value<std::vector<std::string>>());
+}
+
 RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   RetrievalChoice choice;
   if (parsed.count("rag") == 0) {
     for (const char* flag : {"retrieval", "rag-count", "rag-budget", "rag-filter", "rag-min-score",
-                             "rag-min-entropy", "embedder"}) {
+                             "rag-min-entropy", "embedder", "watch"}) {
       if (parsed.count(flag) != 0) throw tool::UsageError(cat("--", flag, ": needs a knowledge base, --rag"));
     }
     return choice;
@@ -42,6 +88,7 @@ RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   choice.base = parsed["rag"].as<std::string>();
   if (choice.base.empty()) fail("--rag: expected the name of a knowledge base, found none");
   choice.embedder = parsed["embedder"].as<std::string>();
+  if (parsed.count("watch") != 0) choice.watched = parsed["watch"].as<std::vector<std::string>>();
   const auto mode = parsed["retrieval"].as<std::string>();
   const auto known = retrieval::parse_mode(mode);
   if (!known) fail("--retrieval: expected auto, always or never, found ", mode);
@@ -66,11 +113,12 @@ std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
   const auto count = [tokenizer](std::string_view text) {
     return std::ssize(tokenizer->encode(text, text::SpecialTokens::as_text));
   };
-  auto retriever = std::make_shared<retrieval::Retriever>(
-      retrieval::open_base(choice.base, {.embedder = choice.embedder, .threads = threads, .say = say}), count,
-      retrieval::Retriever::Options{});
+  const auto base =
+      retrieval::open_base(choice.base, {.embedder = choice.embedder, .threads = threads, .say = say});
+  auto retriever = std::make_shared<retrieval::Retriever>(base, count, retrieval::Retriever::Options{});
   retriever->check(choice.options);
-  return retriever;
+  if (choice.watched.empty()) return retriever;
+  return std::make_shared<FollowingFinder>(base, std::move(retriever), choice.watched, say);
 }
 #else
 std::shared_ptr<const retrieval::SourceFinder> open_retrieval(

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "rotor/tool/options.h"
 #include "runtime/engine/language_model.h"
@@ -12,19 +13,23 @@
 namespace rotor::runtime::cli {
 
 struct RetrievalChoice {
-  std::string base;      ///< its name; "": there is none
-  std::string embedder;  ///< "": that which the base was made with
+  std::string base;                  ///< its name; "": there is none
+  std::string embedder;              ///< "": that which the base was made with
+  std::vector<std::string> watched;  ///< files and folders that the base follows
   retrieval::RetrievalOptions options;
 };
 
 /// --rag, --retrieval, --rag-count, --rag-budget, --rag-filter, --rag-min-score, --rag-min-entropy,
 /// --embedder.
 void add_retrieval_options(cxxopts::Options& options);
+/// --watch, of programs that run for long.
+void add_watch_option(cxxopts::Options& options);
 /// Throws Error naming the flag, what is expected and what was found.
 RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed);
 
-/// Opens the base; nullptr if there is none. `model`, whose tokenizer counts what fits, must outlive the
-/// result. `threads`: of the embedder; `say`: told what a user should know. Throws Error naming the base.
+/// Opens the base, and follows what is watched as long as the result lives; nullptr if there is none.
+/// `model`, whose tokenizer counts what fits, must outlive the result. `threads`: of the embedder; `say`:
+/// told what a user should know. Throws Error naming the base.
 std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
     const RetrievalChoice& choice, const LanguageModel& model, int64_t threads,
     const std::function<void(const std::string& message)>& say);

@@ -15,7 +15,8 @@ constexpr const char* kExamples =
     "  rotor serve model.rotor --parallel 32 --kv-memory 2G --ctx-size 4096\n"
     "  rotor serve model.rotor --host '*' --api-key-file /etc/rotor/keys --tls-cert cert.pem --tls-key "
     "key.pem\n"
-    "  rotor serve model.rotor --rag notes.db                   answers from a knowledge base\n"
+    "  rotor serve model.rotor --rag notes.db --watch ~/notes   answers from a knowledge base that follows a "
+    "folder\n"
     "  rotor serve model.rotor --host unix:/run/rotor/rotor.sock --log-format json\n"
     "  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \\\n"
     "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is a prime?\"}]}'\n";
@@ -175,6 +176,7 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
   add_http_options(options);
   add_sampling_options(options);
   add_retrieval_options(options);
+  add_watch_option(options);
   const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
   if (!parsed) return std::nullopt;
   ServeOptions serve;

@@ -2,6 +2,7 @@
 #include "runtime/engine/embedding_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/base_fingerprint.h"
@@ -17,10 +18,11 @@ EmbeddingModel::EmbeddingModel(const std::string& path, const EmbeddingModelOpti
     : file_(path), encoder_(file_), tokenizer_(text::tokenizer_of(file_)) {
   if (options.check) file_.check();
   if (tokenizer_ == nullptr) fail(path, ": the file holds no tokenizer: export the model with its files");
-  if (!tokenizer_->bos() || !tokenizer_->eos() || tokenizer_->vocab_size() > encoder_.config().vocab_size) {
-    fail(path, ": expected a tokenizer of at most ", encoder_.config().vocab_size,
-         " tokens, with one before and one behind a text, found ", tokenizer_->kind(), " of ",
-         tokenizer_->vocab_size());
+  // Of other kinds, embedding_fingerprint() does not have the settings.
+  const int64_t vocab_size = encoder_.config().vocab_size;
+  if (tokenizer_->kind() != rotor_tokenizer::kWordPiece || tokenizer_->vocab_size() > vocab_size) {
+    fail(path, ": expected a WordPiece tokenizer of at most ", vocab_size, " tokens (vocab_size), found ",
+         tokenizer_->kind(), " of ", tokenizer_->vocab_size(), ": export the model anew");
   }
   compute_ = std::make_unique<CpuCompute>(options.threads);
 }
@@ -45,14 +47,21 @@ std::vector<float> EmbeddingModel::embed(std::span<const std::string> texts, con
   const auto width = static_cast<size_t>(dimensions());
   std::vector<float> vectors(texts.size() * width);
   std::vector<EmbeddedText> seen(texts.size());
-  Encoder::Workspace workspace = encoder_.make_workspace(std::max(kStepTokens, max_tokens()));
+  Encoder::Workspace workspace = encoder_.make_workspace(0);
   std::vector<int32_t> ids;
   std::vector<int64_t> lengths;
   size_t done = 0;
   bool goes_on = true;
   const auto run = [&] {
-    encoder_.forward(*compute_, workspace, ids, lengths,
-                     std::span(vectors).subspan(done * width, lengths.size() * width));
+    if (workspace.hidden.rows < std::ssize(ids)) workspace = encoder_.make_workspace(std::ssize(ids));
+    const auto made = std::span(vectors).subspan(done * width, lengths.size() * width);
+    encoder_.forward(*compute_, workspace, ids, lengths, made);
+    file_.check_intact();
+    if (!std::ranges::all_of(made, [](float value) { return std::isfinite(value); })) {
+      fail(file_.path(),
+           ": vector of a text: expected finite numbers, found others: see `rotor verify`, or "
+           "export the model anew");
+    }
     done += lengths.size();
     ids.clear();
     lengths.clear();
@@ -66,7 +75,6 @@ std::vector<float> EmbeddingModel::embed(std::span<const std::string> texts, con
     lengths.push_back(std::ssize(tokens));
   }
   if (goes_on && !lengths.empty()) run();
-  file_.check_intact();
   vectors.resize(done * width);
   seen.resize(done);
   if (details != nullptr) *details = std::move(seen);

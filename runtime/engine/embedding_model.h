@@ -33,8 +33,8 @@ class EmbeddingModel {
   /// Called with the number of texts done so far; returns false to stop.
   using KeepGoing = std::function<bool(int64_t done)>;
 
-  /// Throws Error naming the file if it holds no sentence encoder, or a tokenizer with more tokens than the
-  /// encoder has.
+  /// Throws Error naming the file if it holds no sentence encoder, or no WordPiece tokenizer of at most as
+  /// many tokens as the encoder has.
   explicit EmbeddingModel(const std::string& path, const EmbeddingModelOptions& options = {});
   EmbeddingModel(const EmbeddingModel&) = delete;  // its parts view one another
   EmbeddingModel& operator=(const EmbeddingModel&) = delete;
@@ -55,8 +55,8 @@ class EmbeddingModel {
   /// The vectors of `texts`, [texts, dimensions()]. Longer texts than max_tokens() are cut, which `details`
   /// says if it is given, an entry a text. Special tokens in a text are read as text. Texts of any length are
   /// computed together without padding, and a vector is the same to the bit whatever it is computed with.
-  /// If `keep_going` ends it, only the vectors of the texts that are done. Throws Error if the file shrank
-  /// meanwhile.
+  /// If `keep_going` ends it, only the vectors of the texts that are done. Throws Error naming the
+  /// file if it shrank meanwhile, and if its weights give numbers that are not finite.
   std::vector<float> embed(std::span<const std::string> texts, const KeepGoing& keep_going = {},
                            std::vector<EmbeddedText>* details = nullptr) const;
 

@@ -2,6 +2,7 @@
 #include "runtime/engine/language_embeddings.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 
 #include "rotor/core/error.h"
@@ -28,14 +29,14 @@ std::vector<text::TokenId> prompt_of(const LanguageModel& model, const std::stri
 std::vector<float> embed_by_language_model(const LanguageModel& model, const SessionOptions& session,
                                            std::span<const std::string> texts,
                                            const EmbeddingModel::KeepGoing& keep_going,
-                                           std::vector<EmbeddedText>* details) {
+                                           std::vector<EmbeddedText>* details, size_t first_number) {
   if (model.tokenizer() == nullptr) fail(model.file().path(), ": the file holds no tokenizer");
   std::vector<float> vectors;
   std::vector<EmbeddedText> seen;
   std::vector<std::vector<text::TokenId>> prompts;
   int64_t longest = 1;
   for (size_t i = 0; i < texts.size(); ++i) {
-    prompts.push_back(prompt_of(model, texts[i], i + 1));
+    prompts.push_back(prompt_of(model, texts[i], first_number + i));
     longest = std::max<int64_t>(longest, std::ssize(prompts.back()));
   }
   if (!texts.empty()) {
@@ -61,7 +62,11 @@ std::vector<float> embed_by_language_model(const LanguageModel& model, const Ses
         goes_on = !keep_going || keep_going(static_cast<int64_t>(done) + (progress.finished ? 1 : 0));
       } while (!progress.finished && goes_on);
       if (!progress.finished) break;
-      if (!progress.error.empty()) fail("text ", done + 1, ": ", progress.error);
+      if (!progress.error.empty()) fail("text ", first_number + done, ": ", progress.error);
+      if (!std::ranges::all_of(progress.embedding, [](float value) { return std::isfinite(value); })) {
+        fail(model.file().path(), ": vector of text ", first_number + done,
+             ": expected finite numbers, found others: see `rotor verify`, or export the model anew");
+      }
       vectors.insert(vectors.end(), progress.embedding.begin(), progress.embedding.end());
       begun.pop_front();
     }

@@ -14,11 +14,12 @@ namespace rotor::runtime {
 
 /// The vectors of `texts`, [texts, hidden_size]; `session` says how they are computed, its context is chosen.
 /// Special tokens in a text are read as text. If `keep_going` ends it, only the vectors of the first texts
-/// that are done. Throws Error naming the text (from 1 on) for one without tokens or with more than the
-/// model's max_position_embeddings, and if the model has no tokenizer.
+/// that are done. Throws Error naming the text, the first of which is `first_number`, for one without tokens
+/// or with more than the model's max_position_embeddings, and if the model has no tokenizer.
 std::vector<float> embed_by_language_model(const LanguageModel& model, const SessionOptions& session,
                                            std::span<const std::string> texts,
                                            const EmbeddingModel::KeepGoing& keep_going = {},
-                                           std::vector<EmbeddedText>* details = nullptr);
+                                           std::vector<EmbeddedText>* details = nullptr,
+                                           size_t first_number = 1);
 
 }  // namespace rotor::runtime

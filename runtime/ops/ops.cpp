@@ -53,6 +53,7 @@ void linear(Backend& backend, const Tensor& x, const InputNorm& norm,
 void gated_linear(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind,
                   const InputNorm& norm, std::span<const Projection> projections) {
   require(same_shape(gate, up), "gated_linear: shapes of gate and up");
+  require(kind != Activation::gelu, "gated_linear: no gelu");
   check_linear(gate, norm, projections);
   backend.gated_linear(gate, up, kind, norm, projections);
 }
@@ -80,11 +81,13 @@ void rms_norm(Backend& backend, const Tensor& x, std::span<const float> gain, fl
 
 void activation(Backend& backend, const Tensor& x, Activation kind, float threshold, const Tensor& y) {
   require(same_shape(x, y), "activation: shapes of x and y");
+  require(kind != Activation::gelu, "activation: no gelu");
   backend.activation(x, kind, threshold, y);
 }
 
 void gate(Backend& backend, const Tensor& gate, const Tensor& up, Activation kind, const Tensor& y) {
   require(same_shape(gate, up) && same_shape(gate, y), "gate: shapes of gate, up and y");
+  require(kind != Activation::gelu, "gate: no gelu");
   backend.gate(gate, up, kind, y);
 }
 

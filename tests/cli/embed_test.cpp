@@ -136,6 +136,11 @@ TEST(EmbedCommand, LanguageModels) {
   EXPECT_NE(arrays[0], arrays[1]);
   expect_said(rotor({"embed", model, std::string(100, 'x'), "--backend", "cpu"}), 1,
               "text 1: expected at most 64 tokens");
+  std::string lines;
+  for (int i = 0; i < 69; ++i) lines += "{\"text\":\"a\"}\n";
+  test::write_bytes(dir.file("texts.jsonl"), lines + dump_json({{"text", std::string(100, 'x')}}) + "\n");
+  expect_said(rotor({"embed", model, "--jsonl", dir.file("texts.jsonl"), "--backend", "cpu"}), 1,
+              "text 70: expected at most 64 tokens");
 }
 
 TEST(EmbedCommand, WhatDoesNotSuitIsRefused) {
@@ -157,7 +162,11 @@ TEST(EmbedCommand, WhatDoesNotSuitIsRefused) {
               "a sentence encoder (bert): rotor embed gives its vectors");
   expect_said(rotor({"classify", model, "--data", dir.path()}), 1, "expected mlp, found bert");
   expect_said(rotor({"embed", model, "a", "--kv", "q8"}), 2, "--kv has no meaning for a sentence encoder");
-  expect_said(rotor({"embed", model, "a", "--backend", "vulkan"}), 2, "expected cpu for a sentence encoder");
+  expect_said(rotor({"embed", model, "a", "--backend", "vulkan"}), 2,
+              "--backend: expected cpu or auto for a sentence encoder, found \"vulkan\"");
+  expect_said(rotor({"embed", model, "a"}, {.environment = {{"ROTOR_BACKEND", "opencl"}}}), 2,
+              "ROTOR_BACKEND: expected cpu or auto for a sentence encoder, found \"opencl\"");
+  EXPECT_EQ(rotor({"embed", model, "a", "--backend", "auto"}).status, 0);
   test::write_chat_model(dir.file("lm.rotor"), 64);
   expect_said(rotor_export({dir.file("lm.rotor"), dir.file("x.rotor"), "--layers", "q8"}), 2,
               "--layers has no meaning for a model that is no sentence encoder");

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include "rotor/formats/json.h"
 #include "tests/support/chat_model.h"
@@ -70,6 +72,34 @@ TEST_F(ServeRagTest, AnswersHaveSources) {
   EXPECT_NE(server.log().find("warning the knowledge base could not be searched"), std::string::npos)
       << server.log();
   EXPECT_EQ(server.log().find("pray"), std::string::npos) << "what was asked is in no log";
+  EXPECT_EQ(server.stop(SIGTERM), 0) << server.log();
+}
+
+TEST_F(ServeRagTest, FollowsAFolder) {
+  const std::string folder = dir_.file("watched");
+  std::filesystem::create_directories(folder);
+  ServerProcess server(dir_, {"--port", "0", "--rag", base_, "--retrieval", "always", "--watch", folder});
+  ASSERT_GT(server.port(), 0) << server.log();
+  HttpClient client(server.port());
+  // The title of the best source is `title` after a while; 20 s where 2 s are promised, on a busy machine.
+  const auto becomes = [&](const std::string& title) {
+    for (int i = 0; i < 200; ++i) {
+      const Json answer =
+          ask(client, {{"messages", {{{"role", "user"}, {"content", "When do snowdrops flower here?"}}}}});
+      const Json& sources = answer["sources"];
+      if (title.empty() ? sources.empty() : !sources.empty() && sources[0]["title"] == title) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+  };
+  EXPECT_TRUE(becomes("")) << server.log();
+  write_bytes(folder + "/garden.txt", "Snowdrops flower in February.");
+  EXPECT_TRUE(becomes("garden")) << server.log();
+  std::filesystem::rename(folder + "/garden.txt", folder + "/spring.txt");
+  EXPECT_TRUE(becomes("spring")) << server.log();
+  std::filesystem::remove(folder + "/spring.txt");
+  EXPECT_TRUE(becomes("")) << server.log();
+  EXPECT_NE(server.log().find("1 added"), std::string::npos) << server.log();
   EXPECT_EQ(server.stop(SIGTERM), 0) << server.log();
 }
 

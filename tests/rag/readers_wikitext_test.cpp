@@ -21,7 +21,7 @@ TEST(Wikitext, HeadingsParagraphsAndLists) {
 }
 
 TEST(Wikitext, SectionsThatLoseTheirTextGo) {
-  EXPECT_EQ(outline_of("Text.\n== Life ==\n=== Queens ===\nOne.\n== Gallery "
+  EXPECT_EQ(outline_of("Text.\n== Empty ==\n== Life ==\n=== Queens ===\nOne.\n== Gallery "
                        "==\n<gallery>\na.jpg\n</gallery>\n== References ==\n"
                        "{{reflist}}\n=== Notes ===\n{{notelist}}"),
             "p Text.\nh2 Life\nh3 Queens\np One.\n");
@@ -80,12 +80,15 @@ TEST(Wikitext, EntitiesAreWhatTheyStandFor) {
             "p 5 km \u2013 caf\u00e9 \u20ac AT&T &nbsp; a & b\n");
 }
 
-TEST(Wikitext, RedirectsOfControlCharactersDoNoHarm) {
+TEST(Wikitext, ControlCharactersDoNoHarm) {
   EXPECT_EQ(outline_of("a\x01"
                        "5\x01"
                        "b \x02"
-                       "7"),
-            "p a5b 7\n");
+                       "7 &#1;c"),
+            "p a5b 7 c\n");
+  EXPECT_EQ(outline_of("<pre>a\x01"
+                       "b\x02</pre><nowiki>\x02&#2;</nowiki>c"),
+            "c ab\np c\n");
 }
 
 TEST(Wikitext, HostileTextTakesTimeOfItsSize) {

@@ -13,6 +13,7 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/base_fingerprint.h"
+#include "rotor/formats/rotor_source.h"
 #include "runtime/backends/cpu/memory.h"
 #include "runtime/engine/embedding_model.h"
 #include "runtime/engine/language_embeddings.h"
@@ -321,6 +322,23 @@ TEST_F(EmbeddingModelTest, BadFiles) {
   writer.commit();
   expect_error([&] { static_cast<void>(EmbeddingModel(dir.file("none.rotor"))); },
                {"none.rotor: the file holds no tokenizer"});
+  const auto write_model = [&](const text::Tokenizer& tokenizer, float gain) {
+    RotorWriter other(dir.file("other.rotor"), file.config(), {}, tokenizer.attachments());
+    const RotorSource source(path());
+    for (const TensorSpec& spec : tensor_table(file.config())) {
+      std::vector<float> values = source.tensor(spec);
+      if (spec.name == "encoder.layer.1.output.LayerNorm.weight") std::ranges::fill(values, gain);
+      other.write_floats(spec.name, values);
+    }
+    other.commit();
+  };
+  const std::vector<std::string> texts = {"a cat"};
+  write_model(*text::tokenizer_of(file), 3e38F);  // finite; more than once that is not
+  const EmbeddingModel wild(dir.file("other.rotor"));
+  expect_error([&] { static_cast<void>(wild.embed(texts)); }, {"other.rotor: vector of a text", "finite"});
+  write_model(*text::load_tokenizer(test::golden_path("tokenizers/nfc-tokenizer.json")), 1.0F);
+  expect_error([&] { static_cast<void>(EmbeddingModel(dir.file("other.rotor"))); },
+               {"other.rotor: expected a WordPiece tokenizer of at most 528 tokens", "found byte_level_bpe"});
   std::string bytes = test::read_bytes(path());
   bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
   test::write_bytes(dir.file("flipped.rotor"), bytes);

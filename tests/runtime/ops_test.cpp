@@ -215,6 +215,7 @@ TEST(OpsDeathTest, WrongShapesAbort) {
   const Tensor a = backend->allocate(1, 3);
   const Tensor b = backend->allocate(1, 4);
   EXPECT_DEATH(ops::activation(*backend, a, Activation::relu, 0.0F, b), "broken invariant");
+  EXPECT_DEATH(ops::activation(*backend, a, Activation::gelu, 0.0F, a), "activation: no gelu");
 }
 
 }  // namespace

@@ -171,6 +171,8 @@ TEST(WordPiece, BadTokenizerJson) {
   expect_refused("/model/vocab/a", "b", {"model.vocab: expected an integer, found \"b\""});
   expect_refused("/model/vocab", Json::object(), {"model.vocab: expected an object of tokens and ids"});
   expect_refused("/model/max_input_chars_per_word", 1001, {"max_input_chars_per_word: expected 0 to 1000"});
+  expect_refused("/model/continuing_subword_prefix", std::string(65, '#'),
+                 {"t.json: model.continuing_subword_prefix: expected at most 64 bytes, found 65"});
   expect_refused("/added_tokens/1/special", false,
                  {"added token \"[UNK]\": special: expected true, found false"});
   expect_refused("/added_tokens/1/id", 7, {"added token \"[UNK]\"", "expected the id", "1, found 7"});

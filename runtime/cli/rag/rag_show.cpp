@@ -8,6 +8,7 @@
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/rag/rag_commands.h"
+#include "runtime/retrieval/reranker.h"
 
 namespace rotor::runtime::cli {
 namespace {
@@ -177,8 +178,11 @@ int rag_search(int argc, char** argv) {
       cxxopts::value<double>()->default_value("0.5"))(
       "diversity",
       "0: the best ones, however alike; up to 1: passages that differ (maximal marginal relevance)",
-      cxxopts::value<double>()->default_value("0"))("explain", "say where each score comes from")(
-      "json", "print JSON");
+      cxxopts::value<double>()->default_value("0"))("rerank",
+                                                    "a language model (.rotor) that orders the best 20 anew, "
+                                                    "by how likely it finds the question behind each",
+                                                    cxxopts::value<std::string>())(
+      "explain", "say where each score comes from")("json", "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"base", "query"}, kSearchExamples);
   if (!parsed) return 0;
   rag::SearchOptions search;
@@ -194,6 +198,12 @@ int rag_search(int argc, char** argv) {
   const auto base = retrieval::open_base((*parsed)["base"].as<std::string>(), read_base_options(*parsed));
   if (parsed->count("mode") == 0 && base->store().config().embedder.empty())
     search.mode = rag::SearchMode::words;
+  if (parsed->count("rerank") != 0) {
+    LanguageModelOptions model;
+    model.threads = read_base_options(*parsed).threads;
+    search.rerank =
+        retrieval::Reranker(std::make_shared<LanguageModel>((*parsed)["rerank"].as<std::string>(), model));
+  }
   const auto found = base->search((*parsed)["query"].as<std::string>(), search);
   if (parsed->count("json") != 0) {
     Json results = Json::array();

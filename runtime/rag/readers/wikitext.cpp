@@ -83,7 +83,9 @@ class TagPass {
     if (close == std::string_view::npos) return;
     if (!goes) {
       const size_t number = literals.size();
-      literals.push_back(with_entities_as_text(text_.substr(at_, close - at_)));
+      std::string literal = with_entities_as_text(text_.substr(at_, close - at_));
+      std::erase_if(literal, [](char c) { return c == kLiteral || c == kCode; });
+      literals.push_back(std::move(literal));
       kept_ += is_code ? cat("\n\n", kCode, number, "\n\n") : cat(kLiteral, number, kLiteral);
     }
     at_ = std::min(text_.find('>', close), text_.size() - 1) + 1;
@@ -279,6 +281,7 @@ std::string plain(std::string_view line, const std::vector<std::string>& literal
   std::string tidy;
   for (const char c : kept) {
     const bool is_blank = c == ' ' || c == '\t';
+    if (c == kLiteral || c == kCode) continue;  // of an entity
     if (is_blank && (tidy.empty() || tidy.ends_with(' ') || tidy.ends_with('('))) continue;
     if ((c == ';' || c == ',') && tidy.ends_with('(')) continue;
     if (c == ')' && tidy.ends_with(" (")) {
