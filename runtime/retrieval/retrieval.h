@@ -73,8 +73,9 @@ const char* name(Outcome outcome);
 
 struct Retrieval {
   Outcome outcome = Outcome::never;
-  std::string reason;           ///< a few words for people: "score 0.31 below 0.35"
-  std::string failure;          ///< if it failed: why; it may name machines and files
+  std::string reason;  ///< a few words for people: "score 0.31 below 0.35"
+  std::string
+      failure;  ///< if it failed: why; it may name machines and files, but holds nothing of the question
   std::vector<Source> sources;  ///< empty unless used
   std::string context;          ///< what stands right before the question in the prompt; "" unless used
   double search_ms = 0.0;

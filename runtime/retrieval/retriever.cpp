@@ -23,6 +23,17 @@ std::string rounded(const char* form, double value) {
   return text;
 }
 
+/// `failure` up to where it begins to repeat the question, as that of an embedding server may which sends
+/// back what it was sent: what people ask is in no log.
+std::string without_question(const std::string& failure, const std::string& question) {
+  constexpr size_t kTelling = 12;  // bytes in a row that are no chance
+  size_t end = failure.size();
+  const size_t size = std::min(kTelling, question.size());
+  for (size_t i = 0; i + size <= question.size(); ++i)
+    end = std::min(end, failure.find(std::string_view(question).substr(i, size)));
+  return end == failure.size() ? failure : failure.substr(0, end) + "(the question)";
+}
+
 std::vector<FoundSource> with_scores(std::vector<rag::Found> found, const std::string& question,
                                      bool has_vectors) {
   std::vector<FoundSource> scored;
@@ -78,7 +89,7 @@ Retrieval Retriever::retrieve(const RetrievalRequest& request) const {
     found = with_scores(threads_->run(std::move(search), options.timeout, request.keep_going),
                         request.question, has_vectors);
   } catch (const std::exception& e) {
-    result.failure = e.what();
+    result.failure = without_question(e.what(), request.question);
   }
   result.search_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

@@ -203,6 +203,22 @@ TEST_F(RetrieverTest, ABaseThatFailsEndsNothing) {
   }
 }
 
+TEST_F(RetrieverTest, AFailureRepeatsNothingOfTheQuestion) {
+  fill(true);
+  const auto failure = [&](const std::string& says, const std::string& question) {
+    auto base = std::make_shared<rag::KnowledgeBase>(
+        std::make_shared<TroubledStore>(open(), [&] { fail(says); }), std::make_shared<WordEmbedder>());
+    return retriever(base).retrieve(request(question, Mode::always)).failure;
+  };
+  EXPECT_EQ(failure("status 400: {\"input\": \"my secret\\nis mauve\"}", "well, my secret\nis mauve"),
+            "status 400: {\"input\": \"my secret\\nis mauve\"}")
+      << "too little in a row";
+  EXPECT_EQ(failure("status 400: \"my secret colour\\nis mauve\"", "well, my secret colour\nis mauve"),
+            "status 400: \"(the question)");
+  EXPECT_EQ(failure("found \"mauve\", no", "mauve"), "found \"(the question)");
+  EXPECT_EQ(failure("base.db: connection lost", "which moon?"), "base.db: connection lost");
+}
+
 TEST_F(RetrieverTest, ASlowBaseIsNotWaitedFor) {
   fill(true);
   std::atomic<bool> released = false;
