@@ -76,7 +76,7 @@ TEST_F(RagCommand, FromAFolderToPassages) {
       parse_json(out({"search", base_, "honey", "--mode", "words", "--json", "--explain"}), "out");
   ASSERT_FALSE(found["results"].empty());
   EXPECT_EQ(found["results"][0]["heading"], "Bees > Honey");
-  EXPECT_EQ(found["results"][0]["metadata"], Json({{"team", "garden"}, {"title", "Bees"}, {"year", 2026}}));
+  EXPECT_EQ(found["results"][0]["metadata"], Json({{"team", "garden"}, {"year", 2026}}));
   EXPECT_EQ(found["results"][0]["words"]["rank"], 1);
   EXPECT_EQ(out({"search", base_, "honey", "--mode", "words", "--filter", "year<2026"}), "");
 }
