@@ -32,12 +32,18 @@ Enum enum_value(ConfigSection& section, const std::string& key, Enum fallback) {
   }
 }
 
+/// One of `allowed`: models have activations that not all of them take.
+Activation activation(ConfigSection& section, const std::string& key, Activation fallback,
+                      const std::vector<std::string>& allowed) {
+  return from_name<Activation>(section.choice(key, name(fallback), allowed));
+}
+
 constexpr int64_t kMaxExactInputs = (int64_t{1} << 24) / 127;  // train/models/ternary_linear.h
 
 void read_mlp(ConfigSection& section, ModelConfig& model) {
   MlpConfig& mlp = model.mlp;
   mlp.layer_sizes = section.integers("layer_sizes", std::nullopt, 1, int64_t{1} << 23);
-  mlp.activation = enum_value(section, "activation", mlp.activation);
+  mlp.activation = activation(section, "activation", mlp.activation, {"relu", "relu2", "sign"});
   mlp.norm = enum_value(section, "norm", mlp.norm);
   mlp.norm_eps = section.number("norm_eps", mlp.norm_eps, 1e-30, 0.1);
   mlp.bias = section.boolean("bias", mlp.bias);
@@ -70,7 +76,8 @@ void read_transformer(ConfigSection& section, ModelConfig& model, int64_t block_
   t.num_attention_heads = section.integer("num_attention_heads", std::nullopt, 1, 65536);
   t.num_key_value_heads = section.integer("num_key_value_heads", t.num_attention_heads, 1, 65536);
   t.head_dim = section.integer("head_dim", t.hidden_size / t.num_attention_heads, 1, 65536);
-  t.hidden_act = enum_value(section, "hidden_act", bitnet ? Activation::relu2 : Activation::silu);
+  t.hidden_act = activation(section, "hidden_act", bitnet ? Activation::relu2 : Activation::silu,
+                            {"relu2", "silu", "relu"});
   t.max_position_embeddings = section.integer("max_position_embeddings", block_size, 1, int64_t{1} << 24);
   t.rms_norm_eps = section.number("rms_norm_eps", 1e-5, 1e-30, 0.1);
   t.rope_theta = section.number("rope_theta", bitnet ? 500000.0 : 10000.0, 1.0, 1e12);
