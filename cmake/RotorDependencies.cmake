@@ -87,6 +87,13 @@ if(ROTOR_RAG)
   target_include_directories(rotor_faiss SYSTEM INTERFACE ${FAISS_HEADERS})
   target_link_libraries(rotor_faiss INTERFACE ${FAISS_LIBRARY} LAPACK::LAPACK OpenMP::OpenMP_CXX)
 endif()
+if(ROTOR_RAG AND ROTOR_POSTGRES)
+  pkg_check_modules(LIBPQ IMPORTED_TARGET libpq)
+  if(NOT LIBPQ_FOUND)
+    message(FATAL_ERROR "Knowledge bases on PostgreSQL servers need libpq: install libpq-dev (scripts/setup.sh does), or "
+                        "build without them: -DROTOR_POSTGRES=OFF")
+  endif()
+endif()
 
 if(ROTOR_TRAIN)
   # Debian's LibTorch 1.13 is found by itself; another one through -DCMAKE_PREFIX_PATH=/path/to/libtorch.

@@ -25,6 +25,7 @@ libcpp-httplib-dev|yes|rotor serve: HTTP (and, in tests, the hub that they downl
 libssl-dev|yes|rotor serve: TLS, hashes of keys|openssl-devel or openssl|header openssl/ssl.h
 prometheus-cpp-dev|yes|rotor serve: metrics for Prometheus|prometheus-cpp|header prometheus/registry.h
 libsqlite3-dev|yes|rotor rag: documents and the words in them (SQLite with FTS5)|sqlite-devel or sqlite3|header sqlite3.h
+libpq-dev|yes|rotor rag: knowledge bases on PostgreSQL servers (libpq)|libpq-devel or postgresql-libs|library libpq.so
 libfaiss-dev|yes|rotor rag: vectors (FAISS)|faiss-devel or faiss|header faiss/IndexFlat.h
 libmd4c-dev|yes|rotor rag: reads Markdown (md4c)|md4c-devel or md4c|header md4c.h
 libgumbo-dev|yes|rotor rag: reads HTML (Gumbo)|gumbo-parser-devel or gumbo-parser|header gumbo.h
@@ -57,6 +58,7 @@ haproxy|no|tests: replicas of rotor serve behind it|haproxy|file /usr/sbin/hapro
 openssl|no|tests: certificates|openssl|command openssl
 libvalijson-dev|no|tests: checks JSON against schemas|valijson-devel or valijson|header valijson/validator.hpp
 json-schema-test-suite|no|tests: schemas with valid and invalid values|(Debian; elsewhere JSON-Schema-Test-Suite)|file /usr/share/json-schema-test-suite/tests/draft7/items.json
+python3-pip|no|tests: fetches a PostgreSQL server with pgvector (scripts/get_postgres.sh)|python3-pip|command pip3
 libbenchmark-dev|no|micro-benchmarks (Google Benchmark)|google-benchmark-devel or benchmark|header benchmark/benchmark.h
 clang|no|fuzzing: the compiler that knows libFuzzer|clang|command clang++
 libclang-rt-14-dev|no|fuzzing: libFuzzer and the sanitizers of clang|compiler-rt|library llvm-14/lib/clang

@@ -46,6 +46,7 @@ fi
 
 step "Packages"
 scripts/setup.sh
+scripts/get_postgres.sh
 
 step "Release build, warnings are errors"
 cmake --preset ci

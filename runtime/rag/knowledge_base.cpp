@@ -46,7 +46,7 @@ PutResult KnowledgeBase::put(const Document& document, const std::function<bool(
     }
     std::vector<float> vectors;
     if (embedder_ != nullptr && !texts.empty()) vectors = embedder_->embed(texts, keep_going);
-    if (store_->put(record, chunks, vectors)) return before ? PutResult::updated : PutResult::added;
+    if (store_->put(record, chunks, kept, vectors)) return before ? PutResult::updated : PutResult::added;
   }
   fail(store_->name(), ": ", document.id, ": another program changes this document all the time");
 }

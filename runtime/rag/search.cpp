@@ -38,12 +38,6 @@ bool is_better(const Candidate& a, const Candidate& b) {
   return a.score > b.score || (a.score == b.score && a.chunk < b.chunk);
 }
 
-double product(std::span<const float> a, std::span<const float> b) {
-  double sum = 0.0;
-  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  return sum;
-}
-
 /// The first `count` by maximal marginal relevance; relevance is the score over the largest one.
 std::vector<Candidate> diverse(std::vector<Candidate> ranked, size_t count, double diversity,
                                Snapshot& snapshot) {
@@ -72,7 +66,7 @@ std::vector<Candidate> diverse(std::vector<Candidate> ranked, size_t count, doub
     for (size_t i = 0; i < ranked.size(); ++i) {
       if (is_chosen[i]) continue;
       ranked[i].likeness =
-          std::max(ranked[i].likeness, product(its, std::span(vectors).subspan(i * width, width)));
+          std::max(ranked[i].likeness, inner_product(its, std::span(vectors).subspan(i * width, width)));
     }
   }
   return chosen;

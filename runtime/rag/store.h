@@ -92,10 +92,10 @@ class Store {
   /// The keys of a document's chunks that are there already: they keep their vectors.
   virtual std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) = 0;
   /// Puts a document in place of that with its id, in one step: whoever searches meanwhile finds all of the
-  /// old one or all of the new one. `vectors`: [new chunks, dimensions], those whose keys were not in
-  /// kept_keys(), in order. False, and nothing is done, if kept_keys() answers otherwise by now.
+  /// old one or all of the new one. `kept`: what kept_keys() answered; `vectors`: [other chunks, dimensions],
+  /// in order. False, and nothing is done, if kept_keys() answers otherwise by now. Throws Error.
   virtual bool put(const DocumentRecord& document, std::span<const Chunk> chunks,
-                   std::span<const float> vectors) = 0;
+                   std::span<const std::string> kept, std::span<const float> vectors) = 0;
   /// False if it is not there.
   virtual bool remove(const std::string& document) = 0;
   /// Texts that those who use the base keep in it, by name: those whose names begin with `prefix`.
@@ -105,5 +105,18 @@ class Store {
   /// Does what makes the next opening fast; to be called after many changes.
   virtual void settle() = 0;
 };
+
+/// The store's numbers of a document's chunks, by their keys.
+using ChunkIds = std::map<std::string, int64_t>;
+
+/// For stores: the keys of those of `chunks` that are `there`, in order.
+std::vector<std::string> kept_of(std::span<const Chunk> chunks, const ChunkIds& there);
+/// The sum of products, in double.
+double inner_product(std::span<const float> a, std::span<const float> b);
+/// For stores: the `count` with the highest scores, in order, of equal ones the older first.
+void keep_best(std::vector<Hit>& hits, int64_t count);
+/// For stores: throws Error unless `vectors` are those of the chunks whose keys are not `kept`.
+void check_vectors(const Store& store, std::span<const Chunk> chunks, std::span<const std::string> kept,
+                   std::span<const float> vectors);
 
 }  // namespace rotor::runtime::rag

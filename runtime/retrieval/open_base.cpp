@@ -6,9 +6,13 @@
 
 #include "rotor/core/error.h"
 #include "runtime/rag/files/origin.h"
+#include "runtime/rag/postgres/address.h"
 #include "runtime/rag/sqlite/sqlite_store.h"
 #include "runtime/retrieval/http_embedder.h"
 #include "runtime/retrieval/model_embedder.h"
+#ifdef ROTOR_HAS_POSTGRES
+#include "runtime/rag/postgres/postgres_store.h"
+#endif
 
 namespace rotor::runtime::retrieval {
 namespace {
@@ -34,14 +38,40 @@ std::string noted_embedder(rag::Store& store) {
   return note == notes.end() ? "" : note->second;
 }
 
+#ifndef ROTOR_HAS_POSTGRES
+[[noreturn]] void fail_without_postgres() {
+  fail("this program was built without PostgreSQL: configure the build with -DROTOR_POSTGRES=ON");
+}
+#endif
+
 }  // namespace
 
-bool has_base(const std::string& name) {
-  return std::filesystem::exists(name);
+bool has_base(const std::string& name, [[maybe_unused]] const BaseOptions& options) {
+  if (!rag::is_postgres_address(name)) return std::filesystem::exists(name);
+#ifdef ROTOR_HAS_POSTGRES
+  return rag::has_postgres_store(name, {.say = options.say});
+#else
+  fail_without_postgres();
+#endif
+}
+
+void create_store(const std::string& name, const rag::BaseConfig& config,
+                  [[maybe_unused]] const BaseOptions& options) {
+  if (!rag::is_postgres_address(name)) return rag::create_sqlite_store(name, config);
+#ifdef ROTOR_HAS_POSTGRES
+  rag::create_postgres_store(name, config, {.say = options.say});
+#else
+  fail_without_postgres();
+#endif
 }
 
 std::shared_ptr<rag::Store> open_store(const std::string& name, const BaseOptions& options) {
-  return rag::open_sqlite_store(name, {.say = options.say});
+  if (!rag::is_postgres_address(name)) return rag::open_sqlite_store(name, {.say = options.say});
+#ifdef ROTOR_HAS_POSTGRES
+  return rag::open_postgres_store(name, {.say = options.say});
+#else
+  fail_without_postgres();
+#endif
 }
 
 std::shared_ptr<rag::KnowledgeBase> create_base(const std::string& name, const BaseOptions& options,
@@ -56,8 +86,10 @@ std::shared_ptr<rag::KnowledgeBase> create_base(const std::string& name, const B
          " reads, found ", chunks.max_tokens);
   }
   chunks.overlap_tokens = std::min(chunks.overlap_tokens, chunks.max_tokens / 2);
-  rag::create_sqlite_store(name, {embedder == nullptr ? "" : embedder->id(),
-                                  embedder == nullptr ? 0 : embedder->dimensions(), chunks});
+  create_store(
+      name,
+      {embedder == nullptr ? "" : embedder->id(), embedder == nullptr ? 0 : embedder->dimensions(), chunks},
+      options);
   auto store = open_store(name, options);
   if (embedder != nullptr) store->set_note(kEmbedderNote, kept_name(options.embedder));
   return std::make_shared<rag::KnowledgeBase>(std::move(store), std::move(embedder));
@@ -68,16 +100,18 @@ std::shared_ptr<rag::KnowledgeBase> open_base(const std::string& name, const Bas
   std::shared_ptr<rag::Embedder> embedder;
   if (store->config().embedder.empty()) {
     if (!options.embedder.empty()) {
-      fail(name, ": this base has no vectors, it is searched by words alone; expected no embedder, found ",
+      fail(store->name(),
+           ": this base has no vectors, it is searched by words alone; expected no embedder, found ",
            options.embedder);
     }
   } else {
     const std::string from = options.embedder.empty() ? noted_embedder(*store) : options.embedder;
-    if (from.empty()) fail(name, ": the base does not say where its embedder is; expected --embedder");
+    if (from.empty())
+      fail(store->name(), ": the base does not say where its embedder is; expected --embedder");
     try {
       embedder = open_embedder(from, options.threads);
     } catch (const Error& error) {
-      fail(name, ": cannot open the embedder that this base was made with: ", error.what(),
+      fail(store->name(), ": cannot open the embedder that this base was made with: ", error.what(),
            "; --embedder says where it is now");
     }
   }

@@ -13,7 +13,6 @@
 
 #include "runtime/rag/embedder.h"
 #include "runtime/rag/knowledge_base.h"
-#include "runtime/rag/sqlite/sqlite_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::test {
@@ -82,20 +81,34 @@ inline rag::Document document_of(const std::string& id, const std::string& text,
   return document;
 }
 
-/// A base in a file of its own.
+// What the tests' bases are is said by what a program links: files (sqlite_bases.cpp), or schemas on a server
+// (postgres/postgres_bases.cpp).
+
+/// The name of a base for a test with this folder.
+std::string base_name(const TempDir& dir);
+void create_base(const std::string& name, const rag::BaseConfig& config);
+std::shared_ptr<rag::Store> open_base(const std::string& name,
+                                      const std::function<void(const std::string&)>& say);
+/// Expects that all that lies in it twice is the same twice.
+void expect_sound(const std::string& name);
+
+/// A base of its own.
 class BaseFixture : public ::testing::Test {
  protected:
-  std::string path() const { return dir_.file("base.db"); }
+  /// Its name.
+  const std::string& path() const { return path_; }
   void create(const std::string& embedder = "words", int64_t dimensions = 64, rag::ChunkOptions chunks = {}) {
-    rag::create_sqlite_store(path(), {embedder, dimensions, chunks});
+    create_base(path(), {embedder, dimensions, chunks});
   }
   std::shared_ptr<rag::Store> open() {
-    return rag::open_sqlite_store(path(),
-                                  {.say = [this](const std::string& message) { said_ += message + "\n"; }});
+    return open_base(path(), [this](const std::string& message) { said_ += message + "\n"; });
   }
 
   TempDir dir_;
   std::string said_;
+
+ private:
+  const std::string path_ = base_name(dir_);
 };
 
 inline std::vector<std::string> ids_of(const std::vector<rag::Found>& found) {

@@ -204,13 +204,31 @@ TEST_F(StoreTest, ReadersNeverSeeHalfAnUpdate) {
 }
 
 TEST_F(StoreTest, WhatOthersChangedMeanwhileIsNotOverwrittenBlindly) {
+  const auto chunks_of = [](const std::string& text) {
+    return rag::make_chunks(document_of("a", text), {}, rag::estimate_tokens);
+  };
+  const rag::DocumentRecord record{"a", "", "", "x", Json::object(), 0, 0};
+  const std::vector<float> one(64, 0.125F);
   put("a", "#A\n\nOne.");
-  const auto chunks =
-      rag::make_chunks(document_of("a", "#A\n\nOne.\n\n#B\n\nTwo."), {}, rag::estimate_tokens);
-  EXPECT_EQ(store_->kept_keys("a", chunks).size(), 1U);
+  const auto chunks = chunks_of("#A\n\nOne.\n\n#B\n\nTwo.");
+  const std::vector<std::string> kept = store_->kept_keys("a", chunks);
+  EXPECT_EQ(kept.size(), 1U);
   base_->remove("a");  // and with it the chunk that was to be kept
-  const std::vector<float> vectors(64, 0.125F);
-  EXPECT_FALSE(store_->put({"a", "", "", "x", Json::object(), 0, 0}, chunks, vectors));
+  EXPECT_FALSE(store_->put(record, chunks, kept, one));
+  EXPECT_FALSE(store_->snapshot()->document("a"));
+  // As many are kept as before, but others: their vectors are not those that were made.
+  put("a", "#B\n\nTwo.");
+  EXPECT_FALSE(store_->put(record, chunks, kept, one));
+  EXPECT_TRUE(store_->put(record, chunks, store_->kept_keys("a", chunks), one));
+  EXPECT_EQ(store_->snapshot()->statistics().chunks, 2);
+}
+
+TEST_F(StoreTest, VectorsThatDoNotFitAreRefused) {
+  const auto chunks = rag::make_chunks(document_of("a", "One."), {}, rag::estimate_tokens);
+  const rag::DocumentRecord record{"a", "", "", "x", Json::object(), 0, 0};
+  expect_error([&] { store_->put(record, chunks, {}, std::vector<float>(63)); },
+               {store_->name(), "1 chunks, 64 numbers", "found 63"});
+  expect_error([&] { store_->put(record, chunks, {}, std::vector<float>(128)); }, {"found 128"});
   EXPECT_FALSE(store_->snapshot()->document("a"));
 }
 

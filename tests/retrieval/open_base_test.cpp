@@ -35,7 +35,7 @@ class OpenBaseTest : public ::testing::Test {
 };
 
 TEST_F(OpenBaseTest, FindsItsEmbedderAgain) {
-  EXPECT_FALSE(has_base(base_));
+  EXPECT_FALSE(has_base(base_, {}));
   {
     const auto base = create(encoder_);
     EXPECT_EQ(base->store().config().dimensions, model_embedder(encoder_, 1)->dimensions());
@@ -43,7 +43,7 @@ TEST_F(OpenBaseTest, FindsItsEmbedderAgain) {
     base->put(test::document_of("bees", "Bees make honey."));
     base->put(test::document_of("tax", "Forms of the tax office."));
   }
-  EXPECT_TRUE(has_base(base_));
+  EXPECT_TRUE(has_base(base_, {}));
   const auto found = open()->search("Bees make honey.", {.mode = rag::SearchMode::vectors, .count = 1});
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].chunk.document.id, "bees");
@@ -72,7 +72,7 @@ TEST_F(OpenBaseTest, WordsAlone) {
 TEST_F(OpenBaseTest, WhatCannotBeMade) {
   expect_error([&] { create(encoder_, {.max_tokens = 23}); }, {base_, "at most 22", "found 23"});
   expect_error([&] { create(dir_.file("none.rotor")); }, {"none.rotor"});
-  EXPECT_FALSE(has_base(base_)) << "nothing is left of what failed";
+  EXPECT_FALSE(has_base(base_, {})) << "nothing is left of what failed";
   create(encoder_);
   expect_error([&] { create(encoder_); }, {base_, "exists"});
   expect_error([&] { open_base(dir_.file("none.db"), {}); }, {"none.db", "no such knowledge base"});

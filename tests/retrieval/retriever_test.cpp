@@ -34,8 +34,8 @@ class TroubledStore final : public rag::Store {
     return store_->kept_keys(document, chunks);
   }
   bool put(const rag::DocumentRecord& document, std::span<const rag::Chunk> chunks,
-           std::span<const float> vectors) override {
-    return store_->put(document, chunks, vectors);
+           std::span<const std::string> kept, std::span<const float> vectors) override {
+    return store_->put(document, chunks, kept, vectors);
   }
   bool remove(const std::string& document) override { return store_->remove(document); }
   std::map<std::string, std::string> notes(const std::string& prefix) override {

@@ -25,7 +25,7 @@ mkdir "$work/bin"
 for tool in bash awk sed cat env g++; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt" bash -c "! PATH=$work/bin scripts/setup.sh 2> $work/said && grep -q 'ninja-build .* ninja' $work/said"
 check "setup.sh without apt does not name what is there" refused grep -q 'g++ ' "$work/said"
-for tool in cmake ninja clang++ ccache git nm curl jq pkg-config protoc glslc bible aarch64-linux-gnu-g++ qemu-aarch64 mpirun gzip pdftotext openssl chromium chromedriver; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
+for tool in cmake ninja clang++ ccache git nm curl jq pkg-config protoc glslc bible aarch64-linux-gnu-g++ qemu-aarch64 mpirun gzip pdftotext openssl chromium chromedriver pip3; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 check "setup.sh without apt and nothing missing" env "PATH=$work/bin" scripts/setup.sh
 
 # A mirror that serves something else: refused by its checksum, and nothing stays.

@@ -10,7 +10,8 @@ namespace rotor::runtime::cli {
 
 int rag(int argc, char** argv) {
   return tool::run_commands(argc, argv, "rotor rag",
-                            "rotor rag keeps documents in a knowledge base (a file) and finds passages in it "
+                            "rotor rag keeps documents in a knowledge base (a file, or on a PostgreSQL "
+                            "server) and finds passages in it "
                             "by words and by meaning.",
                             {{"add", "take files and folders in, making the base if there is none", rag_add},
                              {"update", "bring the base to what its files and folders hold now", rag_update},

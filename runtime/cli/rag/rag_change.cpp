@@ -18,7 +18,8 @@ constexpr const char* kAddExamples =
     "  rotor rag add notes.db manual.pdf faq.html                  more; the base knows its embedder\n"
     "  rotor rag add words.db ~/notes                              a new base for searches by words alone\n"
     "  rotor rag add notes.db log.txt --meta team=garden --meta year=2026\n"
-    "  rotor rag add wiki.db simplewiki-pages-articles.xml.bz2 --embedder http://127.0.0.1:8080/v1\n";
+    "  rotor rag add wiki.db simplewiki-pages-articles.xml.bz2 --embedder http://127.0.0.1:8080/v1\n"
+    "  rotor rag add postgresql://ada@db.example/facts#notes ~/notes --embedder minilm.rotor   on a server\n";
 constexpr const char* kUpdateExamples =
     "  rotor rag update notes.db               all files and folders that were added\n"
     "  rotor rag update notes.db ~/notes/2026  what is below this one\n";
@@ -131,11 +132,11 @@ std::vector<rag::Origin> read_origins(const cxxopts::ParseResult& parsed) {
 std::shared_ptr<rag::KnowledgeBase> open_or_create(const cxxopts::ParseResult& parsed) {
   const auto name = parsed["base"].as<std::string>();
   const retrieval::BaseOptions options = read_base_options(parsed);
-  if (retrieval::has_base(name)) {
+  if (retrieval::has_base(name, options)) {
     for (const char* option : {"chunk-tokens", "overlap"}) {
       if (parsed.count(option) != 0) {
-        fail("--", option, ": the base ", name,
-             " is there already, and its documents are cut as was decided when it was made");
+        fail("--", option,
+             ": the base is there already, and its documents are cut as was decided when it was made");
       }
     }
     return retrieval::open_base(name, options);
@@ -181,8 +182,9 @@ int rag_add(int argc, char** argv) {
                            "The base notes what was\n"
                            "added: `rotor rag update` does the same again.");
   add_embedder_options(options);
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())(
-      "path", "files and folders", cxxopts::value<std::vector<std::string>>())(
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())("path", "files and folders",
+                                                       cxxopts::value<std::vector<std::string>>())(
       "kind", "what the files are, whatever their names: text, markdown, html, pdf, jsonl, wikipedia",
       cxxopts::value<std::string>())("encoding", "of texts that are not UTF-8 (default: what it looks like)",
                                      cxxopts::value<std::string>()->default_value(""))(
@@ -211,7 +213,8 @@ int rag_update(int argc, char** argv) {
       "Reads the files and folders again that were added to a base: takes in what is new there,\n"
       "replaces what changed, removes what is gone. Passages that stayed keep their vectors.");
   add_embedder_options(options);
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())(
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())(
       "path", "only these files and folders", cxxopts::value<std::vector<std::string>>())("json",
                                                                                           "print JSON");
   const auto parsed = tool::parse_options(options, argc, argv, {"base"}, kUpdateExamples, {"path"});
@@ -235,7 +238,8 @@ int rag_remove(int argc, char** argv) {
       "rotor rag remove",
       "Takes documents out of a base: by id, by file or folder, or by a filter. A file below a\n"
       "folder that was added comes back with the next update, unless it is gone or moved.");
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())(
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())(
       "name", "ids of documents, files, folders", cxxopts::value<std::vector<std::string>>())("json",
                                                                                               "print JSON");
   add_filter_option(options);

@@ -131,7 +131,8 @@ int rag_list(int argc, char** argv) {
       "rotor rag list",
       "A line a document: when it came, its passages, its id, its title. With --json an object "
       "a line.");
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())("json", "print JSON");
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())("json", "print JSON");
   add_filter_option(options);
   const auto parsed = tool::parse_options(options, argc, argv, {"base"}, kListExamples);
   if (!parsed) return 0;
@@ -168,8 +169,9 @@ int rag_search(int argc, char** argv) {
       "joined by reciprocal rank fusion.");
   add_embedder_options(options);
   add_filter_option(options);
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())(
-      "query", "what is looked for", cxxopts::value<std::string>())(
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())("query", "what is looked for",
+                                                       cxxopts::value<std::string>())(
       "n,count", "passages", cxxopts::value<int64_t>()->default_value("5"))(
       "mode", "hybrid, words or vectors (default: hybrid if the base has vectors, else words)",
       cxxopts::value<std::string>())("candidates", "passages that each of both searches brings in",
@@ -221,8 +223,8 @@ int rag_export(int argc, char** argv) {
       "rotor rag export",
       "All of a base as JSON lines: an object a document, with its passages in order (which\n"
       "overlap where the base says so).");
-  options.add_options()("base", "the base's file", cxxopts::value<std::string>())(
-      "vectors", "with the vectors of passages");
+  options.add_options()("base", "the base: a file, or postgresql://HOST/DATABASE#NAME",
+                        cxxopts::value<std::string>())("vectors", "with the vectors of passages");
   add_filter_option(options);
   const auto parsed = tool::parse_options(options, argc, argv, {"base"}, kExportExamples);
   if (!parsed) return 0;

@@ -5,14 +5,10 @@
 #include <utility>
 
 #include "rotor/core/error.h"
-#include "runtime/rag/sqlite/words.h"
+#include "runtime/rag/words.h"
 
 namespace rotor::runtime::rag {
 namespace {
-
-/// Words in more chunks than this, all together, cost more time than they help (docs/rag.md has the
-/// measurement).
-constexpr int64_t kMostMatched = 20000;
 
 constexpr const char* kDocumentColumns = "d.id, d.title, d.source, d.content, d.metadata, d.updated";
 constexpr const char* kChunkColumns = "c.id, c.key, c.heading, c.text, c.line, c.page, c.tokens, ";
@@ -40,6 +36,17 @@ StoredChunk read_chunk(const Statement& row) {
   return stored;
 }
 
+/// In FTS5's query language a string is a phrase, whatever is in it.
+std::string any_word_query(const std::vector<CountedWord>& words) {
+  std::string query;
+  for (const CountedWord& counted : words) {
+    query += query.empty() ? "\"" : " OR \"";
+    for (const char c : counted.word.written) query += c == '"' ? std::string("\"\"") : std::string(1, c);
+    query += '"';
+  }
+  return query;
+}
+
 class SqliteSnapshot : public Snapshot {
  public:
   SqliteSnapshot(SnapshotParts parts, std::function<void(SnapshotParts)> give_back)
@@ -56,15 +63,15 @@ class SqliteSnapshot : public Snapshot {
   SqliteSnapshot& operator=(const SqliteSnapshot&) = delete;
 
   std::vector<Hit> match_words(const std::string& query, int64_t count, const Filter& filter) override {
-    const std::vector<Word> words = index_words(connection().database().handle(), query);
     Statement& frequency = connection().statement("SELECT doc FROM word_counts WHERE term = ?");
-    const auto chunks_with = [&](const std::string& word) {
-      frequency.bind(word);
+    const auto chunks_with = [&](const Word& word) {
+      frequency.bind(word.indexed);
       const int64_t chunks = frequency.step() ? frequency.integer(0) : 0;
       frequency.reset();
       return chunks;
     };
-    const std::string match = any_word_query(words, chunks_with, kMostMatched);
+    const WordCutter cutter(connection().database().handle());
+    const std::string match = any_word_query(telling_words(cutter.words(query), chunks_with));
     if (match.empty()) return {};
     // bm25() is better the smaller it is.
     std::string sql = "SELECT words.rowid, bm25(words) AS score FROM words WHERE words MATCH ?";

@@ -15,7 +15,7 @@
 #include "rotor/core/error.h"
 #include "runtime/rag/sqlite/schema.h"
 #include "runtime/rag/sqlite/sqlite_snapshot.h"
-#include "runtime/rag/sqlite/words.h"
+#include "runtime/rag/words.h"
 
 namespace rotor::runtime::rag {
 namespace {
@@ -82,29 +82,25 @@ class SqliteStore : public Store {
 
   std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) override {
     auto connection = take_connection();
-    const auto keys = keys_of(*connection, connection->document_number(document));
+    const ChunkIds there = keys_of(*connection, connection->document_number(document));
     give_back(std::move(connection));
-    std::vector<std::string> kept;
-    for (const Chunk& chunk : chunks) {
-      if (keys.contains(chunk.key)) kept.push_back(chunk.key);
-    }
-    return kept;
+    return kept_of(chunks, there);
   }
 
-  bool put(const DocumentRecord& document, std::span<const Chunk> chunks,
+  bool put(const DocumentRecord& document, std::span<const Chunk> chunks, std::span<const std::string> kept,
            std::span<const float> vectors) override {
+    check_vectors(*this, chunks, kept, vectors);
     const std::lock_guard lock(write_mutex_);
     Transaction transaction(writer_.database(), Transaction::Kind::write);
     int64_t number = writer_.document_number(document.id);
-    std::map<std::string, int64_t> old = keys_of(writer_, number);
-    const auto is_new = [&](const Chunk& chunk) { return !old.contains(chunk.key); };
+    ChunkIds old = keys_of(writer_, number);
+    if (!std::ranges::equal(kept_of(chunks, old), kept)) return false;
     const auto width = static_cast<size_t>(config_.dimensions);
-    if (vectors.size() != width * static_cast<size_t>(std::ranges::count_if(chunks, is_new))) return false;
     const int64_t generation = next_generation();
     number = put_document(number, document);
     int64_t position = 0;
     for (const Chunk& chunk : chunks) {
-      if (is_new(chunk)) {
+      if (!old.contains(chunk.key)) {
         add_chunk(number, position, chunk, vectors.first(width), generation);
         vectors = vectors.subspan(width);
       } else {
@@ -213,8 +209,8 @@ class SqliteStore : public Store {
     if (pool_.size() < kKeptConnections) pool_.push_back(std::move(connection));
   }
 
-  static std::map<std::string, int64_t> keys_of(Connection& connection, int64_t document) {
-    std::map<std::string, int64_t> keys;
+  static ChunkIds keys_of(Connection& connection, int64_t document) {
+    ChunkIds keys;
     Statement& read = connection.statement("SELECT key, id FROM chunks WHERE document = ?").bind(document);
     while (read.step()) keys.emplace(read.text(0), read.integer(1));
     read.reset();

@@ -96,17 +96,9 @@ std::vector<Hit> VectorIndex::best_of(std::span<const int32_t> rows, std::span<c
   std::vector<Hit> hits;
   for (const int32_t row : rows) {
     const float* const values = faiss_->index.get_xb() + row * dimensions();
-    double sum = 0.0;
-    for (size_t i = 0; i < vector.size(); ++i)
-      sum += static_cast<double>(vector[i]) * static_cast<double>(values[i]);
-    hits.push_back({ids_[static_cast<size_t>(row)], sum});
+    hits.push_back({ids_[static_cast<size_t>(row)], inner_product(vector, {values, vector.size()})});
   }
-  const auto kept =
-      static_cast<ptrdiff_t>(std::min<size_t>(hits.size(), static_cast<size_t>(std::max<int64_t>(count, 0))));
-  std::partial_sort(hits.begin(), hits.begin() + kept, hits.end(), [](const Hit& a, const Hit& b) {
-    return a.score > b.score || (a.score == b.score && a.chunk < b.chunk);
-  });
-  hits.resize(static_cast<size_t>(kept));
+  keep_best(hits, count);
   return hits;
 }
 

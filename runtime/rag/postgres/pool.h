@@ -1,0 +1,86 @@
+// Connections to one server, kept for the next who needs one, and tries again when it does not answer.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/rag/postgres/connection.h"
+#include "runtime/rag/postgres/postgres_store.h"
+
+namespace rotor::runtime::rag {
+
+/// Used by several threads at once.
+class PostgresPool {
+ public:
+  PostgresPool(const std::string& address, const PostgresOptions& options)
+      : address_(parse_postgres_address(address)), options_(options) {}
+
+  const PostgresAddress& address() const { return address_; }
+
+  std::unique_ptr<PostgresConnection> take() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!kept_.empty()) {
+        auto connection = std::move(kept_.back());
+        kept_.pop_back();
+        return connection;
+      }
+    }
+    return std::make_unique<PostgresConnection>(address_);
+  }
+  void give_back(std::unique_ptr<PostgresConnection> connection) {
+    const std::lock_guard lock(mutex_);
+    if (kept_.size() < kMostKept) kept_.push_back(std::move(connection));
+  }
+
+  /// What `work(connection)` returns; it is called again, with another connection, if it throws
+  /// LostConnection. The connection is the work's to keep or give back. Throws Error when patience ends.
+  auto with_connection(const auto& work) {
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point end = Clock::now() + options_.patience;
+    std::chrono::milliseconds wait{50};
+    for (bool has_failed = false;; has_failed = true) {
+      try {
+        auto result = work(take());
+        if (has_failed && options_.say) options_.say(address_.name + ": connected again");
+        return result;
+      } catch (const LostConnection& error) {
+        forget();
+        if (Clock::now() + wait > end)
+          fail(error.what(), "; tried again for ", std::chrono::duration<double>(options_.patience).count(),
+               " s");
+        if (!has_failed && options_.say) options_.say(cat(error.what(), "; trying again"));
+      }
+      std::this_thread::sleep_for(wait);
+      wait *= 2;
+    }
+  }
+  /// The same for work that only uses the connection.
+  auto use_connection(const auto& work) {
+    return with_connection([&](std::unique_ptr<PostgresConnection> connection) {
+      auto result = work(*connection);
+      give_back(std::move(connection));
+      return result;
+    });
+  }
+
+ private:
+  static constexpr size_t kMostKept = 8;
+
+  /// If one is gone, the others are, too.
+  void forget() {
+    const std::lock_guard lock(mutex_);
+    kept_.clear();
+  }
+
+  const PostgresAddress address_;
+  const PostgresOptions options_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<PostgresConnection>> kept_;
+};
+
+}  // namespace rotor::runtime::rag
