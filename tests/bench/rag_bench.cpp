@@ -1,9 +1,8 @@
 // What a knowledge base costs and finds. docs/benchmarks-retrieval.md holds results.
 //
-//   rag_bench scale FILE.db [chunks, default 100000]      made-up documents with words as frequent as in
-//   English and
-//                                                         random vectors of 384 numbers; FILE.db must not
-//                                                         exist
+//   rag_bench scale BASE [chunks, default 100000]
+//       made-up documents with words as frequent as in English, and random vectors of 384 numbers. BASE is
+//       FILE.db or postgresql://HOST/DATABASE#NAME; one that is there already is not filled again
 //   rag_bench qa PASSAGES.jsonl QUESTIONS.jsonl MODEL.rotor|'' FILE.db
 //       questions whose passage is known: share found among the first five, and mean reciprocal rank, by
 //       words, by vectors and by both; weights of the fusion are chosen on the even questions, all figures
@@ -25,7 +24,6 @@
 #include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
 #include "runtime/rag/files/file_sync.h"
-#include "runtime/rag/sqlite/sqlite_store.h"
 #include "runtime/retrieval/open_base.h"
 
 namespace {
@@ -148,8 +146,8 @@ void print_times(const char* name, const Times& times) {
 
 void fill(const std::string& path, int64_t chunks, Words& words) {
   auto embedder = std::make_shared<RandomEmbedder>();
-  rag::create_sqlite_store(path, {embedder->id(), embedder->dimensions(), {}});
-  rag::KnowledgeBase base(rag::open_sqlite_store(path), embedder);
+  retrieval::create_store(path, {embedder->id(), embedder->dimensions(), {}}, {});
+  rag::KnowledgeBase base(retrieval::open_store(path, {}), embedder);
   double adding = 0.0;
   for (int64_t i = 0; i < chunks / kPerDocument; ++i) {
     const rag::Document document = made_up(i, words);
@@ -174,22 +172,22 @@ std::vector<std::string> made_up_queries(int64_t documents, Words& words) {
 
 void scale(const std::string& path, int64_t chunks) {
   Words words(200'000);
-  if (!std::filesystem::exists(path)) fill(path, chunks, words);
+  if (!retrieval::has_base(path, {})) fill(path, chunks, words);
   Times opening;
   Times first;
   for (int i = 0; i < 11; ++i) {
     std::shared_ptr<rag::Store> store;
-    opening.add([&] { store = rag::open_sqlite_store(path); });
+    opening.add([&] { store = retrieval::open_store(path, {}); });
     store.reset();
     first.add([&] {
-      store = rag::open_sqlite_store(path);
+      store = retrieval::open_store(path, {});
       store->snapshot();
     });
   }
   print_times("open", opening);
   print_times("open, index ready", first);
   const double before = resident_bytes();
-  const rag::KnowledgeBase base(rag::open_sqlite_store(path), std::make_shared<RandomEmbedder>());
+  const rag::KnowledgeBase base(retrieval::open_store(path, {}), std::make_shared<RandomEmbedder>());
   const auto statistics = base.store().snapshot()->statistics();
   std::printf("%lld documents, %lld chunks, %s on disk\n", static_cast<long long>(statistics.documents),
               static_cast<long long>(statistics.chunks),
@@ -240,7 +238,7 @@ void qa(const std::string& passages, const std::string& questions, const std::st
         const std::string& path) {
   retrieval::BaseOptions options;
   options.embedder = model;
-  const bool is_new = !retrieval::has_base(path);
+  const bool is_new = !retrieval::has_base(path, {});
   const auto base =
       is_new ? retrieval::create_base(path, options, {.max_tokens = 0}) : retrieval::open_base(path, options);
   const std::string file = rag::absolute_path(passages);
