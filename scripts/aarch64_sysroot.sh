@@ -13,7 +13,9 @@ cd "$(dirname "$0")/.."
 packages="libc6 libc6-dev linux-libc-dev libgcc-s1 libstdc++6 libcrypt1 libcrypt-dev zlib1g zlib1g-dev libxxhash0 libxxhash-dev
   libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev libsentencepiece0 libsentencepiece-dev libgtest-dev libvalijson-dev nlohmann-json3-dev libcxxopts-dev libvulkan1 libvulkan-dev
   opencl-c-headers opencl-clhpp-headers libedit2 libedit-dev libbsd0 libbsd-dev libmd0 libmd-dev libtinfo6 libncurses6 libncurses-dev
-  libcpp-httplib0.11 libcpp-httplib-dev libbrotli1 libbrotli-dev libssl3 libssl-dev libprometheus-cpp-core1.0 prometheus-cpp-dev"
+  libcpp-httplib0.11 libcpp-httplib-dev libbrotli1 libbrotli-dev libssl3 libssl-dev libprometheus-cpp-core1.0 prometheus-cpp-dev
+  libsqlite3-0 libsqlite3-dev libfaiss-dev libblas3 libblas-dev liblapack3 liblapack-dev libgfortran5 libgomp1 libmd4c0 libmd4c-dev libgumbo1
+  libgumbo-dev libuchardet0 libuchardet-dev libexpat1 libexpat1-dev libbz2-1.0 libbz2-dev"
 
 again=no
 for argument in "$@"; do
@@ -45,6 +47,11 @@ apt_arm64 update
 # shellcheck disable=SC2086  # a list of words
 (cd "$work/debs" && apt_arm64 download $packages)
 for package in "$work"/debs/*.deb; do dpkg-deb -x "$package" "$work/root"; done
+# What their installation would link.
+libraries=usr/lib/aarch64-linux-gnu
+for library in blas/libblas lapack/liblapack; do
+  for ending in so so.3; do ln -sf "$library.$ending" "$work/root/$libraries/${library#*/}.$ending"; done
+done
 echo "$packages" > "$work/root/rotor-packages"
 rm -rf "$target"
 mv "$work/root" "$target"

@@ -100,8 +100,8 @@ tests/scripts/package_test.sh build/runtime-only
 step "64-bit ARM, in an emulator"
 scripts/aarch64_sysroot.sh
 cmake --preset aarch64 > /dev/null
-cmake --build --preset aarch64 --target rotor runtime_tests
-run_tests build/aarch64 aarch64 -R '^(Kernels|ThreadPool|Backends/|Variants/|.*TransformerTest|BatcherTest.EachText)' -E '/(opencl|vulkan)'  # no drivers there
+cmake --build --preset aarch64 --target rotor runtime_tests rag_tests
+run_tests build/aarch64 aarch64 -R '^(Kernels|Chunker|KnowledgeBaseTest|Search|SqliteStoreTest|StoreTest|VectorIndex|ThreadPool|Backends/|Variants/|.*TransformerTest|BatcherTest.EachText)' -E '/(opencl|vulkan)'  # no drivers there
 qemu-aarch64 -L build/aarch64-sysroot build/aarch64/bin/rotor devices
 say=(run "$work/lm.rotor" -p "And the LORD" -n 20 --temp 0)
 build/release/bin/rotor "${say[@]}" > "$work/said"
