@@ -2,12 +2,12 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
-#include <functional>
 
 #include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/rag/rag_commands.h"
+#include "runtime/rag/documents.h"
 #include "runtime/retrieval/reranker.h"
 
 namespace rotor::runtime::cli {
@@ -23,22 +23,6 @@ constexpr const char* kSearchExamples =
 constexpr const char* kExportExamples =
     "  rotor rag export notes.db > notes.jsonl\n"
     "  rotor rag export notes.db --vectors --filter team=garden > garden.jsonl\n";
-
-constexpr int64_t kAtOnce = 1000;
-
-/// Documents, some at a time, until `on_document` says false.
-void for_each_document(rag::Snapshot& snapshot, const rag::Filter& filter,
-                       const std::function<bool(const rag::DocumentRecord&)>& on_document) {
-  std::string after;
-  for (;;) {
-    const auto listed = snapshot.documents(filter, after, kAtOnce);
-    for (const rag::DocumentRecord& document : listed) {
-      if (!on_document(document)) return;
-    }
-    if (std::ssize(listed) < kAtOnce) return;
-    after = listed.back().id;
-  }
-}
 
 std::string time_text(int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
@@ -141,7 +125,7 @@ int rag_list(int argc, char** argv) {
   const auto snapshot = store->records();
   int64_t documents = 0;
   int64_t chunks = 0;
-  for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
+  rag::for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
     ++documents;
     chunks += document.chunks;
     if (as_json) {
@@ -232,7 +216,7 @@ int rag_export(int argc, char** argv) {
   tool::catch_interrupts();
   const auto snapshot = with_vectors ? store->snapshot() : store->records();
   const auto width = static_cast<size_t>(store->config().dimensions);
-  for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
+  rag::for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
     Json json = document_json(document);
     json["chunks"] = Json::array();
     const auto chunks = snapshot->chunks_of(document.id);
