@@ -3,49 +3,12 @@
 #include "rotor/core/error.h"
 #include "rotor/tool/main.h"
 #ifdef ROTOR_HAS_RAG
-#include "runtime/rag/files/watcher.h"
+#include "runtime/retrieval/following_finder.h"
 #include "runtime/retrieval/open_base.h"
 #include "runtime/retrieval/retriever.h"
 #endif
 
 namespace rotor::runtime::cli {
-#ifdef ROTOR_HAS_RAG
-namespace {
-
-/// A base that follows files while it is searched.
-class FollowingFinder final : public retrieval::SourceFinder {
- public:
-  FollowingFinder(std::shared_ptr<rag::KnowledgeBase> base,
-                  std::shared_ptr<const retrieval::Retriever> finder, const std::vector<std::string>& paths,
-                  const std::function<void(const std::string& message)>& say)
-      : base_(std::move(base)), finder_(std::move(finder)) {
-    std::vector<rag::Origin> origins;
-    for (const std::string& path : paths) {
-      // One that the base knows is read as it was added.
-      rag::Origin origin{rag::absolute_path(path), std::nullopt, "", Json::object()};
-      for (const rag::Origin& known : rag::origins(base_->store())) {
-        if (known.path == origin.path) origin = known;
-      }
-      origins.push_back(std::move(origin));
-    }
-    rag::WatcherOptions options;
-    options.say = say;
-    watcher_ = std::make_unique<rag::Watcher>(*base_, std::move(origins), options);
-  }
-
-  retrieval::Retrieval retrieve(const retrieval::RetrievalRequest& request) const override {
-    return finder_->retrieve(request);
-  }
-  void check(const retrieval::RetrievalOptions& options) const override { finder_->check(options); }
-
- private:
-  std::shared_ptr<rag::KnowledgeBase> base_;
-  std::shared_ptr<const retrieval::Retriever> finder_;
-  std::unique_ptr<rag::Watcher> watcher_;
-};
-
-}  // namespace
-#endif
 
 void add_retrieval_options(cxxopts::Options& options) {
   const retrieval::RetrievalOptions usual;
@@ -118,7 +81,9 @@ std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
   auto retriever = std::make_shared<retrieval::Retriever>(base, count, retrieval::Retriever::Options{});
   retriever->check(choice.options);
   if (choice.watched.empty()) return retriever;
-  return std::make_shared<FollowingFinder>(base, std::move(retriever), choice.watched, say);
+  rag::WatcherOptions options;
+  options.say = say;
+  return std::make_shared<retrieval::FollowingFinder>(base, std::move(retriever), choice.watched, options);
 }
 #else
 std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
