@@ -85,6 +85,29 @@ TEST_F(RagCommand, FromAFolderToPassages) {
   EXPECT_EQ(out({"search", base_, "honey", "--mode", "words", "--filter", "year<2026"}), "");
 }
 
+TEST_F(RagCommand, FusionIsWeighed) {
+  added({"add", base_, notes_, "--embedder", encoder_});
+  for (const std::string k : {"60", "0", "7.5"}) {
+    const Json found = parse_json(
+        out({"search", base_, "bees swarm", "--fusion-k", k, "--words-share", "0.25", "--json", "--explain"}),
+        "out");
+    ASSERT_FALSE(found["results"].empty());
+    for (const Json& one : found["results"]) {
+      const auto part = [&](const char* list, double share) {
+        return one[list].is_null() ? 0.0 : share / (std::stod(k) + one[list]["rank"].get<double>());
+      };
+      EXPECT_NEAR(one["fused"].get<double>(), part("words", 0.25) + part("vectors", 0.75), 1e-12) << k;
+    }
+  }
+  const std::vector<std::string> search = {"search", base_, "bees swarm", "--json"};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), search.begin(), search.end());
+    return out(arguments);
+  };
+  EXPECT_EQ(with({}), with({"--fusion-k", "60"}));
+  expect_refused({"search", base_, "x", "--fusion-k", "-1"}, "k of the fusion: expected 0 or more");
+}
+
 TEST_F(RagCommand, UpdatesRemovesListsAndExports) {
   added({"add", base_, notes_, "--embedder", encoder_});
   write("garden.txt", "Water tomatoes in the evening.");

@@ -160,6 +160,10 @@ int rag_search(int argc, char** argv) {
                                      cxxopts::value<int64_t>()->default_value("50"))(
       "words-share", "weight of the words against the vectors, 0 to 1",
       cxxopts::value<double>()->default_value("0.5"))(
+      "fusion-k",
+      "of reciprocal rank fusion, whose scores are shares of 1/(k + rank): the smaller, the more the first "
+      "ranks count",
+      cxxopts::value<double>()->default_value("60"))(
       "diversity",
       "0: the best ones, however alike; up to 1: passages that differ (maximal marginal relevance)",
       cxxopts::value<double>()->default_value("0"))("rerank",
@@ -174,6 +178,7 @@ int rag_search(int argc, char** argv) {
   search.candidates = std::max((*parsed)["candidates"].as<int64_t>(), search.count);
   search.filter = read_filter(*parsed);
   search.words_share = (*parsed)["words-share"].as<double>();
+  search.fusion_k = (*parsed)["fusion-k"].as<double>();
   search.diversity = (*parsed)["diversity"].as<double>();
   if (parsed->count("mode") != 0) search.mode = read_mode((*parsed)["mode"].as<std::string>());
   search.validate();
