@@ -5,10 +5,19 @@
 #ifdef ROTOR_HAS_RAG
 #include "runtime/retrieval/following_finder.h"
 #include "runtime/retrieval/open_base.h"
+#include "runtime/retrieval/reranker.h"
 #include "runtime/retrieval/retriever.h"
 #endif
 
 namespace rotor::runtime::cli {
+namespace {
+
+constexpr std::chrono::seconds kRerankTimeout{60};  // some thousand tokens are read
+#ifdef ROTOR_HAS_RAG
+constexpr int64_t kRerankCount = 10;
+#endif
+
+}  // namespace
 
 void add_retrieval_options(cxxopts::Options& options) {
   const retrieval::RetrievalOptions usual;
@@ -23,6 +32,9 @@ void add_retrieval_options(cxxopts::Options& options) {
       cxxopts::value<int64_t>()->default_value(std::to_string(usual.budget_tokens)))(
       "rag-filter", "only documents of which this is true, as in rotor rag search --filter; may be repeated",
       cxxopts::value<std::vector<std::string>>())(
+      "rag-rerank",
+      "the answering model orders the ten best passages anew, which takes as long as reading them: a search "
+      "may take 60 seconds instead of 10")(
       "rag-min-score", "auto: the best source must fit that well (rotor rag search shows scores)",
       cxxopts::value<double>()->default_value(cat(usual.min_score)))(
       "rag-min-entropy", "auto: the model is sure if its first tokens have less entropy (nats)",
@@ -42,8 +54,8 @@ void add_watch_option(cxxopts::Options& options) {
 RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   RetrievalChoice choice;
   if (parsed.count("rag") == 0) {
-    for (const char* flag : {"retrieval", "rag-count", "rag-budget", "rag-filter", "rag-min-score",
-                             "rag-min-entropy", "embedder", "watch"}) {
+    for (const char* flag : {"retrieval", "rag-count", "rag-budget", "rag-filter", "rag-rerank",
+                             "rag-min-score", "rag-min-entropy", "embedder", "watch"}) {
       if (parsed.count(flag) != 0) throw tool::UsageError(cat("--", flag, ": needs a knowledge base, --rag"));
     }
     return choice;
@@ -62,6 +74,8 @@ RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   choice.options.min_entropy = parsed["rag-min-entropy"].as<double>();
   if (parsed.count("rag-filter") != 0)
     choice.options.filter = parsed["rag-filter"].as<std::vector<std::string>>();
+  choice.rerank = parsed.count("rag-rerank") != 0;
+  if (choice.rerank) choice.options.timeout = kRerankTimeout;
   choice.options.validate();
   return choice;
 }
@@ -78,12 +92,19 @@ std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
   };
   const auto base =
       retrieval::open_base(choice.base, {.embedder = choice.embedder, .threads = threads, .say = say});
-  auto retriever = std::make_shared<retrieval::Retriever>(base, count, retrieval::Retriever::Options{});
+  retrieval::Retriever::Options options;
+  if (choice.rerank) {
+    // The caller keeps the model.
+    const std::shared_ptr<const LanguageModel> borrowed(std::shared_ptr<void>(), &model);
+    options.search.rerank = retrieval::Reranker(borrowed);
+    options.search.rerank_count = kRerankCount;
+  }
+  auto retriever = std::make_shared<retrieval::Retriever>(base, count, std::move(options));
   retriever->check(choice.options);
   if (choice.watched.empty()) return retriever;
-  rag::WatcherOptions options;
-  options.say = say;
-  return std::make_shared<retrieval::FollowingFinder>(base, std::move(retriever), choice.watched, options);
+  rag::WatcherOptions watching;
+  watching.say = say;
+  return std::make_shared<retrieval::FollowingFinder>(base, std::move(retriever), choice.watched, watching);
 }
 #else
 std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
