@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -208,8 +209,9 @@ TEST_F(WatcherTest, EventsThatTheSystemLosesAreNotMissed) {
   gate->reached.wait(false);
   int64_t most = 0;
   std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most;
-  // Equal events in a row are one: these are not, two a round.
-  for (int64_t i = 0; i <= most / 2; ++i) write(i % 2 == 0 ? "x.txt" : "y.txt", "Again.");
+  // Equal events in a row are one, so two files take turns.
+  std::array<std::ofstream, 2> files = {std::ofstream(file("x.txt")), std::ofstream(file("y.txt"))};
+  for (int64_t i = 0; i <= most; ++i) files[static_cast<size_t>(i % 2)].seekp(0).put('x').flush();
   write("changes.txt", "After.");
   fs::remove(file("goes.txt"));
   fs::rename(file("moves"), file("moved"));
