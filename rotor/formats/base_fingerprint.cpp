@@ -101,7 +101,8 @@ std::string embedding_fingerprint(const RotorFile& file) {
   std::vector<std::string> lines;
   for (const auto& [key, value] : file.container().metadata()) {  // in order of keys
     const bool of_tensor = key.starts_with(rotor_key::kChecksumPrefix) && !key.starts_with(padding);
-    if (of_tensor || key == rotor_key::kConfig || key == rotor_key::kWordPiece) {
+    const bool of_tokens = key.starts_with(rotor_key::kTokenizer) || key == rotor_key::kBosToken;
+    if (of_tensor || of_tokens || key == rotor_key::kConfig) {
       lines.push_back(cat(key, " ", value, "\n"));
     }
   }

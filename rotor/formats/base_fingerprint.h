@@ -19,10 +19,11 @@ std::string base_fingerprint(const ModelSource& source);
 /// The same of a .rotor file, from the checksums that it holds: reads no weights.
 std::string base_fingerprint(const RotorFile& file);
 
-/// A short name for what a sentence encoder makes of texts, so that its vectors are not mixed with those of
-/// another: the checksum over a line "KEY VALUE\n" of metadata, in the order of keys, for the checksum of
-/// each tensor, those of the tokenizer among them, the config, which has pooling and length, and the
-/// tokenizer's settings. The same weights kept in another way give another name. Reads no weights.
+/// A short name for what a model makes of texts, so that its vectors are not mixed with those of another: the
+/// checksum over a line "KEY VALUE\n" of metadata, in the order of keys, for the checksum of each tensor,
+/// those of the tokenizer among them, the config, which has an encoder's pooling and length, the tokenizer's
+/// kind and settings, and the begin-of-text token. The same weights kept in another way give another name;
+/// chat template and stop tokens change nothing. Reads no weights.
 std::string embedding_fingerprint(const RotorFile& file);
 
 }  // namespace rotor

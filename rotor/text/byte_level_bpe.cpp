@@ -51,22 +51,9 @@ struct ByteLevelBpe::Memory {
     if (count >= BpeTables::kMaxTokens) {
       fail("byte-level BPE: expected less than ", BpeTables::kMaxTokens, " tokens, found ", count);
     }
-    std::vector<std::string_view> tokens(definition.tokens.begin(), definition.tokens.end());
-    auto specials = definition.specials;
-    std::stable_sort(specials.begin(), specials.end(),
-                     [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
-    for (const auto& [name, id] : specials) {
-      if (id < 0 || static_cast<size_t>(id) >= count) {
-        fail("special token ", name, ": id ", id, " is out of range");
-      }
-      if (name.empty() || tokens[static_cast<size_t>(id)] != name) {
-        fail("special token \"", name, "\": the bytes of its id ", id, " are \"",
-             tokens[static_cast<size_t>(id)], "\"");
-      }
-      special_ids.push_back(static_cast<uint32_t>(id));
-    }
+    special_ids = special_ids_of("byte-level BPE", definition.specials, definition.tokens);
     token_offsets.push_back(0);
-    for (const std::string_view token : tokens) {
+    for (const std::string& token : definition.tokens) {
       token_bytes.insert(token_bytes.end(), token.begin(), token.end());
       if (token_bytes.size() >= kNone) fail("byte-level BPE: the tokens take 4 GiB or more");
       token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
@@ -151,62 +138,31 @@ ByteLevelBpe::~ByteLevelBpe() = default;
 /// Copies the ids that are not checked at each use.
 void ByteLevelBpe::take_ids() {
   std::copy(tables_.byte_ids.begin(), tables_.byte_ids.end(), byte_ids_.begin());
-  special_ids_.assign(tables_.special_ids.begin(), tables_.special_ids.end());
-  const auto check = [&](const char* tensor, uint32_t id) {
+  for (const uint32_t id : byte_ids_) {
     if (id >= tables_.num_tokens())
-      fail("tensor \"", tensor, "\": expected ids of 0 to ", vocab_size() - 1, ", found ", id);
-  };
-  for (const uint32_t id : byte_ids_) check(kBpeTensors[4], id);
-  for (const uint32_t id : special_ids_) check(kBpeTensors[5], id);
+      fail("tensor \"", kBpeTensors[4], "\": expected ids of 0 to ", vocab_size() - 1, ", found ", id);
+  }
+  specials_ = SpecialTokenTable(tables_);
 }
 
 void ByteLevelBpe::check_intact() const {
   if (file_ != nullptr) file_->check_intact();
 }
 
-std::optional<TokenId> ByteLevelBpe::special(std::string_view name) const {
-  for (const uint32_t id : special_ids_) {
-    if (tables_.token(id) == name) return static_cast<TokenId>(id);
-  }
-  return std::nullopt;
-}
-
 std::vector<TokenId> ByteLevelBpe::encode(std::string_view text, SpecialTokens special) const {
   std::vector<TokenId> ids;
-  std::array<bool, 256> starts_special{};
+  const auto on_text = [&](std::string_view plain) { encode_plain(plain, ids); };
   if (special == SpecialTokens::parse) {
-    for (const uint32_t id : special_ids_) {
-      const std::string_view name = tables_.token(id);
-      if (!name.empty()) starts_special[static_cast<uint8_t>(name[0])] = true;
-    }
+    specials_.split(text, on_text, [&](TokenId id) { ids.push_back(id); });
+  } else {
+    on_text(text);
   }
-  size_t plain_begin = 0;
-  for (size_t i = 0; i < text.size() && special == SpecialTokens::parse;) {
-    const auto match = !starts_special[static_cast<uint8_t>(text[i])]
-                           ? special_ids_.end()
-                           : std::find_if(special_ids_.begin(), special_ids_.end(), [&](uint32_t id) {
-                               const std::string_view name = tables_.token(id);
-                               return !name.empty() && text.substr(i).starts_with(name);
-                             });
-    if (match == special_ids_.end()) {
-      ++i;
-      continue;
-    }
-    encode_plain(text.substr(plain_begin, i - plain_begin), ids);
-    ids.push_back(static_cast<TokenId>(*match));
-    i += tables_.token(*match).size();
-    plain_begin = i;
-  }
-  encode_plain(text.substr(plain_begin), ids);
   check_intact();
   return ids;
 }
 
 std::vector<std::pair<std::string, TokenId>> ByteLevelBpe::special_tokens() const {
-  std::vector<std::pair<std::string, TokenId>> result;
-  for (const uint32_t id : special_ids_) {
-    result.emplace_back(tables_.token(id), static_cast<TokenId>(id));
-  }
+  auto result = specials_.copy();
   check_intact();
   return result;
 }
@@ -357,11 +313,8 @@ TokenizerDefinition ByteLevelBpe::definition() const {
     result.merges.push_back({static_cast<TokenId>(merge.left), static_cast<TokenId>(merge.right),
                              static_cast<TokenId>(merge.result)});
   }
-  auto specials = special_ids_;
-  std::ranges::sort(specials);
-  for (const uint32_t id : specials) {
-    result.specials.emplace_back(tables_.token(id), static_cast<TokenId>(id));
-  }
+  result.specials = specials_.copy();
+  std::ranges::sort(result.specials, {}, [](const auto& special) { return special.second; });
   check_intact();
   return result;
 }

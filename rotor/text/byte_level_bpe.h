@@ -10,6 +10,7 @@
 
 #include "rotor/formats/bpe_tables.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/special_token_table.h"
 #include "rotor/text/splitter.h"
 #include "rotor/text/tokenizer.h"
 
@@ -44,7 +45,7 @@ class ByteLevelBpe final : public Tokenizer {
   TokenizerDefinition definition() const override;
 
   /// The id of a special token by its name.
-  std::optional<TokenId> special(std::string_view name) const;
+  std::optional<TokenId> special(std::string_view name) const { return specials_.find(name); }
 
  private:
   struct Memory;
@@ -64,7 +65,7 @@ class ByteLevelBpe final : public Tokenizer {
   bool ignore_merges_;
   Splitter splitter_;
   std::array<uint32_t, 256> byte_ids_{};
-  std::vector<uint32_t> special_ids_;  // longest first
+  SpecialTokenTable specials_;
 };
 
 }  // namespace rotor::text

@@ -34,13 +34,9 @@ bool any_text(const OrderedJson& value, const std::function<bool(const std::stri
 
 TextGuard::TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts,
                      const std::function<uint32_t()>& random)
-    : tokenizer_(tokenizer), specials_(tokenizer.special_tokens()) {
-  std::erase_if(specials_, [](const auto& special) { return special.first.empty(); });
-  std::ranges::stable_sort(specials_, std::greater(),
-                           [](const auto& special) { return special.first.size(); });
-  for (const auto& [name, id] : specials_) {
-    if (first_bytes_.find(name[0]) == std::string::npos) first_bytes_ += name[0];
-  }
+    : tokenizer_(tokenizer),
+      names_(tokenizer.special_tokens()),
+      specials_(std::vector<SpecialTokenTable::Entry>(names_.begin(), names_.end())) {
   // Only its beginning is U+FDD0, so that it is found again wherever it is put. Of one length whatever the
   // texts hold: it is put into them as often as they name special tokens.
   const auto has_mark = [&](const std::string& text) { return text.find(mark_) != std::string::npos; };
@@ -58,21 +54,14 @@ uint32_t TextGuard::draw() {
   return random();
 }
 
-const std::pair<std::string, TokenId>* TextGuard::special_at(std::string_view text) const {
-  const auto found =
-      std::ranges::find_if(specials_, [&](const auto& special) { return text.starts_with(special.first); });
-  return found == specials_.end() ? nullptr : &*found;
-}
-
 std::string TextGuard::guard(std::string_view text, const std::vector<std::string_view>& allowed) const {
   std::string guarded;
   size_t copied = 0;
   // A special token may stand within another one's text, so each place is looked at.
-  for (size_t i = text.find_first_of(first_bytes_); i < text.size();
-       i = text.find_first_of(first_bytes_, i + 1)) {
-    const auto* special = special_at(text.substr(i));
-    if (special == nullptr || std::ranges::find(allowed, special->first) != allowed.end()) continue;
-    size_t behind = i;
+  for (auto place = specials_.next(text, 0); place.token != nullptr;
+       place = specials_.next(text, place.begin + 1)) {
+    if (std::ranges::find(allowed, place.token->first) != allowed.end()) continue;
+    size_t behind = place.begin;
     jinja::next_character(text, behind);
     guarded.append(text.substr(copied, behind - copied)).append(mark_);
     copied = behind;
@@ -115,24 +104,11 @@ std::string TextGuard::plain(std::string_view rendered) const {
 
 std::vector<TokenId> TextGuard::encode(std::string_view rendered) const {
   std::vector<TokenId> ids;
-  size_t begin = 0;
-  const auto add_text = [&](size_t end) {
-    if (end == begin) return;
-    const std::vector<TokenId> part =
-        tokenizer_.encode(plain(rendered.substr(begin, end - begin)), SpecialTokens::as_text);
+  const auto add_text = [&](std::string_view marked) {
+    const std::vector<TokenId> part = tokenizer_.encode(plain(marked), SpecialTokens::as_text);
     ids.insert(ids.end(), part.begin(), part.end());
   };
-  for (size_t i = rendered.find_first_of(first_bytes_); i < rendered.size();) {
-    if (const auto* special = special_at(rendered.substr(i)); special != nullptr) {
-      add_text(i);
-      ids.push_back(special->second);
-      begin = i += special->first.size();
-    } else {
-      ++i;
-    }
-    i = rendered.find_first_of(first_bytes_, i);
-  }
-  add_text(rendered.size());
+  specials_.split(rendered, add_text, [&](TokenId id) { ids.push_back(id); });
   return ids;
 }
 

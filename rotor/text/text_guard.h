@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rotor/formats/ordered_json.h"
+#include "rotor/text/special_token_table.h"
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::text {
@@ -24,6 +25,8 @@ class TextGuard {
   /// `random`: what draws the mark, a number of 32 bits each time; a test may say what comes.
   TextGuard(const Tokenizer& tokenizer, const std::vector<const OrderedJson*>& texts,
             const std::function<uint32_t()>& random = draw);
+  TextGuard(const TextGuard&) = delete;
+  TextGuard& operator=(const TextGuard&) = delete;
 
   /// Marks the special tokens in all texts that `value` holds, keys included, but those in `allowed`.
   void guard(OrderedJson& value, const std::vector<std::string_view>& allowed = {}) const;
@@ -39,12 +42,9 @@ class TextGuard {
 
  private:
   static uint32_t draw();
-  /// The special token at the beginning of `text`, the longest one; nullptr if there is none.
-  const std::pair<std::string, TokenId>* special_at(std::string_view text) const;
-
   const Tokenizer& tokenizer_;
-  std::vector<std::pair<std::string, TokenId>> specials_;  // longest first
-  std::string first_bytes_;                                // of them
+  const std::vector<std::pair<std::string, TokenId>> names_;
+  SpecialTokenTable specials_;  // of these names
   std::string mark_;
 };
 

@@ -45,19 +45,7 @@ struct WordPiece::Memory {
       if (token_bytes.size() >= BpeTables::kNone) fail("WordPiece: the tokens take 4 GiB or more");
       token_offsets.push_back(static_cast<uint32_t>(token_bytes.size()));
     }
-    auto specials = definition.specials;
-    std::sort(specials.begin(), specials.end(), [](const auto& a, const auto& b) {
-      return a.first.size() != b.first.size() ? a.first.size() > b.first.size() : a.second < b.second;
-    });
-    specials.erase(std::unique(specials.begin(), specials.end()), specials.end());
-    for (const auto& [name, id] : specials) {
-      const bool is_token = id >= 0 && static_cast<size_t>(id) < count;
-      if (name.empty() || !is_token || definition.tokens[static_cast<size_t>(id)] != name) {
-        fail("WordPiece: special token \"", name, "\": its id ", id, " is ",
-             is_token ? cat("\"", definition.tokens[static_cast<size_t>(id)], "\"") : "out of range");
-      }
-      special_ids.push_back(static_cast<uint32_t>(id));
-    }
+    special_ids = special_ids_of("WordPiece", definition.specials, definition.tokens);
     for (const TokenId id :
          {definition.settings.unk_token, definition.settings.cls_token, definition.settings.sep_token}) {
       if (id < 0 || static_cast<size_t>(id) >= count) {
@@ -88,12 +76,7 @@ WordPiece::WordPiece(std::shared_ptr<const RotorFile> file)
 WordPiece::~WordPiece() = default;
 
 void WordPiece::take_ids() {
-  special_ids_.assign(tables_.special_ids.begin(), tables_.special_ids.end());
-  for (const uint32_t id : special_ids_) {
-    if (id >= tables_.num_tokens()) {
-      fail("tensor \"", kBpeTensors[5], "\": expected ids of 0 to ", vocab_size() - 1, ", found ", id);
-    }
-  }
+  specials_ = SpecialTokenTable(tables_);
   for (size_t id = 0; id < tables_.num_tokens(); ++id) {
     const size_t begin = tables_.token_offsets[id];
     const size_t end = tables_.token_offsets[id + 1];
@@ -107,22 +90,12 @@ void WordPiece::check_intact() const {
 
 std::vector<TokenId> WordPiece::encode(std::string_view text, SpecialTokens special) const {
   std::vector<TokenId> ids;
-  size_t plain_begin = 0;
-  for (size_t i = 0; i < text.size() && special == SpecialTokens::parse;) {
-    const auto match = std::ranges::find_if(special_ids_, [&](uint32_t id) {
-      const std::string_view name = tables_.token(id);
-      return !name.empty() && text.substr(i).starts_with(name);
-    });
-    if (match == special_ids_.end()) {
-      ++i;
-      continue;
-    }
-    encode_plain(text.substr(plain_begin, i - plain_begin), ids);
-    ids.push_back(static_cast<TokenId>(*match));
-    i += tables_.token(*match).size();
-    plain_begin = i;
+  const auto on_text = [&](std::string_view plain) { encode_plain(plain, ids); };
+  if (special == SpecialTokens::parse) {
+    specials_.split(text, on_text, [&](TokenId id) { ids.push_back(id); });
+  } else {
+    on_text(text);
   }
-  encode_plain(text.substr(plain_begin), ids);
   check_intact();
   return ids;
 }
@@ -162,8 +135,7 @@ void WordPiece::encode_word(std::string_view word, std::vector<TokenId>& ids) co
 }
 
 std::vector<std::pair<std::string, TokenId>> WordPiece::special_tokens() const {
-  std::vector<std::pair<std::string, TokenId>> result;
-  for (const uint32_t id : special_ids_) result.emplace_back(tables_.token(id), static_cast<TokenId>(id));
+  auto result = specials_.copy();
   check_intact();
   return result;
 }

@@ -8,6 +8,7 @@
 
 #include "rotor/formats/bpe_tables.h"
 #include "rotor/formats/rotor_file.h"
+#include "rotor/text/special_token_table.h"
 #include "rotor/text/tokenizer.h"
 
 namespace rotor::text {
@@ -51,8 +52,8 @@ class WordPiece final : public Tokenizer {
   std::shared_ptr<const RotorFile> file_;  // where they lie
   BpeTables tables_;                       // without merges and ids of bytes
   WordPieceSettings settings_;
-  std::vector<uint32_t> special_ids_;  // longest first
-  size_t longest_token_ = 0;           // bytes
+  SpecialTokenTable specials_;
+  size_t longest_token_ = 0;  // bytes
 };
 
 }  // namespace rotor::text

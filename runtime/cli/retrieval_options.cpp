@@ -3,49 +3,21 @@
 #include "rotor/core/error.h"
 #include "rotor/tool/main.h"
 #ifdef ROTOR_HAS_RAG
-#include "runtime/rag/files/watcher.h"
+#include "runtime/retrieval/following_finder.h"
 #include "runtime/retrieval/open_base.h"
+#include "runtime/retrieval/reranker.h"
 #include "runtime/retrieval/retriever.h"
 #endif
 
 namespace rotor::runtime::cli {
-#ifdef ROTOR_HAS_RAG
 namespace {
 
-/// A base that follows files while it is searched.
-class FollowingFinder final : public retrieval::SourceFinder {
- public:
-  FollowingFinder(std::shared_ptr<rag::KnowledgeBase> base,
-                  std::shared_ptr<const retrieval::Retriever> finder, const std::vector<std::string>& paths,
-                  const std::function<void(const std::string& message)>& say)
-      : base_(std::move(base)), finder_(std::move(finder)) {
-    std::vector<rag::Origin> origins;
-    for (const std::string& path : paths) {
-      // One that the base knows is read as it was added.
-      rag::Origin origin{rag::absolute_path(path), std::nullopt, "", Json::object()};
-      for (const rag::Origin& known : rag::origins(base_->store())) {
-        if (known.path == origin.path) origin = known;
-      }
-      origins.push_back(std::move(origin));
-    }
-    rag::WatcherOptions options;
-    options.say = say;
-    watcher_ = std::make_unique<rag::Watcher>(*base_, std::move(origins), options);
-  }
-
-  retrieval::Retrieval retrieve(const retrieval::RetrievalRequest& request) const override {
-    return finder_->retrieve(request);
-  }
-  void check(const retrieval::RetrievalOptions& options) const override { finder_->check(options); }
-
- private:
-  std::shared_ptr<rag::KnowledgeBase> base_;
-  std::shared_ptr<const retrieval::Retriever> finder_;
-  std::unique_ptr<rag::Watcher> watcher_;
-};
+constexpr std::chrono::seconds kRerankTimeout{60};  // some thousand tokens are read
+#ifdef ROTOR_HAS_RAG
+constexpr int64_t kRerankCount = 10;
+#endif
 
 }  // namespace
-#endif
 
 void add_retrieval_options(cxxopts::Options& options) {
   const retrieval::RetrievalOptions usual;
@@ -60,6 +32,9 @@ void add_retrieval_options(cxxopts::Options& options) {
       cxxopts::value<int64_t>()->default_value(std::to_string(usual.budget_tokens)))(
       "rag-filter", "only documents of which this is true, as in rotor rag search --filter; may be repeated",
       cxxopts::value<std::vector<std::string>>())(
+      "rag-rerank",
+      "the answering model orders the ten best passages anew, which takes as long as reading them: a search "
+      "may take 60 seconds instead of 10")(
       "rag-min-score", "auto: the best source must fit that well (rotor rag search shows scores)",
       cxxopts::value<double>()->default_value(cat(usual.min_score)))(
       "rag-min-entropy", "auto: the model is sure if its first tokens have less entropy (nats)",
@@ -79,8 +54,8 @@ void add_watch_option(cxxopts::Options& options) {
 RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   RetrievalChoice choice;
   if (parsed.count("rag") == 0) {
-    for (const char* flag : {"retrieval", "rag-count", "rag-budget", "rag-filter", "rag-min-score",
-                             "rag-min-entropy", "embedder", "watch"}) {
+    for (const char* flag : {"retrieval", "rag-count", "rag-budget", "rag-filter", "rag-rerank",
+                             "rag-min-score", "rag-min-entropy", "embedder", "watch"}) {
       if (parsed.count(flag) != 0) throw tool::UsageError(cat("--", flag, ": needs a knowledge base, --rag"));
     }
     return choice;
@@ -99,6 +74,8 @@ RetrievalChoice read_retrieval_options(const cxxopts::ParseResult& parsed) {
   choice.options.min_entropy = parsed["rag-min-entropy"].as<double>();
   if (parsed.count("rag-filter") != 0)
     choice.options.filter = parsed["rag-filter"].as<std::vector<std::string>>();
+  choice.rerank = parsed.count("rag-rerank") != 0;
+  if (choice.rerank) choice.options.timeout = kRerankTimeout;
   choice.options.validate();
   return choice;
 }
@@ -115,10 +92,19 @@ std::shared_ptr<const retrieval::SourceFinder> open_retrieval(
   };
   const auto base =
       retrieval::open_base(choice.base, {.embedder = choice.embedder, .threads = threads, .say = say});
-  auto retriever = std::make_shared<retrieval::Retriever>(base, count, retrieval::Retriever::Options{});
+  retrieval::Retriever::Options options;
+  if (choice.rerank) {
+    // The caller keeps the model.
+    const std::shared_ptr<const LanguageModel> borrowed(std::shared_ptr<void>(), &model);
+    options.search.rerank = retrieval::Reranker(borrowed);
+    options.search.rerank_count = kRerankCount;
+  }
+  auto retriever = std::make_shared<retrieval::Retriever>(base, count, std::move(options));
   retriever->check(choice.options);
   if (choice.watched.empty()) return retriever;
-  return std::make_shared<FollowingFinder>(base, std::move(retriever), choice.watched, say);
+  rag::WatcherOptions watching;
+  watching.say = say;
+  return std::make_shared<retrieval::FollowingFinder>(base, std::move(retriever), choice.watched, watching);
 }
 #else
 std::shared_ptr<const retrieval::SourceFinder> open_retrieval(

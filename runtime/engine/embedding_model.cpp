@@ -18,7 +18,7 @@ EmbeddingModel::EmbeddingModel(const std::string& path, const EmbeddingModelOpti
     : file_(path), encoder_(file_), tokenizer_(text::tokenizer_of(file_)) {
   if (options.check) file_.check();
   if (tokenizer_ == nullptr) fail(path, ": the file holds no tokenizer: export the model with its files");
-  // Of other kinds, embedding_fingerprint() does not have the settings.
+  // Every tokenizer of this kind has [CLS] and [SEP], which stand around a text.
   const int64_t vocab_size = encoder_.config().vocab_size;
   if (tokenizer_->kind() != rotor_tokenizer::kWordPiece || tokenizer_->vocab_size() > vocab_size) {
     fail(path, ": expected a WordPiece tokenizer of at most ", vocab_size, " tokens (vocab_size), found ",

@@ -9,20 +9,13 @@
 
 #include "rotor/core/error.h"
 #include "rotor/formats/checksum.h"
+#include "runtime/rag/readers/text.h"
 
 namespace rotor::runtime::rag {
 namespace {
 
-constexpr std::string_view kBlank = " \t\r\n\f\v";
-
 bool is_blank(char c) {
-  return kBlank.find(c) != std::string_view::npos;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+  return kBlanks.find(c) != std::string_view::npos;
 }
 
 /// Behind the next sentence of `text`: behind an end mark that a blank follows, or a line's end in `lines`.
@@ -44,7 +37,7 @@ size_t sentence_end(std::string_view text, bool lines) {
 size_t piece_end(std::string_view text, bool words) {
   size_t end = 1;
   if (words) {
-    end = std::min(text.find_first_of(kBlank), text.size());
+    end = std::min(text.find_first_of(kBlanks), text.size());
     while (end < text.size() && is_blank(text[end])) ++end;
   } else {
     while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) ++end;

@@ -24,7 +24,7 @@ std::vector<text::TokenId> Reranker::tokens_of(const std::string& text) const {
 }
 
 std::vector<double> Reranker::operator()(const std::string& question,
-                                         std::span<const rag::StoredChunk> chunks) {
+                                         std::span<const rag::StoredChunk> chunks) const {
   std::vector<text::TokenId> before = tokens_of(kBefore);
   if (const auto bos = model_->bos(); bos && (before.empty() || before.front() != *bos))
     before.insert(before.begin(), *bos);
@@ -37,11 +37,17 @@ std::vector<double> Reranker::operator()(const std::string& question,
     fail("rerank: expected a question of at most ", std::ssize(asked) + room - kLeastPassage, " tokens for ",
          model_->file().path(), ", found ", asked.size());
   }
-  Session session = model_->make_session({.context = context});
-  std::vector<double> scores;
+  std::vector<std::vector<text::TokenId>> passages;
+  size_t longest = 0;
   for (const rag::StoredChunk& stored : chunks) {
-    std::vector<text::TokenId> passage = tokens_of(rag::full_text(stored.chunk));
-    passage.resize(std::min(passage.size(), static_cast<size_t>(room)));
+    passages.push_back(tokens_of(rag::full_text(stored.chunk)));
+    passages.back().resize(std::min(passages.back().size(), static_cast<size_t>(room)));
+    longest = std::max(longest, passages.back().size());
+  }
+  // A cache for the longest of them: that of a model's whole context may take as much memory as the model.
+  Session session = model_->make_session({.context = context - room + static_cast<int64_t>(longest)});
+  std::vector<double> scores;
+  for (const std::vector<text::TokenId>& passage : passages) {
     // What stands before all passages is computed once.
     std::vector<text::TokenId> prompt = before;
     prompt.insert(prompt.end(), passage.begin(), passage.end());

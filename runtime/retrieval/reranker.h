@@ -19,8 +19,9 @@ class Reranker {
   /// The mean log-probability (nats) of the question's tokens behind each passage, higher is better: Sachan
   /// et al. 2022, "Improving passage retrieval with zero-shot question generation", equation 1. Of a passage
   /// that the model cannot read whole beside the question, its beginning. Throws Error for a question that
-  /// leaves no room for a passage. Its shape is SearchOptions::rerank. Used by one thread at a time.
-  std::vector<double> operator()(const std::string& question, std::span<const rag::StoredChunk> chunks);
+  /// leaves no room for a passage. Its shape is SearchOptions::rerank. Each call has a session of its own, so
+  /// several threads may call.
+  std::vector<double> operator()(const std::string& question, std::span<const rag::StoredChunk> chunks) const;
 
  private:
   std::vector<text::TokenId> tokens_of(const std::string& text) const;

@@ -16,7 +16,7 @@ namespace rotor::runtime::retrieval {
 class Retriever final : public SourceFinder {
  public:
   struct Options {
-    rag::SearchOptions search = {};  ///< count and filter are a request's
+    rag::SearchOptions search = {};  ///< count and filter are a request's; several threads may call rerank
     int64_t threads = 2;             ///< searches that run at once
     int64_t queue = 64;              ///< that may wait
   };

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "rotor/core/error.h"
+#include "rotor/formats/json.h"
 #include "runtime/retrieval/context.h"
 #include "tests/support/chat_model.h"
 #include "tests/support/command.h"
@@ -98,6 +99,31 @@ TEST_F(ChatRagCommand, WhatADocumentSaysIsNoSpecialToken) {
   const CommandResult tokens = rotor({"tokenize", file("m.rotor"), context + "bread flour"});
   const auto count = std::ranges::count(tokens.out, ',') + 1 + std::ssize(std::string("u:")) + 2 + 1;
   EXPECT_NE(result.out.find(cat("prompt: ", count, " tokens")), std::string::npos) << count << result.out;
+}
+
+TEST_F(ChatRagCommand, TheModelMayOrderTheSources) {
+  bool differs = false;
+  for (const std::string question : {"moon and flour", "flour and the moon", "tides, bread"}) {
+    const auto titles = [&](const Arguments& more) {
+      Arguments search = {"rag", "search", base(), question, "--json"};
+      search.insert(search.end(), more.begin(), more.end());
+      Arguments found;
+      for (const Json& one : parse_json(rotor(search).out, "out")["results"]) found.push_back(one["title"]);
+      return found;
+    };
+    const Arguments order = titles({"--rerank", file("m.rotor")});
+    ASSERT_EQ(order.size(), 2U);
+    differs = differs || order != titles({});
+    const CommandResult result =
+        chat({"--rag", base(), "--retrieval", "always", "--rag-rerank", "-p", question});
+    EXPECT_EQ(result.status, 0) << result.err;
+    for (size_t i = 0; i < order.size(); ++i)
+      EXPECT_NE(result.out.find(cat("[", i + 1, "] ", order[i], " (")), std::string::npos) << result.out;
+  }
+  EXPECT_TRUE(differs) << "nothing shows that the flag does something";
+  const CommandResult refused = chat({"--rag-rerank", "-p", "x"});
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_NE(refused.err.find("--rag-rerank: needs a knowledge base"), std::string::npos) << refused.err;
 }
 
 TEST_F(ChatRagCommand, AutomaticSaysWhyThereAreNone) {

@@ -66,7 +66,11 @@ TEST_F(RagCommand, FromAFolderToPassages) {
   const Json first = added({"add", base_, notes_, "--embedder", encoder_, "--meta", "team=garden"});
   EXPECT_EQ(first["added"], 2);
   EXPECT_EQ(first["documents"], 2);
-  EXPECT_GE(first["chunks"], 3);  // the encoder of the tests has many tokens for a word
+  int64_t chunks = 0;
+  for (const Json& document : lines(out({"list", base_, "--json"})))
+    chunks += document["chunks"].get<int64_t>();
+  EXPECT_EQ(first["chunks"], chunks);
+  EXPECT_GE(chunks, 3);  // two sections and a file: the encoder of the tests has many tokens for a word
   const std::string shown = out({"search", base_, "when do bees swarm", "-n", "1", "--explain"});
   for (const char* part : {"1. Bees > Swarms", "bees.md, line 7", "words: rank 1, BM25", "vectors: rank",
                            "fused", "   Bees swarm in"}) {
@@ -79,6 +83,29 @@ TEST_F(RagCommand, FromAFolderToPassages) {
   EXPECT_EQ(found["results"][0]["metadata"], Json({{"team", "garden"}, {"year", 2026}}));
   EXPECT_EQ(found["results"][0]["words"]["rank"], 1);
   EXPECT_EQ(out({"search", base_, "honey", "--mode", "words", "--filter", "year<2026"}), "");
+}
+
+TEST_F(RagCommand, FusionIsWeighed) {
+  added({"add", base_, notes_, "--embedder", encoder_});
+  for (const std::string k : {"60", "0", "7.5"}) {
+    const Json found = parse_json(
+        out({"search", base_, "bees swarm", "--fusion-k", k, "--words-share", "0.25", "--json", "--explain"}),
+        "out");
+    ASSERT_FALSE(found["results"].empty());
+    for (const Json& one : found["results"]) {
+      const auto part = [&](const char* list, double share) {
+        return one[list].is_null() ? 0.0 : share / (std::stod(k) + one[list]["rank"].get<double>());
+      };
+      EXPECT_NEAR(one["fused"].get<double>(), part("words", 0.25) + part("vectors", 0.75), 1e-12) << k;
+    }
+  }
+  const std::vector<std::string> search = {"search", base_, "bees swarm", "--json"};
+  const auto with = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), search.begin(), search.end());
+    return out(arguments);
+  };
+  EXPECT_EQ(with({}), with({"--fusion-k", "60"}));
+  expect_refused({"search", base_, "x", "--fusion-k", "-1"}, "k of the fusion: expected 0 or more");
 }
 
 TEST_F(RagCommand, UpdatesRemovesListsAndExports) {

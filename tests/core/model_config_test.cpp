@@ -58,6 +58,23 @@ TEST(ModelConfig, JsonRefusesWhatItDoesNotKnow) {
   expect_error([&] { model_config_from_json(dump_json(missing), "config.json"); }, {"\"norm\" is missing"});
 }
 
+TEST(ModelConfig, OnlyEncodersTakeGelu) {
+  for (const char* type : {"mlp", "bitnet", "llama", "qwen2"}) {
+    SCOPED_TRACE(type);
+    const bool is_mlp = std::string(type) == "mlp";
+    Json json =
+        parse_json(model_config_to_json(is_mlp ? test::small_mlp() : test::small_transformer(type)), "test");
+    json["hidden_act"] = "gelu";
+    expect_error(
+        [&] { model_config_from_json(dump_json(json), "config.json"); },
+        {"config.json", "hidden_act", is_mlp ? "relu, relu2 or sign" : "relu2, silu or relu", "found gelu"});
+  }
+  const Json encoder = {{"model_type", "bert"},          {"vocab_size", 64},       {"hidden_size", 64},
+                        {"intermediate_size", 64},       {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+                        {"max_position_embeddings", 32}, {"type_vocab_size", 2},   {"hidden_act", "gelu"}};
+  EXPECT_EQ(model_config_from_json(dump_json(encoder), "config.json").bert.hidden_act, Activation::gelu);
+}
+
 /// The options of ternary layers in a config.json.
 Json quantization_config(const ModelConfig& config) {
   return parse_json(model_config_to_json(config), "test")["quantization_config"];

@@ -1,4 +1,5 @@
-// One model in every format has one fingerprint; another model has another.
+// One model in every format has one fingerprint; another model has another. What makes other vectors of a
+// text makes another name of them.
 #include "rotor/formats/base_fingerprint.h"
 
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/tokenizers.h"
 
 namespace rotor {
 namespace {
@@ -106,6 +108,46 @@ TEST(BaseFingerprint, EveryLinearLayerCounts) {
       EXPECT_EQ(changed(config, spec.name, last, -50.0F) != base, counts) << spec.name;
     }
   }
+}
+
+/// What names the vectors of a language model of one value everywhere, with these attachments.
+std::string embedder_name(const RotorAttachments& attachments) {
+  const test::TempDir dir;
+  ModelConfig config = test::small_transformer("llama", Quantization::none);
+  config.transformer.vocab_size = 300;
+  RotorWriter writer(dir.file("m.rotor"), config, DenseType::f32, attachments);
+  for (const TensorSpec& spec : tensor_table(config)) {
+    writer.write_floats(spec.name, std::vector<float>(static_cast<size_t>(num_parameters({spec})), 0.5F));
+  }
+  writer.commit();
+  return embedding_fingerprint(RotorFile(dir.file("m.rotor")));
+}
+
+TEST(EmbeddingFingerprint, KnowsEveryTokenizerSetting) {
+  const text::BpeDefinition definition = test::small_bpe();
+  const RotorAttachments attachments = text::ByteLevelBpe(definition).attachments();
+  std::set<std::string> names = {embedder_name(attachments)};
+  text::BpeDefinition other = definition;
+  other.ignore_merges = !other.ignore_merges;
+  names.insert(embedder_name(text::ByteLevelBpe(other).attachments()));
+  other = definition;
+  other.normalize_nfc = true;
+  names.insert(embedder_name(text::ByteLevelBpe(other).attachments()));
+  other = definition;
+  other.split_pattern = text::kLlama3SplitPattern;
+  names.insert(embedder_name(text::ByteLevelBpe(other).attachments()));
+  RotorAttachments with_bos = attachments;
+  with_bos.set_bos_token(97);
+  names.insert(embedder_name(with_bos));
+  EXPECT_EQ(names.size(), 5U);
+}
+
+TEST(EmbeddingFingerprint, ChatsChangeNothing) {
+  const RotorAttachments attachments = text::ByteLevelBpe(test::small_bpe()).attachments();
+  RotorAttachments chatty = attachments;
+  chatty.set_chat_template("{{ messages[0].content }}");
+  chatty.set_stop_tokens({97, 98});
+  EXPECT_EQ(embedder_name(chatty), embedder_name(attachments));
 }
 
 }  // namespace

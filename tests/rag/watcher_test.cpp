@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -180,6 +182,54 @@ TEST_F(WatcherTest, ManyChangesAtOnce) {
   for (int i = 50; i < 100; ++i) fs::remove(file("f" + std::to_string(i) + ".txt"));
   EXPECT_EQ(there().size(), 50U);
   EXPECT_EQ(text_of("f7.txt"), "Text 207");
+}
+
+TEST_F(WatcherTest, EventsThatTheSystemLosesAreNotMissed) {
+  class Gate : public WordEmbedder {
+   public:
+    std::vector<float> embed(std::span<const std::string> texts,
+                             const std::function<bool()>& keep_going) override {
+      reached = true;
+      reached.notify_all();
+      open.wait(false);
+      return WordEmbedder::embed(texts, keep_going);
+    }
+    std::atomic<bool> reached = false;
+    std::atomic<bool> open = true;
+  };
+  const auto gate = std::make_shared<Gate>();
+  base_ = std::make_unique<rag::KnowledgeBase>(store_, gate);
+  fs::create_directories(file("moves"));
+  for (const char* name : {"changes.txt", "goes.txt", "moves/a.txt", "stays.txt"}) write(name, "Before.");
+  watch(folder_);
+  EXPECT_EQ(there(), (Ids{"changes.txt", "goes.txt", "moves/a.txt", "stays.txt"}));
+  gate->open = false;
+  gate->reached = false;
+  write("x.txt", "Once.");
+  gate->reached.wait(false);
+  int64_t most = 0;
+  std::ifstream("/proc/sys/fs/inotify/max_queued_events") >> most;
+  // Equal events in a row are one, so two files take turns.
+  std::array<std::ofstream, 2> files = {std::ofstream(file("x.txt")), std::ofstream(file("y.txt"))};
+  for (int64_t i = 0; i <= most; ++i) files[static_cast<size_t>(i % 2)].seekp(0).put('x').flush();
+  write("changes.txt", "After.");
+  fs::remove(file("goes.txt"));
+  fs::rename(file("moves"), file("moved"));
+  fs::create_directories(file("new/below"));
+  write("new/below/b.txt", "New.");
+  gate->open = true;
+  gate->open.notify_all();
+  const Ids all = {"changes.txt", "moved/a.txt", "new/below/b.txt", "stays.txt", "x.txt", "y.txt"};
+  EXPECT_GT(most, 0);
+  EXPECT_EQ(there(), all);
+  EXPECT_EQ(text_of("changes.txt"), "After.");
+  EXPECT_NE(told().find("max_queued_events"), std::string::npos) << "no event was lost: " << told();
+  // Folders whose coming was lost are watched.
+  write("new/below/b.txt", "Newer.");
+  write("moved/a.txt", "Moved.");
+  EXPECT_EQ(there(), all);
+  EXPECT_EQ(text_of("new/below/b.txt"), "Newer.");
+  EXPECT_EQ(text_of("moved/a.txt"), "Moved.");
 }
 
 TEST_F(WatcherTest, SaysWhatItCannotWatch) {

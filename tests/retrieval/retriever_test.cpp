@@ -3,12 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
 #include "rotor/core/error.h"
+#include "runtime/retrieval/reranker.h"
 #include "tests/rag/rag_fixture.h"
+#include "tests/support/chat_model.h"
 
 namespace rotor::runtime::retrieval {
 namespace {
@@ -165,6 +169,46 @@ TEST_F(RetrieverTest, FilterCountAndBudget) {
   EXPECT_NE(none.reason.find("10 tokens"), std::string::npos);
   asked.options.filter = {"year"};
   EXPECT_EQ(always.retrieve(asked).outcome, Outcome::failed) << "check() is for such";
+}
+
+TEST_F(RetrieverTest, AModelMayOrderWhatIsFound) {
+  test::write_chat_model(dir_.file("m.rotor"), 512);
+  const auto model = std::make_shared<const LanguageModel>(dir_.file("m.rotor"));
+  const auto base = fill(true);
+  // The order that the model gives all three; the questions are such that it is not always the same.
+  const auto expected = [&](const std::string& question) {
+    rag::SearchOptions all;
+    all.count = 3;
+    std::vector<rag::StoredChunk> chunks;
+    for (const rag::Found& one : base->search(question, all)) chunks.push_back(one.chunk);
+    const std::vector<double> scores = Reranker(model)(question, chunks);
+    Names names;
+    while (names.size() < chunks.size()) {
+      const auto best = std::ranges::max_element(chunks, {}, [&](const rag::StoredChunk& chunk) {
+        const bool is_taken = std::ranges::find(names, chunk.document.source) != names.end();
+        return is_taken ? -1e9 : scores[static_cast<size_t>(&chunk - chunks.data())];
+      });
+      names.push_back(best->document.source);
+    }
+    return names;
+  };
+  Retriever::Options options;
+  options.search.rerank = Reranker(model);
+  const Retriever ordering(base, rag::estimate_tokens, options);
+  const Names questions = {"the moon", "salt", "what is far?", "flour and water and salt"};
+  std::set<Names> orders;
+  std::vector<std::thread> threads;
+  for (const std::string& question : questions) {
+    const Names order = expected(question);
+    orders.insert(order);
+    threads.emplace_back([&ordering, question, order] {
+      for (int i = 0; i < 3; ++i)
+        EXPECT_EQ(sources(ordering.retrieve(request(question, Mode::always))), order) << question;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(orders.begin()->size(), 3U);
+  EXPECT_NE(orders, std::set<Names>{sources(retriever(base).retrieve(request("the moon", Mode::always)))});
 }
 
 TEST_F(RetrieverTest, ChecksOptions) {

@@ -8,6 +8,7 @@
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/rag/rag_commands.h"
+#include "runtime/rag/documents.h"
 #include "runtime/rag/files/file_sync.h"
 
 namespace rotor::runtime::cli {
@@ -91,11 +92,7 @@ int64_t bytes_of(const std::vector<rag::Origin>& origins) {
   int64_t bytes = 0;
   for (const rag::Origin& origin : origins) {
     if (!std::filesystem::exists(origin.path)) continue;
-    for (const std::string& file : rag::files_of(origin)) {
-      std::error_code none;
-      const auto size = std::filesystem::file_size(file, none);
-      if (!none) bytes += static_cast<int64_t>(size);
-    }
+    for (const std::string& file : rag::files_of(origin)) bytes += rag::size_of(file);
   }
   return bytes;
 }
@@ -253,13 +250,11 @@ int rag_remove(int argc, char** argv) {
   int64_t removed = 0;
   const auto remove_all = [&](const rag::Filter& wanted) {
     int64_t found = 0;
-    std::string after;
-    while (!tool::interrupted()) {
-      const auto listed = store->records()->documents(wanted, after, 1000);
-      for (const rag::DocumentRecord& document : listed) found += store->remove(document.id) ? 1 : 0;
-      if (listed.size() < 1000) break;
-      after = listed.back().id;
-    }
+    rag::for_each_document(*store, wanted, [&](const rag::DocumentRecord& document) {
+      if (tool::interrupted()) return false;
+      found += store->remove(document.id) ? 1 : 0;
+      return true;
+    });
     return found;
   };
   tool::catch_interrupts();

@@ -2,12 +2,12 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
-#include <functional>
 
 #include "rotor/core/error.h"
 #include "rotor/tool/interrupt.h"
 #include "rotor/tool/progress.h"
 #include "runtime/cli/rag/rag_commands.h"
+#include "runtime/rag/documents.h"
 #include "runtime/retrieval/reranker.h"
 
 namespace rotor::runtime::cli {
@@ -23,22 +23,6 @@ constexpr const char* kSearchExamples =
 constexpr const char* kExportExamples =
     "  rotor rag export notes.db > notes.jsonl\n"
     "  rotor rag export notes.db --vectors --filter team=garden > garden.jsonl\n";
-
-constexpr int64_t kAtOnce = 1000;
-
-/// Documents, some at a time, until `on_document` says false.
-void for_each_document(rag::Snapshot& snapshot, const rag::Filter& filter,
-                       const std::function<bool(const rag::DocumentRecord&)>& on_document) {
-  std::string after;
-  for (;;) {
-    const auto listed = snapshot.documents(filter, after, kAtOnce);
-    for (const rag::DocumentRecord& document : listed) {
-      if (!on_document(document)) return;
-    }
-    if (std::ssize(listed) < kAtOnce) return;
-    after = listed.back().id;
-  }
-}
 
 std::string time_text(int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
@@ -142,7 +126,7 @@ int rag_list(int argc, char** argv) {
   const auto snapshot = store->records();
   int64_t documents = 0;
   int64_t chunks = 0;
-  for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
+  rag::for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
     ++documents;
     chunks += document.chunks;
     if (as_json) {
@@ -178,6 +162,10 @@ int rag_search(int argc, char** argv) {
                                      cxxopts::value<int64_t>()->default_value("50"))(
       "words-share", "weight of the words against the vectors, 0 to 1",
       cxxopts::value<double>()->default_value("0.5"))(
+      "fusion-k",
+      "of reciprocal rank fusion, whose scores are shares of 1/(k + rank): the smaller, the more the first "
+      "ranks count",
+      cxxopts::value<double>()->default_value("60"))(
       "diversity",
       "0: the best ones, however alike; up to 1: passages that differ (maximal marginal relevance)",
       cxxopts::value<double>()->default_value("0"))("rerank",
@@ -192,6 +180,7 @@ int rag_search(int argc, char** argv) {
   search.candidates = std::max((*parsed)["candidates"].as<int64_t>(), search.count);
   search.filter = read_filter(*parsed);
   search.words_share = (*parsed)["words-share"].as<double>();
+  search.fusion_k = (*parsed)["fusion-k"].as<double>();
   search.diversity = (*parsed)["diversity"].as<double>();
   if (parsed->count("mode") != 0) search.mode = read_mode((*parsed)["mode"].as<std::string>());
   search.validate();
@@ -234,7 +223,7 @@ int rag_export(int argc, char** argv) {
   tool::catch_interrupts();
   const auto snapshot = with_vectors ? store->snapshot() : store->records();
   const auto width = static_cast<size_t>(store->config().dimensions);
-  for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
+  rag::for_each_document(*snapshot, read_filter(*parsed), [&](const rag::DocumentRecord& document) {
     Json json = document_json(document);
     json["chunks"] = Json::array();
     const auto chunks = snapshot->chunks_of(document.id);

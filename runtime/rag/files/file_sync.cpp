@@ -8,22 +8,15 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/documents.h"
 
 namespace rotor::runtime::rag {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kListedAtOnce = 1000;
-
 bool is_hidden(const fs::path& path) {
   return path.filename().string().starts_with('.');
-}
-
-int64_t size_of(const std::string& file) {
-  std::error_code none;
-  const auto size = fs::file_size(file, none);
-  return none ? 0 : static_cast<int64_t>(size);
 }
 
 /// Whether a document is of a file: "PATH", or "PATH#ID" of one with several.
@@ -86,6 +79,12 @@ std::vector<std::string> files_of(const Origin& origin) {
   if (error) fail(origin.path, ": cannot list it: ", error.message());
   std::ranges::sort(files);
   return files;
+}
+
+int64_t size_of(const std::string& file) {
+  std::error_code none;
+  const auto size = fs::file_size(file, none);
+  return none ? 0 : static_cast<int64_t>(size);
 }
 
 FileSync::FileSync(KnowledgeBase& base, SyncEvents events) : base_(base), events_(std::move(events)) {}
@@ -172,17 +171,12 @@ void FileSync::sync_file(const Origin& origin, const std::string& file, SyncCoun
 void FileSync::remove_if(const std::string& path, const std::function<bool(const std::string& id)>& is_gone,
                          SyncCounts& counts) {
   const Filter below = {{"id", Condition::Relation::begins_with, path}};
-  std::string after;
-  while (keep_going()) {
-    const std::vector<DocumentRecord> listed =
-        base_.store().records()->documents(below, after, kListedAtOnce);
-    for (const DocumentRecord& document : listed) {
-      const bool is_its = is_of_file(document.id, path) || is_within(document.id, path);
-      if (is_its && is_gone(document.id) && base_.remove(document.id)) ++counts.removed;
-    }
-    if (std::ssize(listed) < kListedAtOnce) return;
-    after = listed.back().id;
-  }
+  for_each_document(base_.store(), below, [&](const DocumentRecord& document) {
+    if (!keep_going()) return false;
+    const bool is_its = is_of_file(document.id, path) || is_within(document.id, path);
+    if (is_its && is_gone(document.id) && base_.remove(document.id)) ++counts.removed;
+    return true;
+  });
 }
 
 void FileSync::report(int64_t bytes, const SyncCounts& counts) const {

@@ -38,6 +38,9 @@ struct SyncEvents {
 /// into. Of a file, itself.
 std::vector<std::string> files_of(const Origin& origin);
 
+/// Bytes; 0 if it is not there.
+int64_t size_of(const std::string& file);
+
 class FileSync {
  public:
   FileSync(KnowledgeBase& base, SyncEvents events);

@@ -232,6 +232,8 @@ class Watcher::Work {
 
   /// Events were lost.
   void look_at_all() {
+    say("more happened at once than the system notes (fs.inotify.max_queued_events): everything is looked "
+        "at");
     for (const Origin& origin : origins_) {
       note(origin.path);
       watch_origin(origin);

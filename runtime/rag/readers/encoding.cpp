@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "rotor/core/error.h"
+#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/reader.h"
 #include "runtime/rag/readers/text.h"
 
@@ -88,7 +89,7 @@ std::string known_encoding(std::string_view bytes, const std::string& path) {
     return "UTF-32";
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) return "UTF-16";
   const size_t zero = bytes.find('\0');
-  if (zero == std::string_view::npos && first_byte_not_utf8(bytes) == std::string_view::npos) return "";
+  if (zero == std::string_view::npos && text::valid_utf8_prefix(bytes) == bytes.size()) return "";
   if (zero != std::string_view::npos) {
     const std::string utf16 = utf16_without_mark(bytes);
     if (utf16.empty()) fail(path, ": expected a text, found a binary file (byte ", zero, " is 0)");
@@ -97,49 +98,29 @@ std::string known_encoding(std::string_view bytes, const std::string& path) {
   if (looks_binary(bytes)) fail(path, ": expected a text, found a binary file (it has many control codes)");
   const std::string guess = guessed_encoding(bytes);
   if (guess.empty()) {
-    fail(path, ": byte ", first_byte_not_utf8(bytes), " is not UTF-8, and it looks like no other encoding",
-         kHelp);
+    fail(path, ": byte ", text::valid_utf8_prefix(bytes),
+         " is not UTF-8, and it looks like no other encoding", kHelp);
   }
   return guess;
 }
 
 }  // namespace
 
-size_t first_byte_not_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t size = lead < 0x80   ? 1
-                        : lead < 0xC2 ? 0
-                        : lead < 0xE0 ? 2
-                        : lead < 0xF0 ? 3
-                        : lead < 0xF5 ? 4
-                                      : 0;
-    if (size == 0 || i + size > text.size()) return i;
-    for (size_t j = 1; j < size; ++j) {
-      const auto byte = static_cast<unsigned char>(text[i + j]);
-      const unsigned char low = j == 1 && lead == 0xE0 ? 0xA0 : j == 1 && lead == 0xF0 ? 0x90 : 0x80;
-      const unsigned char high = j == 1 && lead == 0xED ? 0x9F : j == 1 && lead == 0xF4 ? 0x8F : 0xBF;
-      if (byte < low || byte > high) return i;
-    }
-    i += size;
-  }
-  return std::string_view::npos;
-}
-
 std::string to_utf8(std::string_view bytes, const std::string& encoding, const std::string& path) {
   const std::string from = encoding.empty() ? known_encoding(bytes, path) : encoding;
-  std::string text;
+  std::string converted;
   if (from.empty()) {
-    text = bytes;
+    converted = bytes;
   } else {
     size_t bad = 0;
     const std::string name = lower_case(from);
     // iconv lets surrogates pass.
     const bool is_utf8 = name == "utf-8" || name == "utf8";
     if (is_utf8) {
-      bad = first_byte_not_utf8(bytes);
-      text = bytes;
-    } else if (!convert(bytes, from, text, bad)) {
+      const size_t valid = text::valid_utf8_prefix(bytes);
+      bad = valid == bytes.size() ? std::string_view::npos : valid;
+      converted = bytes;
+    } else if (!convert(bytes, from, converted, bad)) {
       fail(path, ": encoding: expected one that iconv knows (iconv -l lists them), found \"", from, '"',
            encoding.empty() ? kHelp : "");
     }
@@ -148,10 +129,10 @@ std::string to_utf8(std::string_view bytes, const std::string& encoding, const s
            encoding.empty() ? cat(", which it looks like", kHelp) : "; another --encoding may be right");
     }
   }
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  if (const size_t zero = text.find('\0'); zero != std::string::npos)
+  if (converted.starts_with("\xEF\xBB\xBF")) converted.erase(0, 3);
+  if (const size_t zero = converted.find('\0'); zero != std::string::npos)
     fail(path, ": expected a text, found a binary file (character ", zero, " is 0)");
-  return text;
+  return converted;
 }
 
 }  // namespace rotor::runtime::rag

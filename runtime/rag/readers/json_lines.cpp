@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "rotor/core/error.h"
+#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/reader.h"
 #include "runtime/rag/readers/regular_file.h"
 #include "runtime/rag/readers/text.h"
@@ -125,8 +126,8 @@ class LineFile {
 /// The line in UTF-8. What it is, is not guessed: each line for itself would be another guess.
 std::string as_utf8(std::string line, const std::string& encoding, const std::string& where) {
   if (!encoding.empty()) return to_utf8(line, encoding, where);
-  if (const size_t bad = first_byte_not_utf8(line); bad != std::string::npos)
-    fail(where, ": byte ", bad, " is not UTF-8; --encoding says what it is");
+  if (const size_t valid = text::valid_utf8_prefix(line); valid != line.size())
+    fail(where, ": byte ", valid, " is not UTF-8; --encoding says what it is");
   return line;
 }
 

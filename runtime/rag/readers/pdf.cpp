@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/reader.h"
 #include "runtime/rag/readers/regular_file.h"
 #include "runtime/rag/readers/text.h"
@@ -147,16 +148,16 @@ void check_header(const std::string& path) {
 }
 
 /// With U+FFFD for what is not UTF-8: fonts of broken PDFs name characters that do not exist.
-std::string as_utf8(std::string text) {
-  std::ranges::replace(text, '\0', ' ');
+std::string as_utf8(std::string bytes) {
+  std::ranges::replace(bytes, '\0', ' ');
   std::string kept;
-  std::string_view rest = text;
+  std::string_view rest = bytes;
   while (true) {
-    const size_t bad = first_byte_not_utf8(rest);
-    kept += rest.substr(0, bad);
-    if (bad == std::string_view::npos) return kept;
+    const size_t valid = text::valid_utf8_prefix(rest);
+    kept += rest.substr(0, valid);
+    if (valid == rest.size()) return kept;
     kept += "\uFFFD";
-    rest.remove_prefix(bad + 1);
+    rest.remove_prefix(valid + 1);
   }
 }
 

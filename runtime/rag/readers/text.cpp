@@ -41,7 +41,6 @@ constexpr std::array<Pair, 12> kOtherNames = {{{"ascii", "WINDOWS-1252"},
 }  // namespace
 
 std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n\f\v";
   const size_t first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);

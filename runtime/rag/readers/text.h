@@ -6,11 +6,10 @@
 
 namespace rotor::runtime::rag {
 
-/// RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. The first byte that is not UTF-8;
-/// npos if all of it is.
-size_t first_byte_not_utf8(std::string_view text);
+/// ASCII's.
+inline constexpr std::string_view kBlanks = " \t\r\n\f\v";
 
-/// Without blanks, tabs and line ends around it.
+/// Without blanks around it.
 std::string_view trimmed(std::string_view text);
 
 /// ASCII's letters in lower case; all others as they are.
