@@ -55,8 +55,7 @@ std::vector<uint32_t> special_ids_of(std::string_view kind,
     if (a.first.size() != b.first.size()) return a.first.size() > b.first.size();
     return std::tie(a.second, a.first) < std::tie(b.second, b.first);
   });
-  const auto repeated = std::ranges::unique(specials);
-  specials.erase(repeated.begin(), repeated.end());
+  specials.erase(std::unique(specials.begin(), specials.end()), specials.end());
   std::vector<uint32_t> ids;
   for (const auto& [name, id] : specials) {
     const bool is_token = id >= 0 && static_cast<size_t>(id) < tokens.size();
