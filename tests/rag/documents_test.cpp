@@ -21,7 +21,7 @@ class DocumentsTest : public BaseFixture {
       rag::DocumentRecord document;
       document.id = cat("d", 10000 + i);
       document.metadata["odd"] = i % 2;
-      EXPECT_TRUE(store_->put(document, {}, {}));
+      EXPECT_TRUE(store_->put(document, {}, {}, {}));
     }
   }
 
