@@ -160,15 +160,16 @@ TEST_F(PostgresLossTest, AChangeWhoseCommitGotNoAnswerIsMadeOnce) {
       open_base(by_proxy, [this](const std::string& message) { said_ += message + "\n"; }),
       std::make_shared<WordEmbedder>());
   base.put(document_of("a", "Honey of old."));
+  const std::string commit("\0COMMIT\0", 8);  // not that of READ COMMITTED
   // Kept chunks and new ones: doing it again blindly would fail, or count words twice.
-  proxy.cut_behind("COMMIT");
+  proxy.cut_behind(commit);
   EXPECT_EQ(base.put(document_of("a", "#X\n\nHoney of today.\n\n#Y\n\nAnd more of it.")),
             rag::PutResult::updated);
   EXPECT_TRUE(proxy.has_cut());
   EXPECT_NE(said_.find("lost"), std::string::npos) << said_;
   expect_sound(name);
   EXPECT_EQ(base.store().snapshot()->statistics().chunks, 2);
-  proxy.cut_behind("COMMIT");
+  proxy.cut_behind(commit);
   EXPECT_TRUE(base.remove("a")) << "it was there, whoever took it away";
   EXPECT_TRUE(proxy.has_cut());
   // And one that the server never made.
