@@ -78,13 +78,14 @@ TEST_F(ChatRagCommand, SourcesStandBeforeTheQuestionAndBelowTheAnswer) {
 }
 
 TEST_F(ChatRagCommand, LaterTurnsHaveTheirOwnContextAlone) {
-  const CommandResult result = chat("Moon and tides?\n/set retrieval never\nx\n",
+  // The model's answer to this has whole characters alone, so that a command line can repeat it.
+  const CommandResult result = chat("Why tides?\n/set retrieval never\nx\n",
                                     {"--rag", base(), "--retrieval", "always", "--rag-count", "1"});
-  const std::string first = said("u:" + tides_context() + "Moon and tides?<|end|>a:");
+  const std::string first = said("u:" + tides_context() + "Why tides?<|end|>a:");
   ASSERT_TRUE(result.out.starts_with(first + tides_line())) << result.out << result.err;
   const std::string answer = first.substr(0, first.size() - 1);
   EXPECT_EQ(result.out.substr(first.size() + tides_line().size()),
-            said("u:Moon and tides?<|end|>a:" + answer + "<|end|>u:x<|end|>a:"));
+            said("u:Why tides?<|end|>a:" + answer + "<|end|>u:x<|end|>a:"));
 }
 
 TEST_F(ChatRagCommand, WhatADocumentSaysIsNoSpecialToken) {
@@ -108,7 +109,8 @@ TEST_F(ChatRagCommand, TheModelMayOrderTheSources) {
       Arguments search = {"rag", "search", base(), question, "--json"};
       search.insert(search.end(), more.begin(), more.end());
       Arguments found;
-      for (const Json& one : parse_json(rotor(search).out, "out")["results"]) found.push_back(one["title"]);
+      const Json results = parse_json(rotor(search).out, "out")["results"];
+      for (const Json& one : results) found.push_back(one["title"]);
       return found;
     };
     const Arguments order = titles({"--rerank", file("m.rotor")});
