@@ -3,10 +3,17 @@
 //   rag_bench scale BASE [chunks, default 100000]
 //       made-up documents with words as frequent as in English, and random vectors of 384 numbers. BASE is
 //       FILE.db or postgresql://HOST/DATABASE#NAME; one that is there already is not filled again
+//   rag_bench vectors [count, default 100000]
+//       ways of searching that many random vectors of 384 numbers on one thread, in turns: FAISS's indexes,
+//       and Rotor's, which screens the flat one
 //   rag_bench qa PASSAGES.jsonl QUESTIONS.jsonl MODEL.rotor|'' FILE.db
 //       questions whose passage is known: share found among the first five, and mean reciprocal rank, by
 //       words, by vectors and by both; weights of the fusion are chosen on the even questions, all figures
 //       are of the odd ones
+#include <faiss/IndexFlat.h>
+#include <faiss/IndexScalarQuantizer.h>
+#include <omp.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -24,6 +31,7 @@
 #include "rotor/tool/main.h"
 #include "rotor/tool/progress.h"
 #include "runtime/rag/files/file_sync.h"
+#include "runtime/rag/sqlite/vector_index.h"
 #include "runtime/retrieval/open_base.h"
 
 namespace {
@@ -207,6 +215,54 @@ void scale(const std::string& path, int64_t chunks) {
               tool::bytes_text(resident_bytes() - before).c_str());
 }
 
+/// The first 50 of each of 40 questions; the share of the exact ones that each way finds.
+void search_vectors(int64_t count) {
+  constexpr int kQueries = 40;
+  constexpr int64_t kWanted = 50;
+  omp_set_num_threads(1);
+  RandomEmbedder embedder;
+  const auto embed = [&](const char* name, int64_t number) {
+    std::vector<std::string> texts;
+    for (int64_t i = 0; i < number; ++i) texts.push_back(cat(name, i));
+    return embedder.embed(texts, {});
+  };
+  const std::vector<float> vectors = embed("v", count);
+  const std::vector<float> queries = embed("q", kQueries);
+  const auto width = static_cast<int>(embedder.dimensions());
+  using Quantizer = faiss::ScalarQuantizer;
+  faiss::IndexFlatIP flat(width);
+  faiss::IndexScalarQuantizer in_8_bits(width, Quantizer::QT_8bit, faiss::METRIC_INNER_PRODUCT);
+  faiss::IndexScalarQuantizer in_half(width, Quantizer::QT_fp16, faiss::METRIC_INNER_PRODUCT);
+  const std::map<std::string, faiss::Index*> theirs = {
+      {"FAISS, flat", &flat}, {"FAISS, 8 bits", &in_8_bits}, {"FAISS, fp16", &in_half}};
+  for (const auto& [name, index] : theirs) {
+    index->train(count, vectors.data());
+    index->add(count, vectors.data());
+  }
+  rag::VectorIndex ours(width);
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(i);
+  ours.add(ids, vectors);
+
+  std::map<std::string, Times> times;
+  std::map<std::string, int64_t> right;
+  for (int q = 0; q < kQueries; ++q) {
+    const float* const query = queries.data() + static_cast<ptrdiff_t>(q) * width;
+    std::vector<rag::Hit> exact;
+    times["Rotor"].add([&] { exact = ours.search({query, static_cast<size_t>(width)}, kWanted); });
+    for (const auto& [name, index] : theirs) {
+      std::vector<float> scores(kWanted);
+      std::vector<faiss::Index::idx_t> found(kWanted);
+      times[name].add([&] { index->search(1, query, kWanted, scores.data(), found.data()); });
+      for (const rag::Hit& hit : exact) right[name] += std::ranges::count(found, hit.chunk);
+    }
+  }
+  for (const auto& [name, its] : times) print_times(name.c_str(), its);
+  for (const auto& [name, its] : right)
+    std::printf("%-22s finds %.4f of what Rotor finds\n", name.c_str(),
+                static_cast<double>(its) / (kQueries * kWanted));
+}
+
 struct Question {
   std::string text;
   std::string passage;
@@ -281,10 +337,12 @@ int run(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
   if (command == "scale" && argc > 2) {
     scale(argv[2], argc > 3 ? std::stoll(argv[3]) : 100'000);
+  } else if (command == "vectors") {
+    search_vectors(argc > 2 ? std::stoll(argv[2]) : 100'000);
   } else if (command == "qa" && argc > 5) {
     qa(argv[2], argv[3], argv[4], argv[5]);
   } else {
-    throw tool::UsageError("expected scale or qa; the beginning of rag_bench.cpp says how");
+    throw tool::UsageError("expected scale, vectors or qa; the beginning of rag_bench.cpp says how");
   }
   return 0;
 }
