@@ -85,16 +85,16 @@ std::string normalized_answer(std::string_view text) {
   std::istringstream in(plain);
   for (std::string word; in >> word;) {
     if (word == "a" || word == "an" || word == "the") continue;
-    words += (words.empty() ? "" : " ") + word;
+    words += cat(words.empty() ? "" : " ", word);
   }
   return words;
 }
 
 bool has_answer(std::string_view text, std::span<const std::string> answers) {
-  const std::string words = " " + normalized_answer(text) + " ";
+  const std::string words = cat(" ", normalized_answer(text), " ");
   return std::ranges::any_of(answers, [&](const std::string& answer) {
     const std::string wanted = normalized_answer(answer);
-    return !wanted.empty() && words.find(" " + wanted + " ") != std::string::npos;
+    return !wanted.empty() && words.find(cat(" ", wanted, " ")) != std::string::npos;
   });
 }
 
