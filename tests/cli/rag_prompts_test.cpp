@@ -123,7 +123,7 @@ TEST_F(RagPromptsCommand, SaysWhatIsWrong) {
   expect(prompts(good, {"--budget", "0"}), 1, "budget");
   expect(prompts(good, {"--model", file("none.rotor")}), 1, "none.rotor");
   expect(rotor({"rag", "prompts", file("none.db"), file("questions.jsonl")}), 1, "none.db");
-  expect(rotor({"rag", "prompts", file("notes.db")}), 2, "questions");
+  expect(rotor({"rag", "prompts", file("notes.db")}), 2, "QUESTIONS");
 }
 
 }  // namespace

@@ -80,10 +80,12 @@ TEST(HasAnswer, WholeWordsOfAnyAnswer) {
 class RightSourcesTest : public test::BaseFixture {
  protected:
   RightSourcesTest() {
-    create("", 0, {.max_tokens = 12, .overlap_tokens = 0});
+    create("", 0, {.max_tokens = 16, .overlap_tokens = 0});
     store_ = open();
     rag::KnowledgeBase base(store_, nullptr);
-    base.put(document_of("/notes/tides.md", "#Tides\n\nThe moon makes tides.\n\n#Rest\n\nThe sea is cold."));
+    base.put(document_of(
+        "/notes/tides.md",
+        "#Tides\n\nThe moon makes the tides of all seas.\n\n#Rest\n\nIn winter the sea is cold and grey."));
     base.put(document_of("/notes/moon.jsonl#1", "The moon is far away."));
     base.put(document_of("/other/moon.jsonl#1", "The moon is made of rock."));
   }
