@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "rotor/text/chat_messages.h"
 #include "rotor/text/text_guard.h"
 
 namespace rotor::runtime {
@@ -137,10 +138,7 @@ OrderedJson Chat::messages_without(size_t turns) const {
   OrderedJson seen = messages_;
   seen.erase(seen.begin() + static_cast<std::ptrdiff_t>(turn(0)),
              seen.begin() + static_cast<std::ptrdiff_t>(turn(turns)));
-  if (context_.empty()) return seen;
-  const auto last =
-      std::find_if(seen.rbegin(), seen.rend(), [](const auto& message) { return is_of(message, "user"); });
-  if (last != seen.rend()) (*last)["content"] = context_ + (*last)["content"].get<std::string>();
+  text::put_before_question(seen, context_);
   return seen;
 }
 

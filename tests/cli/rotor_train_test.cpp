@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "rotor/core/error.h"
 #include "rotor/formats/json.h"
+#include "rotor/text/tokenizer.h"
 #include "tests/support/command.h"
 #include "tests/support/models.h"
 #include "tests/support/temp_dir.h"
@@ -185,6 +187,32 @@ TEST_F(RotorTrainCommand, BadConversationsAreNamedOrCounted) {
   const CommandResult counted = rotor_train({"fit", config_, "--skip-bad"});
   EXPECT_EQ(counted.status, 0) << counted.err;
   EXPECT_NE(counted.err.find("1 bad line was skipped"), std::string::npos) << counted.err;
+}
+
+// A model from nothing that learns from conversations alone.
+TEST_F(RotorTrainCommand, ATokenizerLearnsFromWhatConversationsSay) {
+  std::string chats;
+  for (int i = 0; i < 20; ++i)
+    chats += cat(R"({"messages": [{"role": "user", "content": "quiz )", i,
+                 R"("}, {"role": "assistant", "content": "box"}]})", "\n");
+  test::write_bytes(dir_.file("chats.jsonl"), chats);
+  test::write_bytes(config_, "output_dir: " + dir_.file("run") +
+                                 "\nmodel: {type: bitnet, hidden_size: 32, intermediate_size: 32, "
+                                 "num_hidden_layers: 1, num_attention_heads: 2}\n"
+                                 "tokenizer: {type: sentencepiece, model_type: char, byte_fallback: false}\n"
+                                 "data: {type: chat, chat_template: plain, path: " +
+                                 dir_.file("chats.jsonl") + ", block_size: 64}\ntrain: {steps: 1}\n");
+  const CommandResult made = rotor_train({"tokenizer", config_, "--out", dir_.file("chats.model")});
+  ASSERT_EQ(made.status, 0) << made.err;
+  const auto tokenizer = text::load_tokenizer(dir_.file("chats.model"));
+  std::set<std::string> letters;
+  for (text::TokenId id = 0; id < static_cast<text::TokenId>(tokenizer->vocab_size()); ++id)
+    letters.insert(tokenizer->token_bytes(id, false));
+  for (const char* letter : {"q", "z", "x", "7"}) EXPECT_TRUE(letters.contains(letter)) << letter;
+  for (const char* letter : {"{", "\"", "m"}) EXPECT_FALSE(letters.contains(letter)) << letter;
+  test::write_bytes(dir_.file("chats.jsonl"), chats + "{\"instruction\": \"say nothing\"}\n");
+  expect_one_line_error(rotor_train({"tokenizer", config_, "--out", dir_.file("other.model")}),
+                        {"chats.jsonl:21", "output"});
 }
 
 TEST_F(RotorTrainCommand, BadInput) {

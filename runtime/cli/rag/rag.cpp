@@ -9,16 +9,18 @@
 namespace rotor::runtime::cli {
 
 int rag(int argc, char** argv) {
-  return tool::run_commands(argc, argv, "rotor rag",
-                            "rotor rag keeps documents in a knowledge base (a file, or on a PostgreSQL "
-                            "server) and finds passages in it "
-                            "by words and by meaning.",
-                            {{"add", "take files and folders in, making the base if there is none", rag_add},
-                             {"update", "bring the base to what its files and folders hold now", rag_update},
-                             {"remove", "take documents, files and folders out", rag_remove},
-                             {"list", "the documents that are in it", rag_list},
-                             {"search", "the passages that fit a question", rag_search},
-                             {"export", "all documents with their passages, as JSON lines", rag_export}});
+  return tool::run_commands(
+      argc, argv, "rotor rag",
+      "rotor rag keeps documents in a knowledge base (a file, or on a PostgreSQL server) and finds "
+      "passages in it "
+      "by words and by meaning.",
+      {{"add", "take files and folders in, making the base if there is none", rag_add},
+       {"update", "bring the base to what its files and folders hold now", rag_update},
+       {"remove", "take documents, files and folders out", rag_remove},
+       {"list", "the documents that are in it", rag_list},
+       {"search", "the passages that fit a question", rag_search},
+       {"export", "all documents with their passages, as JSON lines", rag_export},
+       {"prompts", "questions with their sources and answers, to train a model on", rag_prompts}});
 }
 
 void add_embedder_options(cxxopts::Options& options) {

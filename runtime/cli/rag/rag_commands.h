@@ -15,6 +15,7 @@ int rag_remove(int argc, char** argv);
 int rag_list(int argc, char** argv);
 int rag_search(int argc, char** argv);
 int rag_export(int argc, char** argv);
+int rag_prompts(int argc, char** argv);
 
 /// --embedder, -t.
 void add_embedder_options(cxxopts::Options& options);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "rotor/text/chat_messages.h"
 #include "rotor/text/text_guard.h"
 #include "runtime/retrieval/question.h"
 
@@ -132,9 +133,7 @@ std::vector<text::TokenId> read_chat_prompt(Fields& fields, const ApiContext& co
                                             const ToolRequest& tools, const std::string& behind,
                                             const std::string& sources) {
   OrderedJson messages = read_messages(fields);
-  const auto last = std::find_if(messages.rbegin(), messages.rend(),
-                                 [](const auto& message) { return message["role"] == "user"; });
-  if (last != messages.rend()) (*last)["content"] = sources + (*last)["content"].get<std::string>();
+  text::put_before_question(messages, sources);
   text::ChatOptions options = read_template_options(fields, messages);
   OrderedJson definitions = tools.choice == ToolRequest::Choice::none ? OrderedJson() : tools.definitions;
   const text::TextGuard guard(context.tokenizer(), {&messages, &definitions, &options.variables});
