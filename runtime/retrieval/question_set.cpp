@@ -5,12 +5,11 @@
 #include <sstream>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/documents.h"
 #include "runtime/retrieval/context.h"
 
 namespace rotor::runtime::retrieval {
 namespace {
-
-constexpr int64_t kAtOnce = 1000;
 
 std::string text_of(const Json& object, const char* field, const std::string& where) {
   if (!object.contains(field) || !object[field].is_string() || object[field].get<std::string>().empty())
@@ -104,20 +103,15 @@ RightSources::RightSources(rag::Store& store, std::span<const AnsweredQuestion> 
     if (!question.document.empty()) ids_[question.document];
   }
   std::map<std::string, std::string> others;  // of names that several documents have, another one
-  std::string after;
-  for (bool more = !ids_.empty(); more;) {
-    const auto listed = snapshot_->documents({}, after, kAtOnce);
-    for (const rag::DocumentRecord& document : listed) {
-      for_each_name(document.id, [&](const std::string& name) {
-        const auto known = ids_.find(name);
-        if (known == ids_.end() || known->second == name) return;  // an id stands for its document alone
-        if (!known->second.empty() && name != document.id) others[name] = document.id;
-        if (known->second.empty() || name == document.id) known->second = document.id;
-      });
-    }
-    more = std::ssize(listed) == kAtOnce;
-    if (more) after = listed.back().id;
-  }
+  rag::for_each_document(*snapshot_, {}, [&](const rag::DocumentRecord& document) {
+    for_each_name(document.id, [&](const std::string& name) {
+      const auto known = ids_.find(name);
+      if (known == ids_.end() || known->second == name) return;  // an id stands for its document alone
+      if (!known->second.empty() && name != document.id) others[name] = document.id;
+      if (known->second.empty() || name == document.id) known->second = document.id;
+    });
+    return !ids_.empty();
+  });
   for (const AnsweredQuestion& question : questions) {
     if (question.document.empty()) continue;
     const std::string& id = ids_[question.document];
