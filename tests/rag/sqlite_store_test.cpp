@@ -40,16 +40,6 @@ class SqliteStoreTest : public BaseFixture {
   std::string index() const { return path() + ".vectors"; }
 };
 
-TEST_F(SqliteStoreTest, RemembersWhatWasDecided) {
-  create("some model", 12, {.max_tokens = 99, .overlap_tokens = 9});
-  const auto store = open();
-  EXPECT_EQ(store->config().embedder, "some model");
-  EXPECT_EQ(store->config().dimensions, 12);
-  EXPECT_EQ(store->config().chunks.max_tokens, 99);
-  EXPECT_EQ(store->config().chunks.overlap_tokens, 9);
-  EXPECT_EQ(store->name(), path());
-}
-
 TEST_F(SqliteStoreTest, IsNotMadeOverAnything) {
   write_bytes(path(), "mine");
   expect_error([&] { create(); }, {path(), "exists"});

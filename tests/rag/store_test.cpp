@@ -52,6 +52,18 @@ class StoreTest : public BaseFixture {
 
 using Ids = std::vector<std::string>;
 
+using NewStoreTest = BaseFixture;
+
+TEST_F(NewStoreTest, RemembersWhatWasDecided) {
+  create("some model", 12, {.max_tokens = 99, .overlap_tokens = 9});
+  const auto store = open();
+  EXPECT_EQ(store->config().embedder, "some model");
+  EXPECT_EQ(store->config().dimensions, 12);
+  EXPECT_EQ(store->config().chunks.max_tokens, 99);
+  EXPECT_EQ(store->config().chunks.overlap_tokens, 9);
+  EXPECT_EQ(store->name(), path());
+}
+
 TEST_F(StoreTest, FindsByWordsAndByVectors) {
   put("bees", "Bees make honey in a hive.");
   put("bears", "Bears eat honey.");
