@@ -8,8 +8,8 @@
 //       and Rotor's, which screens the flat one
 //   rag_bench qa PASSAGES.jsonl QUESTIONS.jsonl MODEL.rotor|'' FILE.db
 //       questions whose passage is known: share found among the first five, and mean reciprocal rank, by
-//       words, by vectors and by both; weights of the fusion are chosen on the even questions, all figures
-//       are of the odd ones
+//       words, by vectors and by both; weights of the fusion are chosen on the even questions, figures are of
+//       the odd ones. FILE.db is made, or one that rotor rag add made of the passages
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexScalarQuantizer.h>
 #include <omp.h>
@@ -306,12 +306,19 @@ void qa(const std::string& passages, const std::string& questions, const std::st
     const Json json = parse_json(line, questions);
     halves[number % 2].push_back({json["question"], cat(file, "#", json["passage_id"].get<int64_t>())});
   }
-  const auto print = [&](const char* name, const rag::SearchOptions& search) {
-    const Quality quality = measure(*base, halves[1], search);
+  const auto print_for = [&](std::span<const Question> asked, const char* name,
+                             const rag::SearchOptions& search) {
+    const Quality quality = measure(*base, asked, search);
     std::printf("%-28s hit rate at 5 %.4f, MRR at 10 %.4f\n", name, quality.hit5, quality.mrr);
+  };
+  const auto print = [&](const char* name, const rag::SearchOptions& search) {
+    print_for(halves[1], name, search);
   };
   std::printf("%zu questions to choose, %zu to report\n", halves[0].size(), halves[1].size());
   print("words (BM25)", {.mode = rag::SearchMode::words, .count = 10});
+  std::vector<Question> all = halves[0];
+  all.insert(all.end(), halves[1].begin(), halves[1].end());
+  print_for(all, "words, all questions", {.mode = rag::SearchMode::words, .count = 10});
   if (base->store().config().dimensions == 0) return;
   rag::SearchOptions best;
   Quality best_quality;
