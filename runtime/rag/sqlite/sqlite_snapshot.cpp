@@ -64,11 +64,14 @@ class SqliteSnapshot : public Snapshot {
 
   std::vector<Hit> match_words(const std::string& query, int64_t count, const Filter& filter) override {
     Statement& frequency = connection().statement("SELECT doc FROM word_counts WHERE term = ?");
+    const int64_t generation = connection().base_number("generation");
     const auto chunks_with = [&](const Word& word) {
-      frequency.bind(word.indexed);
-      const int64_t chunks = frequency.step() ? frequency.integer(0) : 0;
-      frequency.reset();
-      return chunks;
+      return parts_.counts->get(generation, word.indexed, [&] {
+        frequency.bind(word.indexed);
+        const int64_t chunks = frequency.step() ? frequency.integer(0) : 0;
+        frequency.reset();
+        return chunks;
+      });
     };
     const WordCutter cutter(connection().database().handle());
     const std::string match = any_word_query(telling_words(cutter.words(query), chunks_with));

@@ -6,6 +6,7 @@
 
 #include "runtime/rag/sqlite/connection.h"
 #include "runtime/rag/sqlite/vector_index.h"
+#include "runtime/rag/sqlite/word_counts.h"
 #include "runtime/rag/store.h"
 
 namespace rotor::runtime::rag {
@@ -13,6 +14,7 @@ namespace rotor::runtime::rag {
 /// What a snapshot holds while it lives.
 struct SnapshotParts {
   std::unique_ptr<Connection> connection;
+  std::shared_ptr<WordCounts> counts;        ///< of the base
   std::shared_ptr<const VectorIndex> index;  ///< of the same state; nullptr: the base has no vectors
 };
 

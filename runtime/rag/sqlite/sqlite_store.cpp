@@ -179,7 +179,7 @@ class SqliteStore : public Store {
   }
 
   SnapshotParts begin() {
-    SnapshotParts parts{take_connection(), nullptr};
+    SnapshotParts parts{take_connection(), counts_, nullptr};
     parts.connection->database().execute("BEGIN");
     return parts;
   }
@@ -377,6 +377,7 @@ class SqliteStore : public Store {
   Connection writer_;
   std::mutex pool_mutex_;
   std::vector<std::unique_ptr<Connection>> pool_;
+  const std::shared_ptr<WordCounts> counts_ = std::make_shared<WordCounts>();
   std::mutex index_mutex_;
   std::shared_ptr<VectorIndex> index_;  // nullptr: not needed yet
   int64_t index_generation_ = 0;
