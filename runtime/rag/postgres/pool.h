@@ -43,17 +43,15 @@ class PostgresPool {
     using Clock = std::chrono::steady_clock;
     const Clock::time_point end = Clock::now() + options_.patience;
     std::chrono::milliseconds wait{50};
-    for (bool has_failed = false;; has_failed = true) {
+    for (int tries = 1;; ++tries) {
       try {
         auto result = work(take());
-        if (has_failed && options_.say) options_.say(address_.name + ": connected again");
+        if (tries > 1 && options_.say) options_.say(address_.name + ": connected again");
         return result;
       } catch (const LostConnection& error) {
         forget();
-        if (Clock::now() + wait > end)
-          fail(error.what(), "; tried again for ", std::chrono::duration<double>(options_.patience).count(),
-               " s");
-        if (!has_failed && options_.say) options_.say(cat(error.what(), "; trying again"));
+        if (Clock::now() + wait > end) fail(error.what(), "; tried ", tries, " times");
+        if (tries == 1 && options_.say) options_.say(cat(error.what(), "; trying again"));
       }
       std::this_thread::sleep_for(wait);
       wait *= 2;

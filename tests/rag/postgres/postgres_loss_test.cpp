@@ -144,7 +144,7 @@ TEST_F(PostgresLossTest, PatienceEnds) {
   const auto snapshot = base.store().snapshot();
   PostgresServer::instance().stop();
   const auto start = std::chrono::steady_clock::now();
-  expect_error([&] { base.search("honey", {}); }, {path(), "cannot connect", "tried again for 0.3 s"});
+  expect_error([&] { base.search("honey", {}); }, {path(), "cannot connect", "; tried "});
   expect_error([&] { base.put(document_of("b", "Honey.")); }, {path(), "cannot connect"});
   expect_error([&] { snapshot->match_words("honey", 5, {}); }, {path(), "lost"});
   EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);

@@ -53,7 +53,7 @@ TEST_F(PostgresStoreTest, RefusalsComeAtOnceAndWithoutPasswords) {
     EXPECT_NE(message.find(cat("postgresql://127.0.0.1:", port, "/nowhere#x")), std::string::npos) << message;
     EXPECT_NE(message.find("does not exist"), std::string::npos) << message;
     EXPECT_EQ(message.find("secret"), std::string::npos) << message;
-    EXPECT_EQ(message.find("tried again"), std::string::npos) << message;
+    EXPECT_EQ(message.find("tried"), std::string::npos) << message;
   }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(3));
 }
