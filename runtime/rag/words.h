@@ -51,13 +51,14 @@ class WordCutter {
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
+struct CountedWord {
+  Word word;
+  int64_t chunks = 0;  ///< that have it
+};
+
 /// Those of `words` that chunks have. Of words that many chunks have, the commonest are left out, since they
 /// cost most and tell least: those kept are in at most kMostMatched chunks all together, but three are always
 /// kept. `chunks_with`: in how many chunks a word is.
-struct CountedWord {
-  Word word;
-  int64_t chunks = 0;
-};
 std::vector<CountedWord> telling_words(const std::vector<Word>& words,
                                        const std::function<int64_t(const Word&)>& chunks_with);
 

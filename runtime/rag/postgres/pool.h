@@ -1,13 +1,13 @@
-// Connections to one server, kept for the next who needs one, and tries again when it does not answer.
+// Connections to one server, with tries again when it does not answer.
 #pragma once
 
+#include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
+#include "runtime/rag/connection_pool.h"
 #include "runtime/rag/postgres/connection.h"
 #include "runtime/rag/postgres/postgres_store.h"
 
@@ -21,21 +21,7 @@ class PostgresPool {
 
   const PostgresAddress& address() const { return address_; }
 
-  std::unique_ptr<PostgresConnection> take() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!kept_.empty()) {
-        auto connection = std::move(kept_.back());
-        kept_.pop_back();
-        return connection;
-      }
-    }
-    return std::make_unique<PostgresConnection>(address_);
-  }
-  void give_back(std::unique_ptr<PostgresConnection> connection) {
-    const std::lock_guard lock(mutex_);
-    if (kept_.size() < kMostKept) kept_.push_back(std::move(connection));
-  }
+  void give_back(std::unique_ptr<PostgresConnection> connection) { kept_.give_back(std::move(connection)); }
 
   /// What `work(connection)` returns; it is called again, with another connection, if it throws
   /// LostConnection. The connection is the work's to keep or give back. Throws Error when patience ends.
@@ -45,11 +31,11 @@ class PostgresPool {
     std::chrono::milliseconds wait{50};
     for (int tries = 1;; ++tries) {
       try {
-        auto result = work(take());
+        auto result = work(kept_.take(address_));
         if (tries > 1 && options_.say) options_.say(address_.name + ": connected again");
         return result;
       } catch (const LostConnection& error) {
-        forget();
+        kept_.clear();  // if one is gone, the others are, too
         if (Clock::now() + wait > end) fail(error.what(), "; tried ", tries, " times");
         if (tries == 1 && options_.say) options_.say(cat(error.what(), "; trying again"));
       }
@@ -67,18 +53,9 @@ class PostgresPool {
   }
 
  private:
-  static constexpr size_t kMostKept = 8;
-
-  /// If one is gone, the others are, too.
-  void forget() {
-    const std::lock_guard lock(mutex_);
-    kept_.clear();
-  }
-
   const PostgresAddress address_;
   const PostgresOptions options_;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<PostgresConnection>> kept_;
+  ConnectionPool<PostgresConnection> kept_;
 };
 
 }  // namespace rotor::runtime::rag

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/connection_pool.h"
 #include "runtime/rag/sqlite/schema.h"
 #include "runtime/rag/sqlite/sqlite_snapshot.h"
 #include "runtime/rag/words.h"
@@ -20,7 +21,6 @@
 namespace rotor::runtime::rag {
 namespace {
 
-constexpr size_t kKeptConnections = 8;
 constexpr int64_t kWorthSaving = 1000;  // vectors that the index's file lacks or has too many
 
 /// A name of 16 characters that no other base has.
@@ -81,9 +81,9 @@ class SqliteStore : public Store {
   std::unique_ptr<Snapshot> records() override { return as_snapshot(begin()); }
 
   std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) override {
-    auto connection = take_connection();
+    auto connection = pool_.take(path_);
     const ChunkIds there = keys_of(*connection, connection->document_number(document));
-    give_back(std::move(connection));
+    pool_.give_back(std::move(connection));
     return kept_of(chunks, there);
   }
 
@@ -130,14 +130,14 @@ class SqliteStore : public Store {
   }
 
   std::map<std::string, std::string> notes(const std::string& prefix) override {
-    auto connection = take_connection();
+    auto connection = pool_.take(path_);
     Statement& read =
         connection->statement("SELECT name, text FROM notes WHERE substr(name, 1, length(?)) = ?")
             .bind(prefix, prefix);
     std::map<std::string, std::string> found;
     while (read.step()) found.emplace(read.text(0), read.text(1));
     read.reset();
-    give_back(std::move(connection));
+    pool_.give_back(std::move(connection));
     return found;
   }
 
@@ -179,7 +179,7 @@ class SqliteStore : public Store {
   }
 
   SnapshotParts begin() {
-    SnapshotParts parts{take_connection(), counts_, nullptr};
+    SnapshotParts parts{pool_.take(path_), counts_, nullptr};
     parts.connection->database().execute("BEGIN");
     return parts;
   }
@@ -189,24 +189,8 @@ class SqliteStore : public Store {
         const std::lock_guard lock(index_mutex_);
         given.index.reset();
       }
-      give_back(std::move(given.connection));
+      pool_.give_back(std::move(given.connection));
     });
-  }
-
-  std::unique_ptr<Connection> take_connection() {
-    {
-      const std::lock_guard lock(pool_mutex_);
-      if (!pool_.empty()) {
-        auto connection = std::move(pool_.back());
-        pool_.pop_back();
-        return connection;
-      }
-    }
-    return std::make_unique<Connection>(path_);
-  }
-  void give_back(std::unique_ptr<Connection> connection) {
-    const std::lock_guard lock(pool_mutex_);
-    if (pool_.size() < kKeptConnections) pool_.push_back(std::move(connection));
   }
 
   static ChunkIds keys_of(Connection& connection, int64_t document) {
@@ -375,8 +359,7 @@ class SqliteStore : public Store {
   std::string base_id_;
   std::mutex write_mutex_;
   Connection writer_;
-  std::mutex pool_mutex_;
-  std::vector<std::unique_ptr<Connection>> pool_;
+  ConnectionPool<Connection> pool_;
   const std::shared_ptr<WordCounts> counts_ = std::make_shared<WordCounts>();
   std::mutex index_mutex_;
   std::shared_ptr<VectorIndex> index_;  // nullptr: not needed yet
