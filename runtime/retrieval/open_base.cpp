@@ -38,40 +38,56 @@ std::string noted_embedder(rag::Store& store) {
   return note == notes.end() ? "" : note->second;
 }
 
-#ifndef ROTOR_HAS_POSTGRES
-[[noreturn]] void fail_without_postgres() {
-  fail("this program was built without PostgreSQL: configure the build with -DROTOR_POSTGRES=ON");
-}
+/// A kind of store, by what its bases are called.
+struct StoreKind {
+  bool (*has)(const std::string& name, const BaseOptions& options);
+  void (*create)(const std::string& name, const rag::BaseConfig& config, const BaseOptions& options);
+  std::shared_ptr<rag::Store> (*open)(const std::string& name, const BaseOptions& options);
+};
+
+constexpr StoreKind kSqlite = {
+    [](const std::string& name, const BaseOptions&) { return std::filesystem::exists(name); },
+    [](const std::string& name, const rag::BaseConfig& config, const BaseOptions&) {
+      rag::create_sqlite_store(name, config);
+    },
+    [](const std::string& name, const BaseOptions& options) -> std::shared_ptr<rag::Store> {
+      return rag::open_sqlite_store(name, {.say = options.say});
+    }};
+
+#ifdef ROTOR_HAS_POSTGRES
+constexpr StoreKind kPostgres = {
+    [](const std::string& name, const BaseOptions& options) {
+      return rag::has_postgres_store(name, {.say = options.say});
+    },
+    [](const std::string& name, const rag::BaseConfig& config, const BaseOptions& options) {
+      rag::create_postgres_store(name, config, {.say = options.say});
+    },
+    [](const std::string& name, const BaseOptions& options) -> std::shared_ptr<rag::Store> {
+      return rag::open_postgres_store(name, {.say = options.say});
+    }};
 #endif
+
+const StoreKind& kind_of(const std::string& name) {
+  if (!rag::is_postgres_address(name)) return kSqlite;
+#ifdef ROTOR_HAS_POSTGRES
+  return kPostgres;
+#else
+  fail("this program was built without PostgreSQL: configure the build with -DROTOR_POSTGRES=ON");
+#endif
+}
 
 }  // namespace
 
-bool has_base(const std::string& name, [[maybe_unused]] const BaseOptions& options) {
-  if (!rag::is_postgres_address(name)) return std::filesystem::exists(name);
-#ifdef ROTOR_HAS_POSTGRES
-  return rag::has_postgres_store(name, {.say = options.say});
-#else
-  fail_without_postgres();
-#endif
+bool has_base(const std::string& name, const BaseOptions& options) {
+  return kind_of(name).has(name, options);
 }
 
-void create_store(const std::string& name, const rag::BaseConfig& config,
-                  [[maybe_unused]] const BaseOptions& options) {
-  if (!rag::is_postgres_address(name)) return rag::create_sqlite_store(name, config);
-#ifdef ROTOR_HAS_POSTGRES
-  rag::create_postgres_store(name, config, {.say = options.say});
-#else
-  fail_without_postgres();
-#endif
+void create_store(const std::string& name, const rag::BaseConfig& config, const BaseOptions& options) {
+  kind_of(name).create(name, config, options);
 }
 
 std::shared_ptr<rag::Store> open_store(const std::string& name, const BaseOptions& options) {
-  if (!rag::is_postgres_address(name)) return rag::open_sqlite_store(name, {.say = options.say});
-#ifdef ROTOR_HAS_POSTGRES
-  return rag::open_postgres_store(name, {.say = options.say});
-#else
-  fail_without_postgres();
-#endif
+  return kind_of(name).open(name, options);
 }
 
 std::shared_ptr<rag::KnowledgeBase> create_base(const std::string& name, const BaseOptions& options,
