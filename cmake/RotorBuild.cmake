@@ -24,6 +24,10 @@ target_compile_options(rotor_options INTERFACE -Wall -Wextra -Wshadow -Wconversi
 if(ROTOR_WERROR)
   target_compile_options(rotor_options INTERFACE -Werror)
 endif()
+if(CMAKE_UNITY_BUILD)
+  # The files of a library are compiled eight at a time: no file is the one whose private types these are.
+  target_compile_options(rotor_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
 if(ROTOR_SANITIZE)
   add_compile_options(-fsanitize=${ROTOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   # GCC's -Wmaybe-uninitialized misjudges std::function once checks are woven in.

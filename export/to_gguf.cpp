@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kI2sTail = 32;  // the scale behind an I2_S tensor, and bytes that nobody reads
 
 /// A tensor of the table as it will stand in the file.
-struct Entry {
+struct GgufEntry {
   TensorSpec spec;
   std::string name;
   GgufType type = GgufType::f32;
@@ -83,9 +83,9 @@ bool is_half(float value) {
   return f16_to_float(float_to_f16(value)) == value;
 }
 
-Entry ternary_entry(const ModelSource& source, const TensorSpec& spec, const std::string& architecture,
-                    const GgufExportOptions& options) {
-  Entry entry{spec, gguf_tensor_name(spec.name), ternary_type(architecture, options), source.scale(spec)};
+GgufEntry ternary_entry(const ModelSource& source, const TensorSpec& spec, const std::string& architecture,
+                        const GgufExportOptions& options) {
+  GgufEntry entry{spec, gguf_tensor_name(spec.name), ternary_type(architecture, options), source.scale(spec)};
   check_columns(source, spec, entry.type, options.i2s_order);
   if (entry.type == GgufType::i2_s || is_half(entry.scale)) return entry;
   if (architecture == "bitnet") {  // whose loader knows a factor beside each matrix
@@ -116,9 +116,9 @@ GgufType embedding_type(const ModelSource& source, const TensorSpec& spec, const
   return type == DType::f16 ? GgufType::f16 : type == DType::bf16 ? GgufType::bf16 : GgufType::f32;
 }
 
-std::vector<Entry> layout(const ModelSource& source, const GgufExportOptions& options) {
+std::vector<GgufEntry> layout(const ModelSource& source, const GgufExportOptions& options) {
   const std::string architecture = architecture_of(source);
-  std::vector<Entry> entries;
+  std::vector<GgufEntry> entries;
   for (const TensorSpec& spec : tensor_table(source.config())) {
     if (is_ternary(source.config(), spec)) {
       entries.push_back(ternary_entry(source, spec, architecture, options));
@@ -132,9 +132,9 @@ std::vector<Entry> layout(const ModelSource& source, const GgufExportOptions& op
 }
 
 /// A tensor of the file: name, type, shape.
-std::vector<GgufTensorDeclaration> declarations(const std::vector<Entry>& entries) {
+std::vector<GgufTensorDeclaration> declarations(const std::vector<GgufEntry>& entries) {
   std::vector<GgufTensorDeclaration> all;
-  for (const Entry& entry : entries) {
+  for (const GgufEntry& entry : entries) {
     all.push_back({entry.name, entry.spec.shape, entry.type});
     if (entry.has_factor) all.push_back({gguf_factor_name(entry.name), {1}, GgufType::f32});
   }
@@ -205,7 +205,7 @@ void read_stored_rows(const ModelSource& source, const TensorSpec& spec, int64_t
   }
 }
 
-void write_ternary(const ModelSource& source, const Entry& entry, I2sOrder order, GgufWriter& writer,
+void write_ternary(const ModelSource& source, const GgufEntry& entry, I2sOrder order, GgufWriter& writer,
                    ExportedTensor& tensor) {
   const int64_t rows = entry.spec.shape[0];
   const int64_t cols = entry.spec.shape[1];
@@ -242,7 +242,7 @@ void write_ternary(const ModelSource& source, const Entry& entry, I2sOrder order
   if (entry.has_factor) write_scale(sizeof(float));
 }
 
-void write_dense(const ModelSource& source, const Entry& entry, GgufWriter& writer) {
+void write_dense(const ModelSource& source, const GgufEntry& entry, GgufWriter& writer) {
   parallel_rows_in_order(
       entry.spec.shape[0], rows_a_piece(columns(entry.spec)),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
@@ -272,9 +272,9 @@ std::vector<PlannedTensor> plan_gguf(const ModelSource& source, const GgufExport
 
 void export_gguf(const ModelSource& source, const ModelText& text, const std::string& path,
                  const GgufExportOptions& options, const OnTensor& on_tensor) {
-  const std::vector<Entry> entries = layout(source, options);
+  const std::vector<GgufEntry> entries = layout(source, options);
   GgufWriter writer(path, values(source, text, path, options), declarations(entries));
-  for (const Entry& entry : entries) {
+  for (const GgufEntry& entry : entries) {
     ExportedTensor tensor = exported(source, entry.spec);
     const int64_t elements = entry.spec.shape[0] * columns(entry.spec);
     tensor.bytes = *gguf_bytes(entry.type, elements, entry.spec.shape.back());

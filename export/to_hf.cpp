@@ -17,7 +17,7 @@ namespace rotor::exporting {
 namespace {
 
 /// A tensor of the table, and the tensors of the file that hold it.
-struct Entry {
+struct HfEntry {
   TensorSpec spec;
   bool packed = false;
   TensorDeclaration weights;
@@ -55,7 +55,7 @@ DType float_type(const ModelSource& source, const HfOptions& options) {
   return types.front();
 }
 
-std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
+std::vector<HfEntry> layout(const ModelSource& source, const HfOptions& options) {
   const ModelConfig& config = source.config();
   if (config.is_encoder()) fail(source.path(), ": a sentence encoder: expected --to rotor");
   if (options.packed && !(config.is_transformer() && config.quantization == Quantization::ternary)) {
@@ -64,9 +64,9 @@ std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
          ": choose hf");
   }
   const DType type = float_type(source, options);
-  std::vector<Entry> entries;
+  std::vector<HfEntry> entries;
   for (const TensorSpec& spec : tensor_table(config)) {
-    Entry entry{spec, options.packed && is_ternary(config, spec), {spec.name, type, spec.shape}, {}};
+    HfEntry entry{spec, options.packed && is_ternary(config, spec), {spec.name, type, spec.shape}, {}};
     entry.divisor = divisor_of(source, spec, options);
     if (entry.packed) {
       entry.weights.dtype = DType::u8;
@@ -78,7 +78,7 @@ std::vector<Entry> layout(const ModelSource& source, const HfOptions& options) {
   return entries;
 }
 
-void write_packed(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer,
+void write_packed(const ModelSource& source, const HfEntry& entry, SafetensorsWriter& writer,
                   ExportedTensor& tensor) {
   const int64_t rows = entry.spec.shape[0];
   const int64_t cols = entry.spec.shape[1];
@@ -104,7 +104,7 @@ void write_packed(const ModelSource& source, const Entry& entry, SafetensorsWrit
   writer.write(scale);
 }
 
-void write_masters(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer,
+void write_masters(const ModelSource& source, const HfEntry& entry, SafetensorsWriter& writer,
                    ExportedTensor& tensor) {
   const int64_t rows = entry.spec.shape[0];
   const int64_t cols = entry.spec.shape[1];
@@ -134,7 +134,7 @@ void write_masters(const ModelSource& source, const Entry& entry, SafetensorsWri
       [&](std::span<const uint8_t> bytes) { writer.write(bytes); });
 }
 
-void write_floats(const ModelSource& source, const Entry& entry, SafetensorsWriter& writer) {
+void write_floats(const ModelSource& source, const HfEntry& entry, SafetensorsWriter& writer) {
   parallel_rows_in_order(
       entry.spec.shape[0], rows_a_piece(columns(entry.spec)),
       [&](int64_t first, int64_t count, std::vector<uint8_t>& bytes) {
@@ -160,7 +160,7 @@ std::string config_json(const ModelConfig& config, const HfOptions& options, DTy
 
 std::vector<PlannedTensor> plan_hf(const ModelSource& source, const HfOptions& options) {
   std::vector<PlannedTensor> plan;
-  for (const Entry& entry : layout(source, options)) {
+  for (const HfEntry& entry : layout(source, options)) {
     plan.push_back({entry.weights.name, dtype_name(entry.weights.dtype), entry.weights.shape});
     if (entry.packed) plan.push_back({entry.scale.name, dtype_name(entry.scale.dtype), entry.scale.shape});
   }
@@ -170,15 +170,15 @@ std::vector<PlannedTensor> plan_hf(const ModelSource& source, const HfOptions& o
 void export_hf(const ModelSource& source, const ModelText& text, const std::string& directory,
                const HfOptions& options, const OnTensor& on_tensor) {
   AtomicDirectory target(directory);
-  const std::vector<Entry> entries = layout(source, options);
+  const std::vector<HfEntry> entries = layout(source, options);
   std::vector<TensorDeclaration> declarations;
-  for (const Entry& entry : entries) {
+  for (const HfEntry& entry : entries) {
     declarations.push_back(entry.weights);
     if (entry.packed) declarations.push_back(entry.scale);
   }
   const std::string& path = target.temporary_path();
   SafetensorsWriter writer(path + "/" + kWeightsFile, {{"format", "pt"}}, declarations);
-  for (const Entry& entry : entries) {
+  for (const HfEntry& entry : entries) {
     ExportedTensor tensor = exported(source, entry.spec);
     tensor.bytes = entry.weights.bytes() + (entry.packed ? entry.scale.bytes() : 0);
     tensor.type = entry.packed ? "packed codes" : type_text(entry.weights.dtype);

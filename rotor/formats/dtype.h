@@ -20,5 +20,9 @@ std::optional<DType> dtype_from_name(const std::string& name);
 void floats_from(DType dtype, std::span<const uint8_t> bytes, std::span<float> values);
 /// The inverse; the 16-bit types round half to even. `bytes`: dtype_bytes(dtype) for each value.
 void floats_to(DType dtype, std::span<const float> values, std::span<uint8_t> bytes);
+/// float32 numbers as they lie in memory.
+inline std::span<const uint8_t> float_bytes(std::span<const float> values) {
+  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
+}
 
 }  // namespace rotor

@@ -11,6 +11,7 @@
 #include "rotor/core/tiles.h"
 #include "rotor/formats/checksum.h"
 #include "rotor/formats/config_json.h"
+#include "rotor/formats/dtype.h"
 #include "rotor/formats/rotor_file.h"
 
 namespace rotor {
@@ -75,10 +76,6 @@ Metadata initial_metadata(const ModelConfig& config, const std::vector<TensorDec
   }
   metadata.insert(attachments.metadata.begin(), attachments.metadata.end());
   return metadata;
-}
-
-std::span<const uint8_t> as_bytes(std::span<const float> values) {
-  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
 }
 
 DType stored_dtype(DenseType dense) {
@@ -217,7 +214,7 @@ void RotorWriter::write_ternary(const std::string& name, std::span<const uint8_t
   check_planes(name, tiles, 0, entry.shape[0], entry.shape[1]);
   check_scale(name, scale);
   write_tensor(name, tiles);
-  write_tensor(scale_name(name), as_bytes({&scale, 1}));
+  write_tensor(scale_name(name), float_bytes({&scale, 1}));
 }
 
 void RotorWriter::write_ternary(const std::string& name, const ReadTiles& read, float scale) {
@@ -232,7 +229,7 @@ void RotorWriter::write_ternary(const std::string& name, const ReadTiles& read, 
     check_planes(name, tiles, first, rows, static_cast<int64_t>(cols));
   });
   end_tensor();
-  write_tensor(scale_name(name), as_bytes({&scale, 1}));
+  write_tensor(scale_name(name), float_bytes({&scale, 1}));
 }
 
 void RotorWriter::write_floats(const std::string& name, std::span<const float> values) {

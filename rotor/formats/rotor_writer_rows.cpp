@@ -7,6 +7,7 @@
 #include "rotor/core/error.h"
 #include "rotor/core/parallel.h"
 #include "rotor/core/tiles.h"
+#include "rotor/formats/dtype.h"
 #include "rotor/formats/rotor_file.h"
 
 namespace rotor {
@@ -15,10 +16,6 @@ namespace {
 /// Rows of a piece: whole row tiles.
 int64_t piece_rows(int64_t cols) {
   return rows_a_piece(cols, static_cast<int64_t>(kTileRows));
-}
-
-std::span<const uint8_t> as_bytes(std::span<const float> values) {
-  return {reinterpret_cast<const uint8_t*>(values.data()), values.size_bytes()};
 }
 
 }  // namespace
@@ -63,7 +60,7 @@ void RotorWriter::write_dense(const TensorSpec& entry, DenseType type, const Rea
     }
   });
   end_tensor();
-  write_tensor(scale_name(entry.name), as_bytes(scales));
+  write_tensor(scale_name(entry.name), float_bytes(scales));
   if (!screened) return;
   ScreeningSums all(cols);
   for (const ScreeningSums& part : sums) all.add(part);
@@ -105,10 +102,10 @@ void RotorWriter::write_screen(const TensorSpec& entry, const ReadFloats& read,
     pack_tiles(codes, height, cols, tiles);
   });
   end_tensor();
-  write_tensor(name + "_scale", as_bytes(screen_scales));
-  write_tensor(name + "_error", as_bytes(errors));
-  write_tensor(name + "_mean", as_bytes(columns.mean));
-  write_tensor(name + "_spread", as_bytes(columns.spread));
+  write_tensor(name + "_scale", float_bytes(screen_scales));
+  write_tensor(name + "_error", float_bytes(errors));
+  write_tensor(name + "_mean", float_bytes(columns.mean));
+  write_tensor(name + "_spread", float_bytes(columns.spread));
 }
 
 }  // namespace rotor

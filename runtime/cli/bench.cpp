@@ -18,7 +18,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kBenchExamples =
     "  rotor bench model.rotor                       prompt of 128 tokens, then 64 one by one\n"
     "  rotor bench --shape bitnet-2b-4t -t 2         random weights of a published shape, 850 MB in $TMPDIR\n"
     "  rotor bench model.rotor -p 512 -n 128 -r 9 --json\n";
@@ -174,7 +174,7 @@ int bench(int argc, char** argv) {
       cxxopts::value<int64_t>()->default_value("40"))("r,repetitions", "repetitions",
                                                       cxxopts::value<int64_t>()->default_value("5"))(
       "no-bandwidth", "do not measure memory bandwidth (needs 1 GiB)")("json", "print JSON");
-  const auto parsed = parse_model_options(options, argc, argv, {}, kExamples, {"model"});
+  const auto parsed = parse_model_options(options, argc, argv, {}, kBenchExamples, {"model"});
   if (!parsed) return 0;
   if (parsed->count("model") + parsed->count("shape") != 1) {
     throw tool::UsageError("expected MODEL or --shape NAME; see rotor bench --help");

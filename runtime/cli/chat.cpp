@@ -19,7 +19,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kChatExamples =
     "  rotor chat model.rotor\n"
     "  rotor chat model.rotor --system \"Answer in one sentence.\" --temp 0.6\n"
     "  rotor chat model.rotor --load yesterday.json --adapter poetry\n"
@@ -90,7 +90,7 @@ int chat(int argc, char** argv) {
   add_sampling_options(options);
   add_constraint_options(options);
   add_retrieval_options(options);
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kChatExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
   ModelOptions model_options = read_model_options(*parsed);

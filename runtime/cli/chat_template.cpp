@@ -19,7 +19,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kChatTemplateExamples =
     "  rotor chat-template model.rotor --messages chat.json\n"
     "  rotor chat-template chat_template.jinja --messages chat.json --tools tools.json\n"
     "  rotor chat-template DIRECTORY --messages chat.json --no-generation-prompt --answers\n"
@@ -72,7 +72,7 @@ int chat_template(int argc, char** argv) {
       cxxopts::value<std::string>())("no-generation-prompt", "do not end with what begins an answer")(
       "continue", "end with the last message, which is to go on")(
       "answers", "print JSON: the text, and the bytes of it that are the assistant's answers");
-  const auto parsed = tool::parse_options(options, argc, argv, {"template"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"template"}, kChatTemplateExamples);
   if (!parsed) return 0;
   if (parsed->count("messages") == 0)
     throw tool::UsageError("expected --messages FILE; see rotor chat-template --help");

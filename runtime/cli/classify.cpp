@@ -14,7 +14,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kClassifyExamples =
     "  rotor classify fashion.rotor --data /usr/share/datasets/fashion-mnist\n"
     "  rotor classify mnist.rotor --data data/mnist --limit 1000 -t 1 --json\n"
     "  ROTOR_KERNELS=scalar rotor classify mnist.rotor --data data/mnist     force the reference kernels\n";
@@ -54,7 +54,7 @@ int classify(int argc, char** argv) {
       "device", "the backend's device: its number, or part of its name (default: the best one)",
       cxxopts::value<std::string>()->default_value(""))("check", "verify the whole file first")("json",
                                                                                                 "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kClassifyExamples);
   if (!parsed) return 0;
   if (parsed->count("data") == 0) throw tool::UsageError("expected --data DIR; see rotor classify --help");
 

@@ -22,7 +22,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kDevicesExamples =
     "  rotor devices                                 what is here, and which one models run on\n"
     "  rotor devices --check                         whether each computes what the CPU does\n"
     "  rotor devices --tune --backend vulkan         measure again which kernels suit the devices of one "
@@ -167,7 +167,7 @@ int devices(int argc, char** argv) {
   options.add_options()("tune", "measure again which kernels suit each device, and keep the choice")(
       "check", "hold every op of each device against the CPU; exit status 1 if one differs")("json",
                                                                                              "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {}, kDevicesExamples);
   if (!parsed) return 0;
   const Wishes wishes{.tune = parsed->count("tune") != 0, .check = parsed->count("check") != 0};
   if (wishes.tune) setenv("ROTOR_GPU_TUNING", "measure", 1);

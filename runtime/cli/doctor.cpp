@@ -21,7 +21,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kDoctorExamples =
     "  rotor doctor                    every kernel set and device of this machine, with two small models\n"
     "  rotor doctor model.rotor        the same with a model of yours; the reference is slow\n"
     "  rotor doctor --backend vulkan --device 0\n";
@@ -203,7 +203,7 @@ int doctor(int argc, char** argv) {
   add_device_options(options);
   options.add_options()("model", ".rotor file to check with (default: two small ones)",
                         cxxopts::value<std::string>()->default_value(""))("json", "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {}, kExamples, {"model"});
+  const auto parsed = tool::parse_options(options, argc, argv, {}, kDoctorExamples, {"model"});
   if (!parsed) return 0;
   const std::vector<ListedBackend> listed = listed_backends(*parsed);
   std::vector<Finding> findings = check_all_ops(listed);

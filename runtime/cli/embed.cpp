@@ -22,7 +22,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kEmbedExamples =
     "  rotor embed minilm.rotor \"a cat sat on a mat\"              an array of 384 numbers\n"
     "  rotor embed minilm.rotor \"a cat\" \"a dog\" \"a tax form\"      an array a line\n"
     "  rotor embed minilm.rotor --jsonl passages.jsonl > vectors.jsonl\n"
@@ -169,7 +169,7 @@ int embed(int argc, char** argv) {
                         cxxopts::value<std::vector<std::string>>())(
       "jsonl", "file with a line {\"text\": ...} a text", cxxopts::value<std::string>())("json",
                                                                                          "print JSON");
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples, {"text"});
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kEmbedExamples, {"text"});
   if (!parsed) return 0;
   const ModelOptions model_options = read_model_options(*parsed);
   const bool is_encoder = RotorFile(model_options.path).config().is_encoder();

@@ -12,7 +12,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kInfoExamples =
     "  rotor info fashion.rotor                            architecture, tensors, share of zeros\n"
     "  rotor info --json runs/fashion-mlp/checkpoint       the same of a checkpoint, for scripts\n"
     "  rotor info adapters/poetry                          which layers a LoRA adapter is for, and which "
@@ -98,7 +98,7 @@ int info(int argc, char** argv) {
       "Describes a .rotor file, a GGUF file, a checkpoint directory, a LoRA adapter or a safetensors file: "
       "architecture, tensors, what scales mean, tokenizer, chat template.");
   options.add_options()("model", "file or directory", cxxopts::value<std::string>())("json", "print JSON");
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kInfoExamples);
   if (!parsed) return 0;
   const auto path = (*parsed)["model"].as<std::string>();
   const Json json = describe_model(path);

@@ -11,7 +11,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kLogitsExamples =
     "  rotor logits model.rotor --tokens \"1 15043 3186\" --out logits.safetensors\n"
     "  rotor logits model.rotor --tokens \"1 2 3\" --out all.safetensors --hidden --activations float\n";
 
@@ -30,7 +30,7 @@ int logits(int argc, char** argv) {
   add_model_options(options, "f32");
   options.add_options()("tokens", "token ids: \"1 2 3\"", cxxopts::value<std::string>())(
       "out", "file to write", cxxopts::value<std::string>())("hidden", "write hidden states too");
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kLogitsExamples);
   if (!parsed) return 0;
   for (const char* flag : {"tokens", "out"}) {
     if (parsed->count(flag) == 0)

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kDefaultContext = 512;
 
-constexpr const char* kExamples =
+constexpr const char* kPerplexityExamples =
     "  rotor perplexity model.rotor --file wiki.test.raw\n"
     "  rotor perplexity model.rotor --file wiki.test.raw --chunks 20 -c 256 --json\n"
     "  rotor perplexity model.rotor --file wiki.test.raw --check-screening\n";
@@ -55,7 +55,7 @@ int perplexity(int argc, char** argv) {
       "check-screening",
       "also hold the head's screening against the whole head for every scored token: greedy and --top-k")(
       "top-k", "of --check-screening", cxxopts::value<int64_t>()->default_value("40"))("json", "print JSON");
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kPerplexityExamples);
   if (!parsed) return 0;
   if (parsed->count("file") == 0) throw tool::UsageError("expected --file; see rotor perplexity --help");
   ModelOptions model_options = read_model_options(*parsed);

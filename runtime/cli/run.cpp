@@ -19,7 +19,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kRunExamples =
     "  rotor run model.rotor -p \"The capital of France is\" -n 32\n"
     "  rotor run model.rotor -f story.txt --temp 0.6 --top-p 0.9 --stop \"THE END\" -s 1\n"
     "  rotor run model.rotor --tokens \"1 15043 3186\" -n 8 --temp 0       ids in; text out, or ids if the "
@@ -88,7 +88,7 @@ int run(int argc, char** argv) {
   add_prompt_options(options);
   add_sampling_options(options);
   add_constraint_options(options);
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kRunExamples);
   if (!parsed) return 0;
   std::signal(SIGPIPE, SIG_DFL);  // whoever reads has enough: end without a word
   const ModelOptions model_options = read_model_options(*parsed);

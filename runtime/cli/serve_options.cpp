@@ -10,7 +10,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kServeExamples =
     "  rotor serve model.rotor                                  for this machine: http://127.0.0.1:8080\n"
     "  rotor serve model.rotor --parallel 32 --kv-memory 2G --ctx-size 4096\n"
     "  rotor serve model.rotor --host '*' --api-key-file /etc/rotor/keys --tls-cert cert.pem --tls-key "
@@ -177,7 +177,7 @@ std::optional<ServeOptions> read_serve_options(int argc, char** argv) {
   add_sampling_options(options);
   add_retrieval_options(options);
   add_watch_option(options);
-  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = parse_model_options(options, argc, argv, {"model"}, kServeExamples);
   if (!parsed) return std::nullopt;
   ServeOptions serve;
   serve.model = read_model_options(*parsed);

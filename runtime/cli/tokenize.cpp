@@ -14,7 +14,7 @@
 namespace rotor::runtime::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kTokenizeExamples =
     "  rotor tokenize model.rotor \"Hello, world\"               with the tokenizer in a model file\n"
     "  rotor tokenize tokenizer.json \"Hello, world\"            [9906,11,1917]\n"
     "  rotor tokenize tokenizer.model --special \"<|eot_id|>\"\n"
@@ -58,7 +58,7 @@ int tokenize(int argc, char** argv) {
       "jsonl", "file with a line {\"text\": ...} a text", cxxopts::value<std::string>())(
       "decode", "print the text of a JSON array of ids", cxxopts::value<std::string>())(
       "special", "parse special tokens in the text");
-  const auto parsed = tool::parse_options(options, argc, argv, {"tokenizer"}, kExamples, {"text"});
+  const auto parsed = tool::parse_options(options, argc, argv, {"tokenizer"}, kTokenizeExamples, {"text"});
   if (!parsed) return 0;
   const auto tokenizer = text::load_tokenizer((*parsed)["tokenizer"].as<std::string>());
   const auto special =

@@ -8,7 +8,7 @@
 
 namespace rotor::runtime::cli {
 namespace {
-constexpr const char* kExamples = "  rotor verify fashion.rotor\n";
+constexpr const char* kVerifyExamples = "  rotor verify fashion.rotor\n";
 }
 
 int verify(int argc, char** argv) {
@@ -18,7 +18,7 @@ int verify(int argc, char** argv) {
       "Prints each fault and exits 1, or says that the file is sound.");
   options.add_options()("model", ".rotor file", cxxopts::value<std::string>())(
       "max-faults", "stop after so many faults", cxxopts::value<size_t>()->default_value("20"));
-  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"model"}, kVerifyExamples);
   if (!parsed) return 0;
   const auto path = (*parsed)["model"].as<std::string>();
   const auto max_faults = (*parsed)["max-faults"].as<size_t>();

@@ -12,7 +12,7 @@
 namespace rotor::runtime::grammar {
 namespace {
 
-constexpr size_t kMaxBytes = size_t{1} << 20;
+constexpr size_t kMaxGrammarBytes = size_t{1} << 20;
 constexpr int kMaxNesting = 100;
 
 bool is_name(char c) {
@@ -25,8 +25,8 @@ class Parser {
       : text_(text), source_(source), builder_(builder) {}
 
   GrammarBuilder::Rule parse() {
-    if (text_.size() > kMaxBytes) {
-      fail(source_, ": expected a grammar of at most ", kMaxBytes, " bytes, found ", text_.size());
+    if (text_.size() > kMaxGrammarBytes) {
+      fail(source_, ": expected a grammar of at most ", kMaxGrammarBytes, " bytes, found ", text_.size());
     }
     skip_space(true);
     while (at_ < text_.size()) rule();

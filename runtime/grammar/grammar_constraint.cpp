@@ -11,7 +11,7 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 /// For what was computed of the grammar, and as much again for masks.
-constexpr size_t kMaxBytes = size_t{8} << 20;
+constexpr size_t kMaxCacheBytes = size_t{8} << 20;
 /// Positions looked at for one mask or token. JSON takes some thousands, this some hundredths of a second:
 /// all texts of a server wait for it.
 constexpr uint64_t kMaxMaskWork = uint64_t{1} << 16;
@@ -72,7 +72,7 @@ void GrammarConstraint::accept(text::TokenId id) {
   if (!allows(id)) fail("grammar: expected a token that may come, found ", id);
   state_ = is_stop(id) ? StackSets::kDone : behind(id);
   text_work_ += kTokenWork;
-  if (sets_.num_bytes() < kMaxBytes) return;
+  if (sets_.num_bytes() < kMaxCacheBytes) return;
   masks_.clear();
   sets_.collect({&state_, 1});
 }
@@ -100,7 +100,7 @@ GrammarConstraint::Mask GrammarConstraint::compute_mask() {
     ++i;
     if (sets_.work() == work) continue;  // nothing new came
     work = sets_.work();
-    if (sets_.num_bytes() >= kMaxBytes) {
+    if (sets_.num_bytes() >= kMaxCacheBytes) {
       masks_.clear();
       sets_.collect({path.data(), node.depth + 2U});
       state_ = path[0];
@@ -119,7 +119,7 @@ const GrammarConstraint::Mask& GrammarConstraint::mask() {
   if (std::ranges::all_of(mask, [](uint64_t word) { return word == 0; })) {
     throw ConstraintError("grammar: no token of the vocabulary has the bytes that may come next");
   }
-  if ((masks_.size() + 1) * mask.size() * sizeof(uint64_t) > kMaxBytes) masks_.clear();
+  if ((masks_.size() + 1) * mask.size() * sizeof(uint64_t) > kMaxCacheBytes) masks_.clear();
   return masks_.emplace(state_, std::move(mask)).first->second;
 }
 

@@ -13,7 +13,6 @@ namespace rotor::runtime::grammar {
 namespace {
 
 constexpr int kMaxNesting = 50;
-constexpr int64_t kUnlimited = GrammarBuilder::kUnlimited;
 
 const CodePoints& word_characters() {
   static const CodePoints kWord({{'a', 'z'}, {'A', 'Z'}, {'0', '9'}, {'_', '_'}});
@@ -46,7 +45,8 @@ class Parser {
       const bool at_start = take('^');
       StringContent part = sequence(0);
       const bool at_end = take('$');
-      const StringContent any{builder_.repeat(pieces_.string_character(), 0, kUnlimited), 0, kUnlimited};
+      const StringContent any{builder_.repeat(pieces_.string_character(), 0, GrammarBuilder::kUnlimited), 0,
+                              GrammarBuilder::kUnlimited};
       if (!at_start) part = joined(any, part);
       if (!at_end) part = joined(part, any);
       alternatives.push_back(part);
@@ -69,9 +69,10 @@ class Parser {
   char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
   StringContent joined(const StringContent& a, const StringContent& b) {
-    const bool unlimited = a.max_length == kUnlimited || b.max_length == kUnlimited;
+    const bool unlimited =
+        a.max_length == GrammarBuilder::kUnlimited || b.max_length == GrammarBuilder::kUnlimited;
     return {builder_.sequence({a.expression, b.expression}), a.min_length + b.min_length,
-            unlimited ? kUnlimited : a.max_length + b.max_length};
+            unlimited ? GrammarBuilder::kUnlimited : a.max_length + b.max_length};
   }
 
   StringContent either(const std::vector<StringContent>& parts) {
@@ -80,8 +81,10 @@ class Parser {
     for (const StringContent& part : parts) {
       expressions.push_back(part.expression);
       result.min_length = std::min(result.min_length, part.min_length);
-      const bool unlimited = result.max_length == kUnlimited || part.max_length == kUnlimited;
-      result.max_length = unlimited ? kUnlimited : std::max(result.max_length, part.max_length);
+      const bool unlimited =
+          result.max_length == GrammarBuilder::kUnlimited || part.max_length == GrammarBuilder::kUnlimited;
+      result.max_length =
+          unlimited ? GrammarBuilder::kUnlimited : std::max(result.max_length, part.max_length);
     }
     result.expression = builder_.choice(std::move(expressions));
     return result;
@@ -234,28 +237,28 @@ class Parser {
     int64_t max = 1;
     if (take('*')) {
       min = 0;
-      max = kUnlimited;
+      max = GrammarBuilder::kUnlimited;
     } else if (take('+')) {
-      max = kUnlimited;
+      max = GrammarBuilder::kUnlimited;
     } else if (take('?')) {
       min = 0;
     } else if (take('{')) {
       const auto low = count();
       if (!low) refuse(begin, "{m}, {m,} or {m,n}");
       min = max = *low;
-      if (take(',')) max = count().value_or(kUnlimited);
+      if (take(',')) max = count().value_or(GrammarBuilder::kUnlimited);
       if (!take('}')) refuse(begin, "{m}, {m,} or {m,n}");
-      if (max != kUnlimited && max < min) refuse(begin, "{m,n} with m <= n");
+      if (max != GrammarBuilder::kUnlimited && max < min) refuse(begin, "{m,n} with m <= n");
     } else {
       return part;
     }
     take('?');
     part.expression = builder_.repeat(part.expression, min, max);
     const bool is_empty = part.max_length == 0 || max == 0;
-    const bool unlimited = part.max_length == kUnlimited || max == kUnlimited;
+    const bool unlimited = part.max_length == GrammarBuilder::kUnlimited || max == GrammarBuilder::kUnlimited;
     part.min_length = std::min(part.min_length * min, kMaxRepetitions);
-    part.max_length = is_empty ? 0 : unlimited ? kUnlimited : part.max_length * max;
-    if (part.max_length > kMaxRepetitions) part.max_length = kUnlimited;
+    part.max_length = is_empty ? 0 : unlimited ? GrammarBuilder::kUnlimited : part.max_length * max;
+    if (part.max_length > kMaxRepetitions) part.max_length = GrammarBuilder::kUnlimited;
     return part;
   }
 

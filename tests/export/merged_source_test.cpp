@@ -22,9 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using test::expect_error;
 
+void say_nothing(const ExportedTensor&) {}
 constexpr auto kAll = {Quantization::ternary, Quantization::none};
-
-void ignore(const ExportedTensor&) {}
 
 std::vector<int8_t> trits_of(const ModelSource& source, const TensorSpec& spec) {
   std::vector<int8_t> trits(static_cast<size_t>(spec.shape[0] * spec.shape[1]));
@@ -64,9 +63,9 @@ class MergeTest : public ::testing::Test {
     const std::string path = dir_.file("m." + kind);
     fs::remove_all(path);
     if (kind == "packed") {
-      export_hf(*source.model, source.text, path, {}, ignore);
+      export_hf(*source.model, source.text, path, {}, say_nothing);
     } else {
-      export_rotor(*source.model, source.text, path, {.head = DenseType::f32}, ignore);
+      export_rotor(*source.model, source.text, path, {.head = DenseType::f32}, say_nothing);
     }
     return open_source(path, {}).model;
   }
@@ -181,10 +180,10 @@ TEST_F(MergeTest, EveryFormatHoldsTheSame) {
   const std::vector<MergedAdapter> adapters = {adapter(config, 1, 0.3F)};
   const MergedSource source(open_source(base, {}).model, adapters);
   const text::ModelText text = open_source(base, {}).text;
-  export_rotor(source, text, dir_.file("m.rotor"), {.head = DenseType::f32}, ignore);
-  export_hf(source, text, dir_.file("hf"), {.packed = false, .dtype = {}}, ignore);
-  export_hf(source, text, dir_.file("packed"), {.packed = true, .dtype = {}}, ignore);
-  export_gguf(source, text, dir_.file("m.gguf"), {.ternary = GgufType::i2_s}, ignore);
+  export_rotor(source, text, dir_.file("m.rotor"), {.head = DenseType::f32}, say_nothing);
+  export_hf(source, text, dir_.file("hf"), {.packed = false, .dtype = {}}, say_nothing);
+  export_hf(source, text, dir_.file("packed"), {.packed = true, .dtype = {}}, say_nothing);
+  export_gguf(source, text, dir_.file("m.gguf"), {.ternary = GgufType::i2_s}, say_nothing);
   for (const char* name : {"m.rotor", "hf", "packed", "m.gguf"}) {
     SCOPED_TRACE(name);
     const auto written = open_source(dir_.file(name), {}).model;

@@ -8,7 +8,7 @@ namespace {
 
 class HtmlReader : public ReaderTest {};
 
-std::string outline_of(const std::string& html) {
+std::string html_outline(const std::string& html) {
   return outline(rag::read_html(html));
 }
 
@@ -25,25 +25,26 @@ TEST_F(HtmlReader, StructureAndLines) {
 }
 
 TEST_F(HtmlReader, ListsKeepTheirNesting) {
-  EXPECT_EQ(outline_of("<ul>\n<li>one<ol><li>two</ol><li><p>three</p><p>more</p><div>end</div></ul><p>after"),
-            "i1@2 one\ni2@2 two\ni1@2 three\ni1@2 more\ni1@2 end\np@2 after\n");
-  EXPECT_EQ(outline_of("<dl><dt>Queen</dt><dd>Lays eggs.</dd></dl>"), "i1@1 Queen\ni1@1 Lays eggs.\n");
+  EXPECT_EQ(
+      html_outline("<ul>\n<li>one<ol><li>two</ol><li><p>three</p><p>more</p><div>end</div></ul><p>after"),
+      "i1@2 one\ni2@2 two\ni1@2 three\ni1@2 more\ni1@2 end\np@2 after\n");
+  EXPECT_EQ(html_outline("<dl><dt>Queen</dt><dd>Lays eggs.</dd></dl>"), "i1@1 Queen\ni1@1 Lays eggs.\n");
 }
 
 TEST_F(HtmlReader, TablesHaveALineARow) {
   EXPECT_EQ(
-      outline_of(
+      html_outline(
           "<table><caption>Eggs</caption><thead><tr><th>bee<th>a day</thead>\n<tr><td><p>queen</p><td> 2,000"
           "<br>or so <tr><td><td>0</table>"),
       "t@1 Eggs~bee | a day~queen | 2,000 or so~| 0\n");
   // Pages were laid out with tables.
-  EXPECT_EQ(outline_of("<table><tr><td><h1>Bees</h1><p>Fly.<td><table><tr><td>a<td>b</table></table>"),
+  EXPECT_EQ(html_outline("<table><tr><td><h1>Bees</h1><p>Fly.<td><table><tr><td>a<td>b</table></table>"),
             "h1@1 Bees\np@1 Fly.\nt@1 a | b\n");
 }
 
 TEST_F(HtmlReader, WhatIsNoTextIsLeftOut) {
   EXPECT_EQ(
-      outline_of(
+      html_outline(
           "<nav>Home</nav><script>let a = '<p>no</p>';</script><style>p { }</style><template><p>no</template>"
           "<noscript>no</noscript><svg><text>no</text></svg><p hidden>no</p><!-- no --><button>no</button>"
           "<select><option>no</select><form><p>In a form.</form><p>&nbsp;</p><p> </p><footer>2026</footer>"),
@@ -51,13 +52,13 @@ TEST_F(HtmlReader, WhatIsNoTextIsLeftOut) {
 }
 
 TEST_F(HtmlReader, BlocksWithinHeadingsAndCodeArePartsOfThem) {
-  EXPECT_EQ(outline_of("<h1><div>All</div><div>bees</div></h1><pre><div>a</div><div>b</div></pre>"),
+  EXPECT_EQ(html_outline("<h1><div>All</div><div>bees</div></h1><pre><div>a</div><div>b</div></pre>"),
             "h1@1 All bees\nc@1 a~b\n");
 }
 
 TEST_F(HtmlReader, EntitiesAreWhatTheyStandFor) {
   EXPECT_EQ(
-      outline_of(
+      html_outline(
           "<p>&lt;b&gt; &amp;amp; caf&eacute; &#8364;&#x1F41D; a&nbsp;&nbsp;b so&shy;ft &bogus; AT&T &copy"),
       "p@1 <b> &amp; caf\u00e9 \u20ac\U0001F41D a b soft &bogus; AT&T \u00a9\n");
 }
@@ -83,16 +84,16 @@ TEST_F(HtmlReader, PagesNameTheirEncoding) {
 }
 
 TEST_F(HtmlReader, BrokenPagesAreReadAsBrowsersDo) {
-  EXPECT_EQ(outline_of("<p>one<p>two</div></span><b><i>three</b></i>"), "p@1 one\np@1 twothree\n");
-  EXPECT_EQ(outline_of("just text"), "p@1 just text\n");
-  EXPECT_EQ(outline_of("<p"), "");
+  EXPECT_EQ(html_outline("<p>one<p>two</div></span><b><i>three</b></i>"), "p@1 one\np@1 twothree\n");
+  EXPECT_EQ(html_outline("just text"), "p@1 just text\n");
+  EXPECT_EQ(html_outline("<p"), "");
 }
 
 TEST_F(HtmlReader, DeepPagesKeepTheirText) {
   std::string page;
   for (int i = 0; i < 3000; ++i) page += "<div>";
   page += "<p>deep</p> down";
-  const std::string outlined = outline_of(page);
+  const std::string outlined = html_outline(page);
   EXPECT_NE(outlined.find("deep"), std::string::npos) << outlined;
   EXPECT_NE(outlined.find("down"), std::string::npos) << outlined;
 }
@@ -101,7 +102,7 @@ TEST_F(HtmlReader, HostilePagesAreReadOrRefused) {
   // Gumbo gives its trees back by recursion, for which that would be too deep.
   std::string page;
   for (int i = 0; i < 120000; ++i) page += "<b>";
-  EXPECT_EQ(outline_of(page + "text"), "p@1 text\n");
+  EXPECT_EQ(html_outline(page + "text"), "p@1 text\n");
   // Each text behind a <p> opens 2,000 elements again: 2 million of 22 KB.
   page = "<p>";
   for (int i = 0; i < 2000; ++i) page += cat("<b a", i, ">");

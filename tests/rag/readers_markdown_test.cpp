@@ -4,7 +4,7 @@
 namespace rotor::test {
 namespace {
 
-std::string outline_of(const std::string& markdown) {
+std::string markdown_outline(const std::string& markdown) {
   return outline(rag::read_markdown(markdown));
 }
 
@@ -20,35 +20,35 @@ TEST(MarkdownReader, HeadingsParagraphsAndCodeHaveTheirLine) {
 }
 
 TEST(MarkdownReader, ListsKeepTheirNesting) {
-  EXPECT_EQ(outline_of("- one\n  - two\n    1. three\n- four\n"),
+  EXPECT_EQ(markdown_outline("- one\n  - two\n    1. three\n- four\n"),
             "i1@1 one\ni2@2 two\ni3@3 three\ni1@4 four\n");
-  EXPECT_EQ(outline_of("- one\n\n  more of one\n\n- two\n"), "i1@1 one\ni1@3 more of one\ni1@5 two\n");
-  EXPECT_EQ(outline_of("- one\n  > said\n- two\n  ```\n  x\n  ```\n  after\n"),
+  EXPECT_EQ(markdown_outline("- one\n\n  more of one\n\n- two\n"), "i1@1 one\ni1@3 more of one\ni1@5 two\n");
+  EXPECT_EQ(markdown_outline("- one\n  > said\n- two\n  ```\n  x\n  ```\n  after\n"),
             "i1@1 one\ni1@2 said\ni1@3 two\nc@5 x\ni1@7 after\n");
-  EXPECT_EQ(outline_of("- [ ] feed\n- [x] watch\n\n\nEnd"), "i1@1 [ ] feed\ni1@2 [x] watch\np@5 End\n");
-  EXPECT_EQ(outline_of("- [X] watch\n\n  them\n"), "i1@1 [x] watch\ni1@3 them\n");
+  EXPECT_EQ(markdown_outline("- [ ] feed\n- [x] watch\n\n\nEnd"), "i1@1 [ ] feed\ni1@2 [x] watch\np@5 End\n");
+  EXPECT_EQ(markdown_outline("- [X] watch\n\n  them\n"), "i1@1 [x] watch\ni1@3 them\n");
 }
 
 TEST(MarkdownReader, TablesHaveALineARow) {
-  EXPECT_EQ(outline_of("| bee | eggs |\n|---|---:|\n| queen | 2000 |\n| | 0 |\n| drone |\n"),
+  EXPECT_EQ(markdown_outline("| bee | eggs |\n|---|---:|\n| queen | 2000 |\n| | 0 |\n| drone |\n"),
             "t@1 bee | eggs~queen | 2000~| 0~drone\n");
 }
 
 TEST(MarkdownReader, EntitiesAreWhatTheyStandFor) {
   EXPECT_EQ(
-      outline_of(
+      markdown_outline(
           "&amp; &lt;b&gt; caf&eacute; &#8364; &#x1F41D; a&nbsp;b so&shy;ft &NotEqualTilde; &bogus; AT&T"),
       "p@1 & <b> caf\u00e9 \u20ac \U0001F41D a b soft \u2242\u0338 &bogus; AT&T\n");
-  EXPECT_EQ(outline_of("a&#0;b &#xD800; &#32;c"), "p@1 a\uFFFDb \uFFFD  c\n");
-  EXPECT_EQ(outline_of("`&amp;` and\n\n    &amp;"), "p@1 &amp; and\nc@3 &amp;\n") << "code is as it is";
+  EXPECT_EQ(markdown_outline("a&#0;b &#xD800; &#32;c"), "p@1 a\uFFFDb \uFFFD  c\n");
+  EXPECT_EQ(markdown_outline("`&amp;` and\n\n    &amp;"), "p@1 &amp; and\nc@3 &amp;\n") << "code is as it is";
 }
 
 TEST(MarkdownReader, HtmlWithinIsReadAsText) {
-  EXPECT_EQ(
-      outline_of("One<br>two <b>bold</b> <!-- no -->end.\n\n<div>\n<h2>Inner</h2>\n<p>Text\n</div>\n\nLast."),
-      "p@1 One~two bold end.\nh2@4 Inner\np@5 Text\np@8 Last.\n");
-  EXPECT_EQ(outline_of("<!-- a comment -->\n\n<script>\nalert(1)\n</script>\n\nText."), "p@7 Text.\n");
-  EXPECT_EQ(outline_of("<details><summary>More</summary>\n\nInside.\n\n</details>"),
+  EXPECT_EQ(markdown_outline(
+                "One<br>two <b>bold</b> <!-- no -->end.\n\n<div>\n<h2>Inner</h2>\n<p>Text\n</div>\n\nLast."),
+            "p@1 One~two bold end.\nh2@4 Inner\np@5 Text\np@8 Last.\n");
+  EXPECT_EQ(markdown_outline("<!-- a comment -->\n\n<script>\nalert(1)\n</script>\n\nText."), "p@7 Text.\n");
+  EXPECT_EQ(markdown_outline("<details><summary>More</summary>\n\nInside.\n\n</details>"),
             "p@1 More\np@3 Inside.\n");
 }
 
@@ -72,9 +72,9 @@ TEST(MarkdownReader, FrontMatterBecomesMetadata) {
 }
 
 TEST(MarkdownReader, LinesAcrossThePageAreNoFrontMatter) {
-  EXPECT_EQ(outline_of("---\n\nA text, and no field.\n\n---\n\nMore."),
+  EXPECT_EQ(markdown_outline("---\n\nA text, and no field.\n\n---\n\nMore."),
             "p@3 A text, and no field.\np@7 More.\n");
-  EXPECT_EQ(outline_of("---\ntitle: without end\n"), "p@2 title: without end\n")
+  EXPECT_EQ(markdown_outline("---\ntitle: without end\n"), "p@2 title: without end\n")
       << "without a line that ends it";
   EXPECT_EQ(rag::read_markdown("text\n---\na: 1\n---\n").metadata, Json::object());
 }

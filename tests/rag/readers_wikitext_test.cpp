@@ -7,87 +7,89 @@
 namespace rotor::test {
 namespace {
 
-std::string outline_of(const std::string& text, const std::vector<std::string>& spaces = {}) {
+std::string wikitext_outline(const std::string& text, const std::vector<std::string>& spaces = {}) {
   return outline(rag::read_wikitext(text, spaces));
 }
 
 TEST(Wikitext, HeadingsParagraphsAndLists) {
   EXPECT_EQ(
-      outline_of("'''Bees''' are ''insects''.\nThey fly.\n\nMore.\n\n== Life ==\n=== Queens===\nOne a hive.\n"
-                 "* a\n** b\n# c\n: d\n;e\n----\nAfter.\n= Top =\nEnd"),
+      wikitext_outline(
+          "'''Bees''' are ''insects''.\nThey fly.\n\nMore.\n\n== Life ==\n=== Queens===\nOne a hive.\n"
+          "* a\n** b\n# c\n: d\n;e\n----\nAfter.\n= Top =\nEnd"),
       "p Bees are insects.~They fly.\np More.\nh2 Life\nh3 Queens\np One a hive.\ni1 a\ni2 b\ni1 c\ni1 d\ni1 "
       "e\n"
       "p After.\nh1 Top\np End\n");
 }
 
 TEST(Wikitext, SectionsThatLoseTheirTextGo) {
-  EXPECT_EQ(outline_of("Text.\n== Empty ==\n== Life ==\n=== Queens ===\nOne.\n== Gallery "
-                       "==\n<gallery>\na.jpg\n</gallery>\n== References ==\n"
-                       "{{reflist}}\n=== Notes ===\n{{notelist}}"),
+  EXPECT_EQ(wikitext_outline("Text.\n== Empty ==\n== Life ==\n=== Queens ===\nOne.\n== Gallery "
+                             "==\n<gallery>\na.jpg\n</gallery>\n== References ==\n"
+                             "{{reflist}}\n=== Notes ===\n{{notelist}}"),
             "p Text.\nh2 Life\nh3 Queens\np One.\n");
 }
 
 TEST(Wikitext, LinksBecomeWhatTheyShow) {
-  EXPECT_EQ(outline_of("A [[hive]]s, a [[queen bee|queen]], [[wikt:drone|drones]], [[2001: A Space "
-                       "Odyssey]], [[:Category:Bees]], "
-                       "[https://example.org a site], [https://example.org], [//x.org y] and [sic]."),
+  EXPECT_EQ(wikitext_outline("A [[hive]]s, a [[queen bee|queen]], [[wikt:drone|drones]], [[2001: A Space "
+                             "Odyssey]], [[:Category:Bees]], "
+                             "[https://example.org a site], [https://example.org], [//x.org y] and [sic]."),
             "p A hives, a queen, drones, 2001: A Space Odyssey, Category:Bees, a site, , y and [sic].\n");
-  EXPECT_EQ(outline_of("[[File:Bee.jpg|thumb|A [[bee]] on a "
-                       "[[flower|rose]].]]\nText.\n[[Category:Insects]]\n[[de:Bienen]]"),
+  EXPECT_EQ(wikitext_outline("[[File:Bee.jpg|thumb|A [[bee]] on a "
+                             "[[flower|rose]].]]\nText.\n[[Category:Insects]]\n[[de:Bienen]]"),
             "p Text.\n");
-  EXPECT_EQ(outline_of("[[Datei:Biene.jpg|mini]]Text.[[Kategorie:Bienen]]", {"Datei", "Kategorie"}),
+  EXPECT_EQ(wikitext_outline("[[Datei:Biene.jpg|mini]]Text.[[Kategorie:Bienen]]", {"Datei", "Kategorie"}),
             "p Text.\n");
-  EXPECT_EQ(outline_of("[[ an open one\n\n[[closed]]"),
+  EXPECT_EQ(wikitext_outline("[[ an open one\n\n[[closed]]"),
             "p [[ an open one\n"
             "p closed\n");
 }
 
 TEST(Wikitext, TemplatesGoButThoseThatAreText) {
-  EXPECT_EQ(outline_of("{{Infobox|name=Bee|{{nested|{{deep}}}}}}Bees ({{IPA|bi:}}; {{lang|la|apis}}) fly "
+  EXPECT_EQ(
+      wikitext_outline("{{Infobox|name=Bee|{{nested|{{deep}}}}}}Bees ({{IPA|bi:}}; {{lang|la|apis}}) fly "
                        "{{convert|5|km|mi}}, "
                        "{{cvt|3|to|4|m|ft}} high{{citation needed|date=May 2020}}, {{nowrap|[[a|b]] c}}. "
                        "Empty ( {{x}} )."),
-            "p Bees (apis) fly 5 km, 3 to 4 m high, b c. Empty.\n");
-  EXPECT_EQ(outline_of("{{ an open one\n\n{{closed}}Text."), "p {{ an open one\np Text.\n");
+      "p Bees (apis) fly 5 km, 3 to 4 m high, b c. Empty.\n");
+  EXPECT_EQ(wikitext_outline("{{ an open one\n\n{{closed}}Text."), "p {{ an open one\np Text.\n");
 }
 
 TEST(Wikitext, TablesGo) {
-  EXPECT_EQ(outline_of("Before.\n{| class=wikitable\n! bee !! eggs\n|-\n| queen\n{| \n| "
-                       "nested\n|}\n|}After.\n:{|\n|x\n|}"),
+  EXPECT_EQ(wikitext_outline("Before.\n{| class=wikitable\n! bee !! eggs\n|-\n| queen\n{| \n| "
+                             "nested\n|}\n|}After.\n:{|\n|x\n|}"),
             "p Before.~After.\n");
-  EXPECT_EQ(outline_of("{| without an end\n| cell\nText."), "p Text.\n");
+  EXPECT_EQ(wikitext_outline("{| without an end\n| cell\nText."), "p Text.\n");
 }
 
 TEST(Wikitext, TagsCommentsAndReferencesGo) {
-  EXPECT_EQ(outline_of("Bees<ref name=\"a\">Smith {{cite}}</ref> fly<ref name=a /> far<REF>x</REF><!-- "
-                       "no\nno -->.<br />Next "
-                       "<sub>2</sub><math>x^2</math> 1 < 2 <b>bold</b> a<b <references/> <ref>open"),
+  EXPECT_EQ(wikitext_outline("Bees<ref name=\"a\">Smith {{cite}}</ref> fly<ref name=a /> far<REF>x</REF><!-- "
+                             "no\nno -->.<br />Next "
+                             "<sub>2</sub><math>x^2</math> 1 < 2 <b>bold</b> a<b <references/> <ref>open"),
             "p Bees fly far.~Next 2 1 < 2 bold a<b open\n");
-  EXPECT_EQ(outline_of("__NOTOC__Text __init__.\n<!-- open"), "p Text __init__.\n");
+  EXPECT_EQ(wikitext_outline("__NOTOC__Text __init__.\n<!-- open"), "p Text __init__.\n");
 }
 
 TEST(Wikitext, CodeAndNowikiStayAsTheyAre) {
-  EXPECT_EQ(outline_of("See:\n<syntaxhighlight lang=\"c\">\nint a[[2]]; // {{x}}\n  "
-                       "b;\n</syntaxhighlight>\nand <nowiki>[[no "
-                       "link]] {{&amp;}}</nowiki> <code>f()</code>.<pre>&lt;b></pre>"),
+  EXPECT_EQ(wikitext_outline("See:\n<syntaxhighlight lang=\"c\">\nint a[[2]]; // {{x}}\n  "
+                             "b;\n</syntaxhighlight>\nand <nowiki>[[no "
+                             "link]] {{&amp;}}</nowiki> <code>f()</code>.<pre>&lt;b></pre>"),
             "p See:\nc int a[[2]]; // {{x}}~  b;\np and [[no link]] {{&}} f().\nc <b>\n");
-  EXPECT_EQ(outline_of("{{nowrap|a <pre>b</pre> c}}"), "p a\nc b\np c\n");
-  EXPECT_EQ(outline_of("{{nowrap|<pre>b</pre>}} c"), "p c\n");
+  EXPECT_EQ(wikitext_outline("{{nowrap|a <pre>b</pre> c}}"), "p a\nc b\np c\n");
+  EXPECT_EQ(wikitext_outline("{{nowrap|<pre>b</pre>}} c"), "p c\n");
 }
 
 TEST(Wikitext, EntitiesAreWhatTheyStandFor) {
-  EXPECT_EQ(outline_of("5&nbsp;km &ndash; caf&eacute; &#8364; AT&T &amp;nbsp; a & b"),
+  EXPECT_EQ(wikitext_outline("5&nbsp;km &ndash; caf&eacute; &#8364; AT&T &amp;nbsp; a & b"),
             "p 5 km \u2013 caf\u00e9 \u20ac AT&T &nbsp; a & b\n");
 }
 
 TEST(Wikitext, ControlCharactersDoNoHarm) {
-  EXPECT_EQ(outline_of("a\x01"
-                       "5\x01"
-                       "b \x02"
-                       "7 &#1;c"),
+  EXPECT_EQ(wikitext_outline("a\x01"
+                             "5\x01"
+                             "b \x02"
+                             "7 &#1;c"),
             "p a5b 7 c\n");
-  EXPECT_EQ(outline_of("<pre>a\x01"
-                       "b\x02</pre><nowiki>\x02&#2;</nowiki>c"),
+  EXPECT_EQ(wikitext_outline("<pre>a\x01"
+                             "b\x02</pre><nowiki>\x02&#2;</nowiki>c"),
             "c ab\np c\n");
 }
 

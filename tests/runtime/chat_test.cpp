@@ -17,13 +17,13 @@ namespace {
 using test::expect_error;
 using text::TokenId;
 
-constexpr int64_t kContext = 64;
+constexpr int64_t kSmallContext = 64;
 
 class ChatTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     files_ = new test::TempDir;
-    test::write_chat_model(files_->file("m.rotor"), kContext);
+    test::write_chat_model(files_->file("m.rotor"), kSmallContext);
     ModelConfig config = test::small_transformer();
     config.transformer.vocab_size = RotorFile(files_->file("m.rotor")).config().transformer.vocab_size;
     test::write_random_model(files_->file("bare.rotor"), config);
@@ -127,7 +127,8 @@ TEST_F(ChatTest, ThereIsRoomForTheContextThatItSays) {
       return std::string(static_cast<size_t>(room), 'y');  // a token each
     });
     // "u:", the end of the message and "a:" take five tokens.
-    EXPECT_EQ(room, std::min<int64_t>(kContext - 4 - 5 - static_cast<int64_t>(length), kContext / 3));
+    EXPECT_EQ(room,
+              std::min<int64_t>(kSmallContext - 4 - 5 - static_cast<int64_t>(length), kSmallContext / 3));
   }
 }
 
@@ -196,11 +197,11 @@ TEST_F(ChatTest, TheOldestTurnsAreLeftOutWhenTheContextIsFull) {
   for (int turn = 0; turn < 16; ++turn) {
     Sampler sampler = greedy();
     const ChatAnswer answer = chat.ask("0123", sampler, {.max_new_tokens = 2});
-    ASSERT_LE(answer.prompt_tokens + 2, kContext);
+    ASSERT_LE(answer.prompt_tokens + 2, kSmallContext);
     EXPECT_EQ(answer.left_out % 2, 0) << "whole turns";
     if (answer.left_out > left_out) {
       ++times;
-      EXPECT_LE(answer.prompt_tokens, kContext / 2) << "so that there is room for more turns";
+      EXPECT_LE(answer.prompt_tokens, kSmallContext / 2) << "so that there is room for more turns";
     }
     left_out = answer.left_out;
     const auto tokens = chat.session().tokens();

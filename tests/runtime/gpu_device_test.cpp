@@ -16,16 +16,11 @@
 #include "runtime/backends/opencl/opencl_device.h"
 #include "runtime/backends/vulkan/vulkan_device.h"
 #include "tests/support/environment.h"
+#include "tests/support/gpu_backends.h"
 #include "tests/support/random.h"
 #include "tests/support/temp_dir.h"
 
 namespace rotor::runtime::gpu {
-
-// GoogleTest would name a test by the bytes of its parameter.
-static void PrintTo(const Driver& driver, std::ostream* out) {
-  *out << driver.name;
-}
-
 namespace {
 
 using test::Random;

@@ -24,7 +24,7 @@ namespace {
 
 using text::TokenId;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNotRead = -std::numeric_limits<float>::infinity();
 
 /// A head in int8 and its copy.
 struct Head {
@@ -139,7 +139,7 @@ TEST_P(ScreenedHeadTest, TheLargestAreThereToTheBit) {
           if (all[r] >= sorted[static_cast<size_t>(count - 1)]) {
             EXPECT_EQ(found[r], all[r]) << r;
           }
-          if (found[r] != -kInf) {
+          if (found[r] != kNotRead) {
             EXPECT_EQ(found[r], all[r]) << r;
             ++there;
           }
@@ -167,7 +167,7 @@ TEST_P(ScreenedHeadTest, LimitsAndIdsAreRespected) {
     EXPECT_EQ(found[static_cast<size_t>(best - all.begin())], *best);
     for (auto r = static_cast<size_t>(limit); r < found.size(); ++r) {
       if (std::cmp_not_equal(r, smallest)) {
-        EXPECT_EQ(found[r], -kInf) << r;
+        EXPECT_EQ(found[r], kNotRead) << r;
       }
     }
   }
@@ -280,9 +280,9 @@ TEST_F(ScreeningSessionTest, TheCheckCountsMissesAndRows) {
   }
   ScreeningCheck check{.count = 2};
   const std::vector<float> all = {1, 5, 3, 4};
-  check.add(all, std::vector<float>{-kInf, 5, -kInf, 4}, 2);
+  check.add(all, std::vector<float>{kNotRead, 5, kNotRead, 4}, 2);
   EXPECT_EQ(check.misses, 0);
-  check.add(all, std::vector<float>{1, 5, 3, -kInf}, 3);
+  check.add(all, std::vector<float>{1, 5, 3, kNotRead}, 3);
   check.add(all, std::vector<float>{1, 5, 3, 4.5F}, 4);
   EXPECT_EQ(check.misses, 2);
   check.add(all, {}, 0);

@@ -99,18 +99,18 @@ TEST(Sampler, TopKTakesTheLowerIdOfEquals) {
 }
 
 TEST(Sampler, TopKAgreesWithASort) {
-  constexpr size_t kVocab = 128256;
+  constexpr size_t kLargeVocab = 128256;
   test::Random random;
-  std::vector<float> logits = random.normals(kVocab);
+  std::vector<float> logits = random.normals(kLargeVocab);
   for (float& logit : logits) logit = std::round(logit * 50) / 50;  // many ties
-  std::vector<TokenId> order(kVocab);
-  for (size_t i = 0; i < kVocab; ++i) order[i] = static_cast<TokenId>(i);
+  std::vector<TokenId> order(kLargeVocab);
+  for (size_t i = 0; i < kLargeVocab; ++i) order[i] = static_cast<TokenId>(i);
   const auto value = [&](TokenId id) { return logits[static_cast<size_t>(id)]; };
   std::stable_sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return value(a) > value(b); });
-  for (const size_t k : {size_t{1}, size_t{2}, size_t{40}, size_t{1000}, kVocab / 2, kVocab - 1}) {
+  for (const size_t k : {size_t{1}, size_t{2}, size_t{40}, size_t{1000}, kLargeVocab / 2, kLargeVocab - 1}) {
     SamplerOptions options = plain();
     options.top_k = static_cast<int64_t>(k);
-    Sampler sampler(options, kVocab);
+    Sampler sampler(options, kLargeVocab);
     const auto found = sampler.candidates(logits);
     ASSERT_EQ(found.size(), k);
     for (size_t i = 0; i < k; ++i) ASSERT_EQ(found[i].id, order[i]) << "k " << k << ", rank " << i;

@@ -10,14 +10,14 @@
 namespace rotor::runtime {
 namespace {
 
-constexpr int64_t kContext = 4096;
+constexpr int64_t kLongContext = 4096;
 constexpr int64_t kPageTokens = 32;
 
 class StepPlanTest : public ::testing::Test {
  protected:
   StepPlanTest() {
     ModelConfig config = test::small_transformer();
-    config.transformer.max_position_embeddings = kContext;
+    config.transformer.max_position_embeddings = kLongContext;
     test::write_random_model(files_.file("m.rotor"), config);
     model_ = std::make_unique<LanguageModel>(files_.file("m.rotor"));
   }
@@ -27,7 +27,7 @@ class StepPlanTest : public ::testing::Test {
     BatchRequest request;
     request.prompt.assign(static_cast<size_t>(size), 5);
     request.prompt[0] = first >= 0 ? first : static_cast<text::TokenId>(texts_.size());
-    texts_.push_back(std::make_unique<TextInBatch>(std::move(request), *model_, kContext));
+    texts_.push_back(std::make_unique<TextInBatch>(std::move(request), *model_, kLongContext));
     TextInBatch* text = texts_.back().get();
     text->set_arrival(texts_.size());
     text->root = text->prefix = pages_.root({});

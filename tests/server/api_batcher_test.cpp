@@ -14,8 +14,6 @@ namespace {
 
 using test::ApiTest;
 
-constexpr const char* kChat = "/v1/chat/completions";
-
 class ApiOnBatcherTest : public ApiTest {
  protected:
   void SetUp() override {

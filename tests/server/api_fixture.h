@@ -20,6 +20,7 @@ class ApiTest : public ::testing::Test {
  protected:
   using ApiError = runtime::server::ApiError;
   static constexpr int64_t kContext = 64;
+  static constexpr const char* kChat = "/v1/chat/completions";
 
   static void SetUpTestSuite() {
     files_ = new TempDir;

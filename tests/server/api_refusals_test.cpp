@@ -7,8 +7,6 @@ namespace {
 using test::ApiTest;
 using test::FakeBatch;
 
-constexpr const char* kChat = "/v1/chat/completions";
-
 TEST_F(ApiTest, WhatIsNoJsonIsRefused) {
   const std::string deep = std::string(100, '[') + std::string(100, ']');
   for (const std::string& body :

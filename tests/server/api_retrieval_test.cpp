@@ -10,13 +10,10 @@ namespace rotor::runtime::server {
 namespace {
 
 using retrieval::Mode;
-using retrieval::Outcome;
 using retrieval::Retrieval;
 using retrieval::RetrievalOptions;
 using retrieval::RetrievalRequest;
 using test::FakeBatch;
-
-constexpr const char* kChat = "/v1/chat/completions";
 
 /// Finds what a test says.
 class FakeFinder final : public retrieval::SourceFinder {
@@ -38,7 +35,7 @@ class FakeFinder final : public retrieval::SourceFinder {
 
 Retrieval two_sources() {
   Retrieval found;
-  found.outcome = Outcome::used;
+  found.outcome = retrieval::Outcome::used;
   found.reason = "score 0.62";
   found.context = "S<|end|>:";
   found.search_ms = 4.0;
@@ -53,7 +50,7 @@ Retrieval two_sources() {
   return found;
 }
 
-Retrieval nothing(Outcome outcome, const std::string& reason) {
+Retrieval nothing(retrieval::Outcome outcome, const std::string& reason) {
   Retrieval found;
   found.outcome = outcome;
   found.reason = reason;
@@ -95,17 +92,19 @@ TEST_F(ApiRetrievalTest, SourcesStandBeforeTheQuestionAndInTheAnswer) {
   EXPECT_EQ(json["choices"][0]["message"]["content"], "It is so [2].");
   EXPECT_EQ(json["usage"]["prompt_tokens"], prompt.size());
   ASSERT_EQ(found_.size(), 1U);
-  EXPECT_EQ(found_[0].outcome, Outcome::used);
+  EXPECT_EQ(found_[0].outcome, retrieval::Outcome::used);
 }
 
 TEST_F(ApiRetrievalTest, WithoutSourcesTheAnswerSaysWhy) {
-  finder_->find = [](const auto&) { return nothing(Outcome::irrelevant, "score 0.31 below 0.35"); };
+  finder_->find = [](const auto&) {
+    return nothing(retrieval::Outcome::irrelevant, "score 0.31 below 0.35");
+  };
   const Json json = chat();
   EXPECT_EQ(prompt_text(), "u:ab<|end|>a:");
   EXPECT_EQ(json["retrieval"], (Json{{"used", false}, {"reason", "score 0.31 below 0.35"}}));
   EXPECT_EQ(json["sources"], Json::array());
   finder_->find = [](const auto&) {
-    Retrieval lost = nothing(Outcome::failed, "the knowledge base could not be searched");
+    Retrieval lost = nothing(retrieval::Outcome::failed, "the knowledge base could not be searched");
     lost.failure = "db.internal: connection refused";
     return lost;
   };
@@ -138,7 +137,9 @@ TEST_F(ApiRetrievalTest, AStreamHasSourcesFirstAndCitationsLast) {
       EXPECT_EQ(chunk["cited"], chunk["choices"][0]["index"] == 0 ? Json::array({2, 1}) : Json::array());
     }
   }
-  finder_->find = [](const auto&) { return nothing(Outcome::sure, "the model is sure (0.1 nats)"); };
+  finder_->find = [](const auto&) {
+    return nothing(retrieval::Outcome::sure, "the model is sure (0.1 nats)");
+  };
   const Stream none = stream(kChat, {{"messages", {{{"role", "user"}, {"content", "q"}}}}});
   EXPECT_EQ(none.chunks[0]["retrieval"]["reason"], "the model is sure (0.1 nats)");
   EXPECT_EQ(none.chunks[0]["sources"], Json::array());
@@ -246,7 +247,7 @@ TEST_F(ApiRetrievalTest, AClientThatLeavesEndsSearchAndProbe) {
     gone = true;
     EXPECT_FALSE(request.keep_going());
     EXPECT_FALSE(request.uncertainty().has_value());
-    return nothing(Outcome::failed, "the search was given up");
+    return nothing(retrieval::Outcome::failed, "the search was given up");
   };
   EXPECT_EQ(respond(kChat, R"({"messages": [{"role": "user", "content": "x"}]})").status, 499);
 }
@@ -255,7 +256,7 @@ TEST_F(ApiRetrievalTest, ASlowSearchKeepsNobodyElseWaiting) {
   std::atomic<bool> released = false;
   std::atomic<bool> searching = false;
   finder_->find = [&](const RetrievalRequest& request) {
-    if (request.question != "slow") return nothing(Outcome::nothing, "nothing was found");
+    if (request.question != "slow") return nothing(retrieval::Outcome::nothing, "nothing was found");
     searching = true;
     while (!released) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return two_sources();
@@ -282,7 +283,7 @@ TEST_F(ApiRetrievalTest, InTheBatchTheProbeTellsTheModelsEntropy) {
   std::optional<double> entropy;
   finder_->find = [&](const RetrievalRequest& request) {
     entropy = request.uncertainty();
-    return nothing(Outcome::sure, "sure");
+    return nothing(retrieval::Outcome::sure, "sure");
   };
   Batcher batcher(*model_, {.session = {.kv = KvType::f32}, .max_sequences = 4});
   api = std::make_unique<Api>(*model_, batcher, options);

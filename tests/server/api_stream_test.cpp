@@ -28,7 +28,7 @@ Json with_tools(const Json& more = Json::object()) {
 TEST_F(ApiTest, AChatStreamsInChunks) {
   Json body = question();
   body["stream_options"] = {{"include_usage", true}};
-  const Stream got = stream("/v1/chat/completions", body);
+  const Stream got = stream(kChat, body);
   ASSERT_EQ(got.chunks.size(), 5U);
   for (const Json& chunk : got.chunks) {
     EXPECT_EQ(chunk["id"], got.chunks[0]["id"]);
@@ -49,14 +49,14 @@ TEST_F(ApiTest, AChatStreamsInChunks) {
   EXPECT_EQ(got.chunks[4]["usage"]["completion_tokens"], 2);
   EXPECT_TRUE(got.done);
   EXPECT_EQ(got.writes.size(), 4U) << "what came together goes out together, and nothing else";
-  const Stream plain = stream("/v1/chat/completions", question());
+  const Stream plain = stream(kChat, question());
   EXPECT_FALSE(plain.chunks.back().contains("usage"));
 }
 
 TEST_F(ApiTest, TextOfEveryKindArrivesAsItIs) {
   std::string text = "\"\\/\b\f\n\r\t\x01\x1f\x7f é \u2028 \U0001F600 </script>";
   batch.script = [&](const auto&, size_t) { return FakeBatch::say({text, ""}); };
-  const Stream got = stream("/v1/chat/completions", question());
+  const Stream got = stream(kChat, question());
   EXPECT_EQ(got.chunks.at(1)["choices"][0]["delta"]["content"], text);
   EXPECT_EQ(chat()["choices"][0]["message"]["content"], text);
 }
@@ -80,7 +80,7 @@ TEST_F(ApiTest, CompletionsStreamTheirPromptFirst) {
 TEST_F(ApiTest, AClientThatIsGoneCancels) {
   Json body = question();
   body["n"] = 2;
-  const Stream got = stream("/v1/chat/completions", body, 1);
+  const Stream got = stream(kChat, body, 1);
   EXPECT_EQ(got.writes.size(), 1U);
   EXPECT_FALSE(got.done);
   EXPECT_EQ(batch.cancelled, 2);
@@ -88,14 +88,14 @@ TEST_F(ApiTest, AClientThatIsGoneCancels) {
   EXPECT_EQ(records[0].outcome, Outcome::cancelled);
   EXPECT_TRUE(records[0].streamed);
   gone = true;
-  EXPECT_EQ(respond("/v1/chat/completions", question().dump()).status, 499);
+  EXPECT_EQ(respond(kChat, question().dump()).status, 499);
   EXPECT_EQ(batch.cancelled, 3);
 }
 
 TEST_F(ApiTest, AStreamThatNobodyReadsCancels) {
   Json body = question();
   body["stream"] = true;
-  static_cast<void>(respond("/v1/chat/completions", body.dump()));
+  static_cast<void>(respond(kChat, body.dump()));
   EXPECT_EQ(batch.cancelled, 1);
 }
 
@@ -105,12 +105,12 @@ TEST_F(ApiTest, WhatGoesWrongInAStreamIsItsLastEvent) {
     pieces.back().error = "the device is lost";
     return pieces;
   };
-  const Stream got = stream("/v1/chat/completions", question());
+  const Stream got = stream(kChat, question());
   EXPECT_EQ(got.chunks.back()["error"]["message"], "the device is lost");
   EXPECT_EQ(got.chunks.back()["error"]["type"], "server_error");
   EXPECT_FALSE(got.done);
   EXPECT_EQ(records.at(0).outcome, Outcome::failed);
-  expect_refusal("/v1/chat/completions", question().dump(), 500, "", "the device is lost");
+  expect_refusal(kChat, question().dump(), 500, "", "the device is lost");
 }
 
 TEST_F(ApiTest, WhenTheTimeIsOverWhatIsThereIsTheAnswer) {
@@ -139,7 +139,7 @@ TEST_F(ApiTest, ToolsAreDescribedAndCalled) {
     return FakeBatch::say(
         {"Sure.\n<tool", "_call>{\"name\": \"add\", \"argu", "ments\": {\"a\": 1}}\n</tool_call>"});
   };
-  const Json choice = answer("/v1/chat/completions", with_tools())["choices"][0];
+  const Json choice = answer(kChat, with_tools())["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
   EXPECT_EQ(choice["message"]["content"], "Sure.");
   const Json& call = choice["message"]["tool_calls"].at(0);
@@ -149,7 +149,7 @@ TEST_F(ApiTest, ToolsAreDescribedAndCalled) {
   EXPECT_TRUE(prompt_text().starts_with("s:You can call functions."));
   EXPECT_NE(prompt_text().find("\"description\":\"sums\""), std::string::npos);
 
-  const Stream got = stream("/v1/chat/completions", with_tools());
+  const Stream got = stream(kChat, with_tools());
   std::string content;
   Json calls = Json::array();
   for (const Json& chunk : got.chunks) {
@@ -168,13 +168,11 @@ TEST_F(ApiTest, WhatIsNoCallIsText) {
   context = 1024;
   const std::string bad = "<tool_call>{\"name\": \"add\", \"arguments\": {\"a\": oops}}</tool_call>";
   batch.script = [&](const auto&, size_t) { return FakeBatch::say({bad}); };
-  const Json choice = answer("/v1/chat/completions", with_tools())["choices"][0];
+  const Json choice = answer(kChat, with_tools())["choices"][0];
   EXPECT_EQ(choice["message"]["content"], bad);
   EXPECT_FALSE(choice["message"].contains("tool_calls"));
   EXPECT_EQ(choice["finish_reason"], "stop");
-  EXPECT_EQ(answer("/v1/chat/completions",
-                   with_tools({{"tool_choice", "none"}}))["choices"][0]["message"]["content"],
-            bad);
+  EXPECT_EQ(answer(kChat, with_tools({{"tool_choice", "none"}}))["choices"][0]["message"]["content"], bad);
   EXPECT_TRUE(prompt_text(1).starts_with("u:q"));
 }
 
@@ -186,7 +184,7 @@ TEST_F(ApiTest, CallsAndTheirResultsGoBackToTheModel) {
   body["messages"].push_back({{"role", "tool"}, {"tool_call_id", "c1"}, {"content", "3"}});
   body["messages"].push_back({{"role", "tool"}, {"tool_call_id", "c2"}, {"content", "4"}});
   body["tool_choice"] = "none";
-  answer("/v1/chat/completions", body);
+  answer(kChat, body);
   EXPECT_EQ(
       prompt_text(),
       "u:q<|end|>a:<tool_call>\n{\"name\":\"add\",\"arguments\":{\"a\":\"<|end|>\"}}\n</tool_call><|end|>"
@@ -201,7 +199,7 @@ TEST_F(ApiTest, ADemandedCallIsConstrained) {
     return FakeBatch::say({"{\"name\": \"add\", \"arguments\": {\"a\": 1}}", "more"});
   };
   const Json named = {{"tool_choice", {{"type", "function"}, {"function", {{"name", "add"}}}}}};
-  const Json choice = answer("/v1/chat/completions", with_tools(named))["choices"][0];
+  const Json choice = answer(kChat, with_tools(named))["choices"][0];
   EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["arguments"], "{\"a\": 1}");
   EXPECT_TRUE(choice["message"]["content"].is_null());
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
@@ -210,7 +208,7 @@ TEST_F(ApiTest, ADemandedCallIsConstrained) {
   const Json schema = Json::parse(constraints->made.at(0).substr(7));
   EXPECT_EQ(schema["properties"]["name"], (Json{{"const", "add"}}));
   EXPECT_EQ(schema["properties"]["arguments"]["properties"]["a"]["$ref"], "#/properties/arguments/$defs/n");
-  answer("/v1/chat/completions", with_tools({{"tool_choice", "required"}}));
+  answer(kChat, with_tools({{"tool_choice", "required"}}));
   const Json any = Json::parse(constraints->made.at(1).substr(7));
   EXPECT_EQ(any["anyOf"][0]["properties"]["arguments"]["properties"]["a"]["$ref"],
             "#/anyOf/0/properties/arguments/$defs/n");

@@ -26,8 +26,8 @@ using test::small_text_config;
 using test::TempDir;
 using test::write_bytes;
 
-TokenCache open_cache(const TextDataConfig& config, const ByteTokenizer& tokenizer = ByteTokenizer(),
-                      size_t piece_bytes = kDefaultPieceBytes) {
+TokenCache open_unmarked(const TextDataConfig& config, const ByteTokenizer& tokenizer = ByteTokenizer(),
+                         size_t piece_bytes = kDefaultPieceBytes) {
   return open_token_cache(config, {&tokenizer, "hash", {}, {}}, 2, piece_bytes);
 }
 
@@ -66,7 +66,7 @@ TEST(TokenCacheFaults, BadSettingsAreNamed) {
   const auto expect_bad = [&](const std::vector<std::string>& parts, auto change) {
     TextDataConfig config = small_text_config(dir, "f");
     change(config);
-    expect_error([&] { open_cache(config); }, parts);
+    expect_error([&] { open_unmarked(config); }, parts);
   };
   expect_bad({"data.type", "csv"}, [](auto& c) { c.type = "csv"; });
   expect_bad({"data.path"}, [](auto& c) { c.path = ""; });
@@ -95,16 +95,16 @@ TEST(TokenCacheFaults, TooLittleTextIsSaid) {
   const TempDir dir;
   write_bytes(dir.file("f"), "0123456789");
   TextDataConfig config = small_text_config(dir, "f");
-  expect_error([&] { open_cache(config); },
+  expect_error([&] { open_unmarked(config); },
                {dir.file("f"), "validation split holds 1 token", "block_size = 4"});
   config.validation_fraction = 0;
   config.block_size = 10;
-  expect_error([&] { open_cache(config); }, {dir.file("f"), "train split holds 10 tokens", "one more"});
+  expect_error([&] { open_unmarked(config); }, {dir.file("f"), "train split holds 10 tokens", "one more"});
   config.block_size = 9;
-  EXPECT_EQ(open_cache(config).train.info().tokens, 10);
+  EXPECT_EQ(open_unmarked(config).train.info().tokens, 10);
   write_bytes(dir.file("blank.jsonl"), "\n \n\n");
   config = small_text_config(dir, "blank.jsonl", "jsonl");
-  expect_error([&] { open_cache(config); }, {"train split holds 0 tokens"});
+  expect_error([&] { open_unmarked(config); }, {"train split holds 0 tokens"});
 }
 
 TEST(TokenCacheFaults, TheFirstBadPlaceIsReportedAndNothingIsLeft) {
@@ -153,11 +153,11 @@ TEST(TokenCacheFaults, AFullDiskIsAnErrorAndFreesWhatItTook) {
     rlimit limit = {};
     limit.rlim_cur = limit.rlim_max = 100'000;
     setrlimit(RLIMIT_FSIZE, &limit);
-    open_cache(config);
+    open_unmarked(config);
   };
   EXPECT_EXIT(exit_with_error<Error>(fill_the_disk, config), ::testing::ExitedWithCode(kFolderIsEmpty),
               "train-00000.bin: cannot write .* bytes");
-  EXPECT_TRUE(open_cache(config).tokenized_now);
+  EXPECT_TRUE(open_unmarked(config).tokenized_now);
 }
 
 TEST(TokenCacheFaults, AnInterruptLeavesNothing) {
@@ -170,7 +170,7 @@ TEST(TokenCacheFaults, AnInterruptLeavesNothing) {
     tokenizer.before_encode = [](int64_t call) {
       if (call == 60) std::raise(SIGINT);
     };
-    open_cache(config, tokenizer, 1000);
+    open_unmarked(config, tokenizer, 1000);
   };
   EXPECT_EXIT(exit_with_error<TokenizingInterrupted>(interrupt, config),
               ::testing::ExitedWithCode(kFolderIsEmpty), "interrupted while tokenizing");
@@ -183,20 +183,20 @@ TEST(TokenCacheFaults, AKillLeavesNothingThatIsTakenForWhole) {
   TextDataConfig config = small_text_config(dir, "f");
   config.validation_fraction = 0;
   config.shard_tokens = 20'000;
-  open_cache(config);  // older tokens, that are to be replaced
+  open_unmarked(config);  // older tokens, that are to be replaced
   config.shard_tokens = 10'000;
   const auto kill = [&] {
     ByteTokenizer tokenizer;
     tokenizer.before_encode = [](int64_t call) {
       if (call == 400) std::raise(SIGKILL);
     };
-    open_cache(config, tokenizer, 1000);
+    open_unmarked(config, tokenizer, 1000);
   };
   EXPECT_EXIT(kill(), ::testing::KilledBySignal(SIGKILL), "");
   const auto left = files_in(config.cache_dir);
   EXPECT_FALSE(left.contains("manifest.json"));
   EXPECT_GE(left.size(), 3U);  // shards, and files under temporary names
-  const TokenCache cache = open_cache(config);
+  const TokenCache cache = open_unmarked(config);
   EXPECT_TRUE(cache.tokenized_now);
   EXPECT_EQ(all_tokens(cache.train), byte_tokens(text));
   for (const std::string& name : files_in(config.cache_dir)) EXPECT_EQ(name.find("tmp"), std::string::npos);
@@ -210,15 +210,15 @@ class DamagedTokens : public ::testing::Test {
     for (int i = 0; i < 40; ++i) lines += cat("{\"text\": \"this is document ", i, "\"}\n");
     write_bytes(dir_.file("f"), lines);
     config_.shard_tokens = 200;
-    expected_ = all_tokens(open_cache(config_).train);
+    expected_ = all_tokens(open_unmarked(config_).train);
   }
   std::string tokens(const std::string& name) const { return dir_.file("tokens/" + name); }
   void expect_rebuilt(const std::string& what) {
-    const TokenCache cache = open_cache(config_);
+    const TokenCache cache = open_unmarked(config_);
     EXPECT_TRUE(cache.tokenized_now) << what;
     EXPECT_EQ(all_tokens(cache.train), expected_);
     cache.train.verify();
-    EXPECT_FALSE(open_cache(config_).tokenized_now) << what;
+    EXPECT_FALSE(open_unmarked(config_).tokenized_now) << what;
   }
 
   TempDir dir_;
@@ -234,7 +234,7 @@ TEST_F(DamagedTokens, AnyDamageToTheManifestIsFound) {
     const auto place = static_cast<size_t>(random.integer(0, static_cast<int64_t>(good.size()) - 2));
     bad[place] = static_cast<char>(bad[place] ^ (1 << random.integer(0, 6)));
     write_bytes(tokens("manifest.json"), bad);
-    const TokenCache cache = open_cache(config_);
+    const TokenCache cache = open_unmarked(config_);
     // White space may become other white space: then nothing is lost.
     EXPECT_TRUE(cache.tokenized_now || std::isspace(bad[place])) << "byte " << place << " of\n" << bad;
     EXPECT_EQ(all_tokens(cache.train), expected_);
@@ -263,7 +263,7 @@ TEST_F(DamagedTokens, MissingAndTruncatedFilesAreMadeAnew) {
 TEST_F(DamagedTokens, AFlippedBitIsFoundByVerify) {
   const std::string shard = tokens("train-00002.bin");
   flip_bit(shard, 51 * 2);  // another id of the vocabulary
-  const TokenCache cache = open_cache(config_);
+  const TokenCache cache = open_unmarked(config_);
   EXPECT_FALSE(cache.tokenized_now);  // no look at the tokens at the start
   expect_error([&] { cache.train.verify(); }, {shard, "damaged", "checksum"});
   flip_bit(shard, 51 * 2);
@@ -297,7 +297,7 @@ TEST_F(DamagedTokens, AFlippedBitIsFoundByVerify) {
 }
 
 TEST_F(DamagedTokens, TruncationWhileTheyAreUsedIsAnErrorNotACrash) {
-  const TokenCache cache = open_cache(config_);
+  const TokenCache cache = open_unmarked(config_);
   ASSERT_EQ(truncate(tokens("train-00001.bin").c_str(), 20), 0);
   expect_error([&] { all_tokens(cache.train); }, {"train-00001.bin", "truncated while it was in use"});
   ASSERT_EQ(truncate(tokens("train.documents").c_str(), 0), 0);

@@ -27,8 +27,8 @@ using test::small_text_config;
 using test::TempDir;
 using test::write_bytes;
 
-TokenCache open_cache(const TextDataConfig& config, const ByteTokenizer& tokenizer, int64_t threads = 2,
-                      size_t piece_bytes = kDefaultPieceBytes) {
+TokenCache open_marked(const TextDataConfig& config, const ByteTokenizer& tokenizer, int64_t threads = 2,
+                       size_t piece_bytes = kDefaultPieceBytes) {
   return open_token_cache(config, {&tokenizer, "hash", kBos, kEos}, threads, piece_bytes);
 }
 
@@ -59,7 +59,7 @@ TEST(TokenCache, OneTextIsSplitAtAByte) {
   for (const double fraction : {0.1, 0.25, 0.01, 0.5}) {
     TextDataConfig config = small_text_config(dir, "f");
     config.validation_fraction = fraction;
-    const TokenCache cache = open_cache(config, ByteTokenizer());
+    const TokenCache cache = open_marked(config, ByteTokenizer());
     const auto split = static_cast<size_t>((1 - fraction) * n);
     EXPECT_EQ(all_tokens(cache.train), byte_tokens(text.substr(0, split))) << fraction;
     EXPECT_EQ(all_tokens(cache.validation), byte_tokens(text.substr(split)));
@@ -72,7 +72,7 @@ TEST(TokenCache, OneTextIsSplitAtAByte) {
   }
   TextDataConfig config = small_text_config(dir, "f");
   config.validation_fraction = 0;
-  const TokenCache cache = open_cache(config, ByteTokenizer());
+  const TokenCache cache = open_marked(config, ByteTokenizer());
   EXPECT_EQ(all_tokens(cache.train), byte_tokens(text));
   EXPECT_EQ(cache.validation.info().tokens, 0);
   cache.validation.verify();
@@ -84,7 +84,7 @@ TEST(TokenCache, TheSplitFallsBetweenCharacters) {
     std::string text(shift, 'x');
     for (int i = 0; i < 30; ++i) text += "\xF0\x9F\x98\x80";
     write_bytes(dir.file("f"), text);
-    const TokenCache cache = open_cache(small_text_config(dir, "f"), ByteTokenizer());
+    const TokenCache cache = open_marked(small_text_config(dir, "f"), ByteTokenizer());
     const auto exact = static_cast<int64_t>(0.9 * static_cast<double>(text.size()));
     const int64_t tokens = cache.train.info().tokens;
     EXPECT_TRUE(tokens <= exact && exact - tokens < 4) << tokens << " for " << exact;
@@ -98,7 +98,7 @@ TEST(TokenCache, TheOnlyLineIsSplitAsATextIs) {
   write_bytes(dir.file("f"), "\n{\"body\": \"0123456789\\u006112345678" + std::string(80, 'z') + "\"}\n\n");
   TextDataConfig config = small_text_config(dir, "f", "jsonl");
   config.text_field = "body";
-  const TokenCache cache = open_cache(config, ByteTokenizer());
+  const TokenCache cache = open_marked(config, ByteTokenizer());
   EXPECT_EQ(all_tokens(cache.train), byte_tokens("0123456789a12345678" + std::string(70, 'z')));
   EXPECT_EQ(all_tokens(cache.validation), byte_tokens(std::string(10, 'z')));
 }
@@ -118,7 +118,7 @@ TEST(TokenCache, DocumentsAreMarkedAndGoToOneSideEach) {
     side.insert(side.end(), tokens.begin(), tokens.end());
   }
   write_bytes(dir.file("f"), lines);
-  const TokenCache cache = open_cache(small_text_config(dir, "f", "jsonl"), ByteTokenizer());
+  const TokenCache cache = open_marked(small_text_config(dir, "f", "jsonl"), ByteTokenizer());
   EXPECT_EQ(all_tokens(cache.train), train);
   EXPECT_EQ(all_tokens(cache.validation), validation);
   EXPECT_EQ(cache.train.document_starts(0, cache.train.info().tokens), starts);
@@ -149,7 +149,7 @@ TEST(TokenCache, ACorpusOfItsOwnForValidation) {
   write_bytes(dir.file("val"), "and this is not");
   TextDataConfig config = small_text_config(dir, "train");
   config.validation_path = dir.file("val");
-  const TokenCache cache = open_cache(config, ByteTokenizer());
+  const TokenCache cache = open_marked(config, ByteTokenizer());
   EXPECT_EQ(all_tokens(cache.train), byte_tokens("all of this is for training"));
   EXPECT_EQ(all_tokens(cache.validation), byte_tokens("and this is not"));
   // If one of the two has several documents, both have marks.
@@ -157,7 +157,7 @@ TEST(TokenCache, ACorpusOfItsOwnForValidation) {
   write_bytes(dir.file("several/1.txt"), "one");
   write_bytes(dir.file("several/2.txt"), "two");
   config.validation_path = dir.file("several");
-  const TokenCache marks = open_cache(config, ByteTokenizer());
+  const TokenCache marks = open_marked(config, ByteTokenizer());
   EXPECT_EQ(all_tokens(marks.train), marked("all of this is for training"));
   EXPECT_EQ(marks.validation.document_starts(0, 100), (std::vector<int64_t>{0, 5}));
 }
@@ -174,7 +174,7 @@ TEST(TokenCache, ThreadsDoNotChangeTheResult) {
   std::vector<std::map<std::string, std::string>> results;
   for (const int64_t threads : {1, 2, 7}) {
     config.cache_dir = dir.file(cat("tokens", threads));
-    const TokenCache cache = open_cache(config, tokenizer, threads, 100);
+    const TokenCache cache = open_marked(config, tokenizer, threads, 100);
     results.push_back(folder_contents(config.cache_dir));
     EXPECT_GT(cache.train.info().shards.size(), 10U);
     EXPECT_EQ(all_tokens(cache.train).size(), static_cast<size_t>(cache.train.info().tokens));
@@ -184,7 +184,7 @@ TEST(TokenCache, ThreadsDoNotChangeTheResult) {
   EXPECT_TRUE(results[0] == results[2]);
   // Pieces are no part of the result either, for a tokenizer that can be cut.
   config.cache_dir = dir.file("whole");
-  open_cache(config, tokenizer);
+  open_marked(config, tokenizer);
   auto whole = folder_contents(config.cache_dir);
   whole.erase("manifest.json");
   results[0].erase("manifest.json");
@@ -200,7 +200,7 @@ TEST(TokenCache, ShardsJoinWithoutASeam) {
   const auto size = static_cast<int64_t>(text.size());
   for (const int64_t shard_tokens : {int64_t{1}, int64_t{7}, size - 1, size, size + 1}) {
     config.shard_tokens = shard_tokens;
-    const TokenCache cache = open_cache(config, ByteTokenizer());
+    const TokenCache cache = open_marked(config, ByteTokenizer());
     EXPECT_EQ(static_cast<int64_t>(cache.train.info().shards.size()),
               (size + shard_tokens - 1) / shard_tokens);
     EXPECT_EQ(all_tokens(cache.train), byte_tokens(text)) << shard_tokens;
@@ -242,14 +242,14 @@ TEST(TokenCache, TheSameCorpusIsTokenizedOnce) {
     write_bytes(dir.file("c/") + name, test::many_words(20));
   const ByteTokenizer tokenizer;
   TextDataConfig config = small_text_config(dir, "c");
-  const TokenCache first = open_cache(config, tokenizer);
+  const TokenCache first = open_marked(config, tokenizer);
   const std::string sum = first.train.data_checksum();
   // What is no property of the tokens may change.
   config.block_size = 8;
   config.window = "sequential";
   const int64_t calls = tokenizer.calls;
   const auto expect_reused = [&](bool reused, const char* what) {
-    const TokenCache cache = open_cache(config, tokenizer);
+    const TokenCache cache = open_marked(config, tokenizer);
     EXPECT_EQ(cache.tokenized_now, !reused) << what;
     EXPECT_EQ(all_tokens(cache.train).size(), static_cast<size_t>(cache.train.info().tokens));
     return cache.train.data_checksum();
@@ -292,7 +292,7 @@ TEST(TokenCache, TwoAtOnceDoNotDisturbEachOther) {
   std::atomic<int64_t> tokens = 0;
   for (int i = 0; i < 3; ++i) {
     threads.emplace_back([&] {
-      const TokenCache cache = open_cache(config, ByteTokenizer(), 2, 1000);
+      const TokenCache cache = open_marked(config, ByteTokenizer(), 2, 1000);
       tokenized += cache.tokenized_now ? 1 : 0;
       tokens += cache.train.info().tokens + cache.validation.info().tokens;
       cache.train.verify();
@@ -326,7 +326,7 @@ TEST(TokenCacheSharedData, TinyShakespeareIsSplitAsNanoGptDoes) {
   const TempDir dir;
   TextDataConfig config = small_text_config(dir, "f");
   config.path = path;
-  const TokenCache cache = open_cache(config, ByteTokenizer());
+  const TokenCache cache = open_marked(config, ByteTokenizer());
   // nanoGPT, data/shakespeare_char/readme.md: 1,003,854 tokens for training, 111,540 for validation.
   EXPECT_EQ(cache.train.info().tokens, 1'003'854);
   EXPECT_EQ(cache.validation.info().tokens, 111'540);

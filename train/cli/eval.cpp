@@ -14,7 +14,7 @@
 namespace rotor::train::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kEvalExamples =
     "  rotor-train eval configs/fashion-mlp.yaml --checkpoint runs/fashion-mlp/best\n"
     "  rotor-train eval configs/mnist-mlp.yaml --checkpoint runs/mnist-mlp/checkpoint --json\n";
 
@@ -43,7 +43,7 @@ int eval(int argc, char** argv) {
   options.add_options()("config", "YAML file: data and device", cxxopts::value<std::string>())(
       "checkpoint", "checkpoint directory", cxxopts::value<std::string>())("json", "print JSON");
   add_config_options(options);
-  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kEvalExamples);
   if (!parsed) return 0;
   if (parsed->count("checkpoint") == 0)
     throw tool::UsageError("expected --checkpoint DIR; see rotor-train eval --help");

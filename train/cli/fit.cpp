@@ -17,7 +17,7 @@
 namespace rotor::train::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kFitExamples =
     "  rotor-train fit configs/fashion-mlp.yaml\n"
     "  rotor-train fit configs/mnist-mlp.yaml --set data.path=/data/mnist --set train.epochs=5\n"
     "  rotor-train fit configs/mnist-mlp.yaml --resume          go on after Ctrl-C\n"
@@ -74,7 +74,7 @@ int fit(int argc, char** argv) {
       "resume", "go on from the last checkpoint in output_dir, if there is one")(
       "overwrite", "remove an earlier run in output_dir first");
   add_config_options(options);
-  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kFitExamples);
   if (!parsed) return 0;
   const bool resume = parsed->count("resume") != 0;
   const bool overwrite = parsed->count("overwrite") != 0;

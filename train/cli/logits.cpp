@@ -15,7 +15,7 @@
 namespace rotor::train::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kLogitsExamples =
     "  rotor-train logits runs/quickstart/checkpoint --tokens \"1 2 3\" --out module.safetensors\n"
     "  rotor logits quickstart.rotor --tokens \"1 2 3\" --out packed.safetensors       the same of the "
     "packed model\n";
@@ -50,7 +50,7 @@ int logits(int argc, char** argv) {
       "activations", "int8 | float (float leaves inputs of ternary layers unquantized)",
       cxxopts::value<std::string>()->default_value("int8"))(
       "device", "cpu | cuda", cxxopts::value<std::string>()->default_value("cpu"));
-  const auto parsed = tool::parse_options(options, argc, argv, {"checkpoint"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"checkpoint"}, kLogitsExamples);
   if (!parsed) return 0;
   for (const char* required : {"tokens", "out"}) {
     if (parsed->count(required) == 0) {

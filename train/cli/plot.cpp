@@ -12,7 +12,7 @@
 namespace rotor::train::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kPlotExamples =
     "  rotor-train plot runs/fashion-mlp                     writes runs/fashion-mlp/plot.html\n"
     "  rotor-train plot runs/fashion-mlp --out fashion.html  also while the run goes on\n";
 
@@ -25,7 +25,7 @@ int plot(int argc, char** argv) {
       "any browser shows, offline.");
   options.add_options()("run_dir", "output_dir of a run", cxxopts::value<std::string>())(
       "out", "file to write (default: RUN_DIR/plot.html)", cxxopts::value<std::string>());
-  const auto parsed = tool::parse_options(options, argc, argv, {"run_dir"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"run_dir"}, kPlotExamples);
   if (!parsed) return 0;
   const auto run_dir = (*parsed)["run_dir"].as<std::string>();
   const std::filesystem::path folder = std::filesystem::weakly_canonical(run_dir);

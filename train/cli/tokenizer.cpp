@@ -11,7 +11,7 @@
 namespace rotor::train::cli {
 namespace {
 
-constexpr const char* kExamples =
+constexpr const char* kTokenizerExamples =
     "  rotor-train tokenizer configs/quickstart.yaml                        writes "
     "OUTPUT_DIR/tokenizer.model\n"
     "  rotor-train tokenizer configs/quickstart.yaml --out prose.model --set tokenizer.vocab_size=8000\n"
@@ -27,7 +27,7 @@ int tokenizer(int argc, char** argv) {
   options.add_options()("config", "YAML file", cxxopts::value<std::string>())(
       "out", "file to write (default: tokenizer.model in output_dir)", cxxopts::value<std::string>());
   add_config_options(options);
-  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"config"}, kTokenizerExamples);
   if (!parsed) return 0;
   const TrainConfig config =
       load_train_config((*parsed)["config"].as<std::string>(), override_arguments(*parsed));

@@ -16,7 +16,7 @@ struct OpenRow {
   int64_t room = 0;
 };
 
-void close(OpenRow& row, PackedRows& packed) {
+void close_row(OpenRow& row, PackedRows& packed) {
   packed.items.insert(packed.items.end(), row.items.begin(), row.items.end());
   packed.starts.push_back(static_cast<int64_t>(packed.items.size()));
 }
@@ -48,7 +48,7 @@ PackedRows pack_rows(std::span<const int32_t> lengths, int64_t capacity, uint64_
     }
     if (best == open.end()) {
       if (open.size() == kOpenRows) {
-        close(open.front(), packed);
+        close_row(open.front(), packed);
         open.erase(open.begin());
       }
       best = open.insert(open.end(), OpenRow{{}, capacity});
@@ -56,11 +56,11 @@ PackedRows pack_rows(std::span<const int32_t> lengths, int64_t capacity, uint64_
     best->items.push_back(item);
     best->room -= length;
     if (best->room < shortest) {
-      close(*best, packed);
+      close_row(*best, packed);
       open.erase(best);
     }
   }
-  for (OpenRow& row : open) close(row, packed);
+  for (OpenRow& row : open) close_row(row, packed);
   return packed;
 }
 

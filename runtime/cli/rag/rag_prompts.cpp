@@ -18,7 +18,7 @@ namespace {
 
 using retrieval::AnsweredQuestion;
 
-constexpr const char* kExamples =
+constexpr const char* kRagPromptsExamples =
     "  rotor rag prompts notes.db questions.jsonl > chats.jsonl        data.type: chat of rotor-train reads "
     "it\n"
     "  rotor rag prompts notes.db questions.jsonl --model model.rotor --count 3 --budget 600 > chats.jsonl\n"
@@ -107,7 +107,7 @@ int rag_prompts(int argc, char** argv) {
       "a word counts one and a half)",
       cxxopts::value<std::string>());
   add_embedder_options(options);
-  const auto parsed = tool::parse_options(options, argc, argv, {"base", "questions"}, kExamples);
+  const auto parsed = tool::parse_options(options, argc, argv, {"base", "questions"}, kRagPromptsExamples);
   if (!parsed) return 0;
   retrieval::RetrievalRequest request;
   request.options.mode = retrieval::Mode::always;

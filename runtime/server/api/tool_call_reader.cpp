@@ -9,11 +9,11 @@
 namespace rotor::runtime::server {
 namespace {
 
-constexpr std::string_view kSpace = " \n\r\t";
+constexpr std::string_view kWhitespace = " \n\r\t";
 
 std::string_view trim(std::string_view text) {
-  const size_t begin = std::min(text.find_first_not_of(kSpace), text.size());
-  return text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
+  const size_t begin = std::min(text.find_first_not_of(kWhitespace), text.size());
+  return text.substr(begin, text.find_last_not_of(kWhitespace) + 1 - begin);
 }
 
 std::optional<std::string> decode_text(std::string_view json) {
