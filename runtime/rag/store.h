@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "rotor/core/error.h"
 #include "runtime/rag/chunker.h"
 #include "runtime/rag/document.h"
 #include "runtime/rag/filter.h"
@@ -77,6 +78,12 @@ class Snapshot {
   virtual StoreStatistics statistics() = 0;
 };
 
+/// A document that this store cannot hold; others it can.
+class DocumentError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Used by several threads at once.
 class Store {
  public:
@@ -93,7 +100,8 @@ class Store {
   virtual std::vector<std::string> kept_keys(const std::string& document, std::span<const Chunk> chunks) = 0;
   /// Puts a document in place of that with its id, in one step: whoever searches meanwhile finds all of the
   /// old one or all of the new one. `kept`: what kept_keys() answered; `vectors`: [other chunks, dimensions],
-  /// in order. False, and nothing is done, if kept_keys() answers otherwise by now. Throws Error.
+  /// in order. False, and nothing is done, if kept_keys() answers otherwise by now. Throws DocumentError,
+  /// Error.
   virtual bool put(const DocumentRecord& document, std::span<const Chunk> chunks,
                    std::span<const std::string> kept, std::span<const float> vectors) = 0;
   /// False if it is not there.

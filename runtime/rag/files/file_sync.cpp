@@ -132,13 +132,14 @@ void FileSync::sync_file(const Origin& origin, const std::string& file, SyncCoun
   ReadOptions options{.kind = origin.kind, .encoding = origin.encoding, .progress = {}};
   options.progress = [&](int64_t done, int64_t) { report(bytes_ + done, counts); };
   bool whole = true;
-  std::exception_ptr
-      of_base;  // a full disk or a lost model is not the file's fault: no other file will do better
+  std::exception_ptr of_base;  // a full disk or a lost model: no other file will do better
   const auto put = [&](Document document) {
     add_metadata(origin, document);
     field_values(document.id, document.source, document.title, document.metadata);  // throws if they are bad
     try {
       count(base_.put(document, events_.keep_going), counts);
+    } catch (const DocumentError&) {
+      throw;
     } catch (...) {
       of_base = std::current_exception();
       return false;

@@ -34,6 +34,9 @@ bool is_loss(const char* state) {
   return code.starts_with("08") || code == "57P01" || code == "57P02" || code == "57P03";
 }
 
+/// SQLSTATE of an index entry or a tsvector that is too long.
+constexpr std::string_view kProgramLimitExceeded = "54000";
+
 template <class Number>
 Number parsed(std::string_view text) {
   Number value{};
@@ -121,8 +124,10 @@ void PostgresConnection::check(const PostgresResult& result) const {
   if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return;
   const char* const primary = PQresultErrorField(its, PG_DIAG_MESSAGE_PRIMARY);
   const std::string reason = primary == nullptr ? first_line(PQerrorMessage(connection_.get())) : primary;
-  if (is_lost() || is_loss(PQresultErrorField(its, PG_DIAG_SQLSTATE)))
+  const char* const state = PQresultErrorField(its, PG_DIAG_SQLSTATE);
+  if (is_lost() || is_loss(state))
     throw LostConnection(cat(address_.name, ": the connection was lost: ", reason));
+  if (state != nullptr && state == kProgramLimitExceeded) throw TooLarge(cat(address_.name, ": ", reason));
   fail(address_.name, ": ", reason);
 }
 

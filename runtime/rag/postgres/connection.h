@@ -23,6 +23,12 @@ class LostConnection : public Error {
   using Error::Error;
 };
 
+/// A value is larger than the server takes; smaller ones it takes.
+class TooLarge : public Error {
+ public:
+  using Error::Error;
+};
+
 class PostgresResult {
  public:
   int64_t rows() const;
@@ -50,7 +56,7 @@ class PostgresConnection {
   /// Throws LostConnection if there may be an answer later, else Error: a wrong password, no such database.
   explicit PostgresConnection(const PostgresAddress& address);
 
-  /// Throws LostConnection, or Error with what the server says.
+  /// Throws LostConnection, or TooLarge or another Error with what the server says.
   PostgresResult run(const Query& query, Format format = Format::text);
   PostgresResult run(const std::string& sql) { return run(Query(sql)); }
   /// Statements without values, separated by semicolons.

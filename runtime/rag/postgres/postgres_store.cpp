@@ -111,9 +111,9 @@ class PostgresStore : public Store {
            std::span<const float> vectors) override {
     check_vectors(*this, chunks, kept, vectors);
     if (document.id.size() > kLongestId)
-      fail(name(), ": expected the id of a document of at most ", kLongestId, " bytes, found ",
-           document.id.size(), ": ", document.id.substr(0, 100), "...");
-    return change([&](PostgresConnection& connection) {
+      throw DocumentError(cat(name(), ": expected the id of a document of at most ", kLongestId,
+                              " bytes, found ", document.id.size(), ": ", document.id.substr(0, 100), "..."));
+    const auto work = [&](PostgresConnection& connection) {
       const int64_t number = put_document(connection, document);
       Query query("SELECT key, id FROM chunks WHERE document = ");
       query << query.bind(number);
@@ -132,7 +132,12 @@ class PostgresStore : public Store {
       add_chunks(connection, number, added, positions, vectors);
       changed_ += std::ssize(added) + std::ssize(old);
       return true;
-    });
+    };
+    try {
+      return change(work);
+    } catch (const TooLarge& error) {
+      throw DocumentError(cat(error.what(), ", in document ", document.id));
+    }
   }
 
   bool remove(const std::string& document) override {

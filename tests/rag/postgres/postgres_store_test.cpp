@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 
+#include "runtime/rag/files/file_sync.h"
 #include "runtime/rag/postgres/connection.h"
 #include "runtime/retrieval/open_base.h"
 #include "tests/rag/postgres/postgres_server.h"
@@ -100,8 +102,42 @@ TEST_F(PostgresStoreTest, TextsMayBeAnything) {
   EXPECT_EQ(with("quote=it's \"{,}\\"), 1U);
   store->set_note("n\xFF", "text \xFF");
   EXPECT_EQ(store->notes("n").at("n\xFF"), "text \xFF");
+}
+
+TEST_F(PostgresStoreTest, WhatIsTooLargeIsTheDocumentsFault) {
+  create();
+  const auto store = open();
+  rag::KnowledgeBase base(store, std::make_shared<WordEmbedder>());
+  EXPECT_THROW(base.put(document_of(std::string(2001, 'x'), "Honey.")), rag::DocumentError);
   expect_error([&] { base.put(document_of(std::string(2001, 'x'), "Honey.")); },
                {path(), "2000", "found 2001"});
+
+  // Stems of more than a megabyte in one chunk, which no chunker makes.
+  rag::Chunk chunk{"0123456789abcdef", "", "", {1, 0}, 1};
+  for (int i = 0; i < 150000; ++i) chunk.text += cat("x", i, "y ");
+  const auto put = [&] {
+    store->put({"words", "", "", "x", Json::object()}, {&chunk, 1}, {}, std::vector<float>(64));
+  };
+  EXPECT_THROW(put(), rag::DocumentError);
+  expect_error(put, {path(), "tsvector", "in document words"});
+  EXPECT_EQ(base.store().records()->documents({}, "", 10).size(), 0U);
+
+  // Files behind such a one are read.
+  const std::string folder = rag::absolute_path(dir_.file("notes"));
+  std::string deep = folder;
+  while (deep.size() <= 2000) deep += "/" + std::string(200, 'n');
+  std::filesystem::create_directories(deep);
+  // Paths of that length are within what the system takes, 4,096 bytes.
+  write_bytes(deep + "/a.txt", "Too long a name.");
+  write_bytes(folder + "/z.txt", "Honey.");
+  std::string problems;
+  rag::FileSync sync(base, {.problem = [&](const std::string& problem) { problems += problem; },
+                            .progress = {},
+                            .keep_going = {}});
+  const rag::SyncCounts counts = sync.sync({folder, std::nullopt, "", Json::object()});
+  EXPECT_EQ(counts.failed, 1);
+  EXPECT_EQ(counts.added, 1);
+  EXPECT_NE(problems.find("at most 2000 bytes"), std::string::npos) << problems;
 }
 
 TEST_F(PostgresStoreTest, SettlingChangesNoResult) {
