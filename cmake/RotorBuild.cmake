@@ -11,9 +11,11 @@ endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  # Precompiled headers cache only with these: time macros would otherwise make every build a miss.
+  # Precompiled headers cache only with these: time macros would otherwise make every build a miss. What two presets compile
+  # alike is compiled once, since paths below the sources are told relative to the build.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${CCACHE})
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${CCACHE})
 endif()
 
 add_library(rotor_options INTERFACE)
