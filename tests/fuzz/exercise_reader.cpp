@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/text.h"
 #include "tests/fuzz/harness.h"
 
@@ -16,8 +17,7 @@ int exercise_reader(FileKind kind, const uint8_t* data, size_t size) {
   return run(size, [&] {
     const MemoryFile file(bytes);
     const auto is_text = [](const std::string& text) {
-      return runtime::rag::first_byte_not_utf8(text) == std::string::npos &&
-             text.find('\0') == std::string::npos;
+      return text::valid_utf8_prefix(text) == text.size() && text.find('\0') == std::string::npos;
     };
     // Lines end with \r, too, and UTF-16 has them as any byte.
     const auto most_lines = static_cast<int64_t>(size) + 1;
