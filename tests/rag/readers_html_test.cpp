@@ -1,6 +1,8 @@
 // HTML: structure, lines, what is left out, encodings that pages name, and what is hostile.
 #include <chrono>
 
+#include "rotor/text/stream_decoder.h"
+#include "runtime/rag/readers/text.h"
 #include "tests/rag/readers_fixture.h"
 
 namespace rotor::test {
@@ -61,6 +63,22 @@ TEST_F(HtmlReader, EntitiesAreWhatTheyStandFor) {
       html_outline(
           "<p>&lt;b&gt; &amp;amp; caf&eacute; &#8364;&#x1F41D; a&nbsp;&nbsp;b so&shy;ft &bogus; AT&T &copy"),
       "p@1 <b> &amp; caf\u00e9 \u20ac\U0001F41D a b soft &bogus; AT&T \u00a9\n");
+}
+
+TEST_F(HtmlReader, NumbersOfNoCharacterAreNone) {
+  for (const char* number : {"&#xdddddddddddddddddd", "&#xdddddddddddddddddd;", "&#99999999999;", "&#xD800;",
+                             "&#x110000;", "&#0;"}) {
+    const rag::Document document =
+        rag::read_html(cat("<title>T", number, "</title><p>bees ", number, " hives"));
+    ASSERT_EQ(document.blocks.size(), 1U) << number;
+    const std::string& text = document.blocks[0].text;
+    EXPECT_EQ(text::valid_utf8_prefix(text), text.size()) << number;
+    EXPECT_NE(text.find("\uFFFD"), std::string::npos) << number << ": " << text;
+    EXPECT_TRUE(text.starts_with("bees ") && text.ends_with(" hives")) << number << ": " << text;
+    EXPECT_EQ(text::valid_utf8_prefix(document.title), document.title.size()) << number;
+    const std::string entity = rag::entity_text(number);
+    EXPECT_EQ(text::valid_utf8_prefix(entity), entity.size()) << number;
+  }
 }
 
 TEST_F(HtmlReader, PagesNameTheirEncoding) {

@@ -169,7 +169,7 @@ class HtmlReader {
 
   void read_text(const GumboNode& node) {
     if (node.type == GUMBO_NODE_TEXT || node.type == GUMBO_NODE_CDATA || node.type == GUMBO_NODE_WHITESPACE)
-      take(node.v.text.text, node.v.text.start_pos.line);
+      take(text_of(node), node.v.text.start_pos.line);
   }
 
   /// Blanks in a row are one, but in preformatted text. `line`: of the beginning, 0 if it has none.
@@ -206,7 +206,7 @@ std::string title_of(const GumboNode& node, int depth = 0) {
   const GumboTag tag = node.v.element.tag;
   std::string text;
   for (const GumboNode* child : children(node)) {
-    if (tag == GUMBO_TAG_TITLE && child->type == GUMBO_NODE_TEXT) text += child->v.text.text;
+    if (tag == GUMBO_TAG_TITLE && child->type == GUMBO_NODE_TEXT) text += text_of(*child);
     if (tag == GUMBO_TAG_HTML || tag == GUMBO_TAG_HEAD) text += title_of(*child, depth + 1);
   }
   return text;

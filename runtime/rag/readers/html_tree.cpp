@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rotor/core/error.h"
+#include "runtime/rag/readers/text.h"
 
 namespace rotor::runtime::rag {
 
@@ -90,11 +91,15 @@ std::string HtmlTree::text() const {
     rest.pop_back();
     const bool is_text = node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_WHITESPACE ||
                          node->type == GUMBO_NODE_CDATA;
-    if (is_text) text += node->v.text.text;
+    if (is_text) text += text_of(*node);
     const auto nodes = children(*node);
     rest.insert(rest.end(), nodes.rbegin(), nodes.rend());
   }
   return text;
+}
+
+std::string text_of(const GumboNode& node) {
+  return as_utf8(node.v.text.text);
 }
 
 std::span<GumboNode* const> children(const GumboNode& node) {

@@ -30,6 +30,10 @@ class HtmlTree {
   const GumboNode* root_ = nullptr;
 };
 
+/// UTF-8 of a node that is one of text, of CDATA or of blanks; Gumbo makes others of numbers that name no
+/// character.
+std::string text_of(const GumboNode& node);
+
 /// Of an element, a template or the document; none of others.
 std::span<GumboNode* const> children(const GumboNode& node);
 

@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "rotor/core/error.h"
-#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/reader.h"
 #include "runtime/rag/readers/regular_file.h"
 #include "runtime/rag/readers/text.h"
@@ -147,20 +146,6 @@ void check_header(const std::string& path) {
   fail(path, ": the PDF cannot be read: ", reason);
 }
 
-/// With U+FFFD for what is not UTF-8: fonts of broken PDFs name characters that do not exist.
-std::string as_utf8(std::string bytes) {
-  std::ranges::replace(bytes, '\0', ' ');
-  std::string kept;
-  std::string_view rest = bytes;
-  while (true) {
-    const size_t valid = text::valid_utf8_prefix(rest);
-    kept += rest.substr(0, valid);
-    if (valid == rest.size()) return kept;
-    kept += "\uFFFD";
-    rest.remove_prefix(valid + 1);
-  }
-}
-
 }  // namespace
 
 Document read_pdf(const std::string& path, std::chrono::milliseconds time_limit) {
@@ -169,7 +154,7 @@ Document read_pdf(const std::string& path, std::chrono::milliseconds time_limit)
   std::string errors;
   const int status = PdfToText(path).read(text, errors, time_limit);
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) fail_to_read(path, status, errors);
-  text = as_utf8(std::move(text));
+  text = as_utf8(std::move(text));  // fonts of broken PDFs name characters that do not exist
   Document document;
   int64_t page = 0;
   std::string_view rest = text;

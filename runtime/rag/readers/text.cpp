@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "rotor/text/stream_decoder.h"
 #include "runtime/rag/readers/html_tree.h"
 
 namespace rotor::runtime::rag {
@@ -52,6 +53,19 @@ std::string lower_case(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return lower;
+}
+
+std::string as_utf8(std::string bytes) {
+  std::ranges::replace(bytes, '\0', ' ');
+  std::string kept;
+  std::string_view rest = bytes;
+  while (true) {
+    const size_t valid = text::valid_utf8_prefix(rest);
+    kept += rest.substr(0, valid);
+    if (valid == rest.size()) return kept;
+    kept += "\uFFFD";
+    rest.remove_prefix(valid + 1);
+  }
 }
 
 std::string entity_text(std::string_view entity) {

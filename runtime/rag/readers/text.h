@@ -15,6 +15,9 @@ std::string_view trimmed(std::string_view text);
 /// ASCII's letters in lower case; all others as they are.
 std::string lower_case(std::string_view text);
 
+/// What of it is no UTF-8 becomes U+FFFD, zeros blanks.
+std::string as_utf8(std::string bytes);
+
 /// What an entity of HTML stands for: "&eacute;", "&#233;", "&#xE9;". A space for &nbsp; and nothing for
 /// &shy;, which no search would find. One that HTML does not know stays as it is.
 std::string entity_text(std::string_view entity);
