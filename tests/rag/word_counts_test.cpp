@@ -23,6 +23,9 @@ TEST(WordCounts, CommonWordsAreCountedOnceInAState) {
   EXPECT_EQ(count(2, "the", 0), 6000);
   EXPECT_EQ(count(1, "the", 5000), 5000) << "a snapshot of before";
   EXPECT_EQ(count(2, "the", 0), 6000);
+  EXPECT_EQ(count(2, "and", 2000), 2000);
+  EXPECT_EQ(count(3, "the", 7000), 7000);
+  EXPECT_EQ(count(3, "and", 3000), 3000) << "counted in an older state, and not since";
 }
 
 }  // namespace
