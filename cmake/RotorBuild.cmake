@@ -32,6 +32,10 @@ if(CMAKE_UNITY_BUILD)
 endif()
 if(ROTOR_SANITIZE)
   add_compile_options(-fsanitize=${ROTOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  if(ROTOR_SANITIZE MATCHES undefined)
+    # Neither finds what AddressSanitizer does not, and they take a third of the time to compile.
+    add_compile_options(-fno-sanitize=null,object-size)
+  endif()
   # GCC's -Wmaybe-uninitialized misjudges std::function once checks are woven in.
   target_compile_options(rotor_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${ROTOR_SANITIZE})
