@@ -8,6 +8,7 @@
 
 #include "rotor/formats/json.h"
 #include "tests/support/random.h"
+#include "tests/support/rounds.h"
 
 namespace rotor::runtime::server {
 namespace {
@@ -213,7 +214,7 @@ TEST(JsonScanner, AgreesWithTheLibrary) {
   test::Random random(5);
   const std::string letters = "{}[]\",:0123456789.-+eEtrufalsn\\ \n\tx";
   int valid = 0;
-  for (int round = 0; round < 20000; ++round) {
+  for (int round = 0; round < test::rounds(20000); ++round) {
     std::string text = texts[static_cast<size_t>(random.integer(0, static_cast<int64_t>(texts.size()) - 1))];
     for (int64_t i = random.integer(0, 2); i > 0; --i) {
       const auto at = static_cast<size_t>(random.integer(0, static_cast<int64_t>(text.size())));

@@ -16,6 +16,7 @@
 #include "runtime/grammar/grammar_constraint.h"
 #include "runtime/grammar/json_schema.h"
 #include "tests/support/random.h"
+#include "tests/support/rounds.h"
 #include "tests/support/tokenizers.h"
 
 namespace rotor::runtime::grammar {
@@ -207,7 +208,7 @@ void expect_valid_samples(const text::Tokenizer& tokenizer, TokenId end, int cou
 
 TEST(SchemaSamples, AllAreValidWithByteLevelBpe) {
   const text::ByteLevelBpe tokenizer(test::small_bpe());
-  expect_valid_samples(tokenizer, static_cast<TokenId>(tokenizer.vocab_size() - 1), 1000, 11);
+  expect_valid_samples(tokenizer, static_cast<TokenId>(tokenizer.vocab_size() - 1), test::rounds(1000), 11);
 }
 
 TEST(SchemaSamples, AllAreValidWithSentencePiece) {
