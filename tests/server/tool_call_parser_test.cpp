@@ -214,7 +214,8 @@ TEST(JsonScanner, AgreesWithTheLibrary) {
   test::Random random(5);
   const std::string letters = "{}[]\",:0123456789.-+eEtrufalsn\\ \n\tx";
   int valid = 0;
-  for (int round = 0; round < test::rounds(20000); ++round) {
+  const int rounds = test::rounds(20000);
+  for (int round = 0; round < rounds; ++round) {
     std::string text = texts[static_cast<size_t>(random.integer(0, static_cast<int64_t>(texts.size()) - 1))];
     for (int64_t i = random.integer(0, 2); i > 0; --i) {
       const auto at = static_cast<size_t>(random.integer(0, static_cast<int64_t>(text.size())));
@@ -231,8 +232,8 @@ TEST(JsonScanner, AgreesWithTheLibrary) {
     EXPECT_EQ(is_json(text), Json::accept(text)) << text;
     valid += Json::accept(text) ? 1 : 0;
   }
-  EXPECT_GT(valid, 4000);
-  EXPECT_LT(valid, 16000);
+  EXPECT_GT(valid, rounds / 5);
+  EXPECT_LT(valid, rounds * 4 / 5);
 }
 
 }  // namespace
