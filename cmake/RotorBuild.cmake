@@ -35,6 +35,8 @@ if(ROTOR_SANITIZE)
   if(ROTOR_SANITIZE MATCHES undefined)
     # Neither finds what AddressSanitizer does not, and they take a third of the time to compile.
     add_compile_options(-fno-sanitize=null,object-size)
+    # A quarter of what is left; what reads files, where addresses may be odd, has them in clang's builds (fuzz).
+    add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=alignment,vptr>)
   endif()
   # GCC's -Wmaybe-uninitialized misjudges std::function once checks are woven in.
   target_compile_options(rotor_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
@@ -45,4 +47,14 @@ endif()
 function(rotor_library name)
   add_library(${name} STATIC ${ARGN})
   target_link_libraries(${name} PUBLIC rotor_options)
+endfunction()
+
+# rotor_unoptimised_under_sanitizers(SCOPE targets...): code that waits more than it computes. It compiles in half of
+# the time so, which is most of what such a build and its tests take.
+function(rotor_unoptimised_under_sanitizers scope)
+  if(ROTOR_SANITIZE)
+    foreach(target ${ARGN})
+      target_compile_options(${target} ${scope} -O0)
+    endforeach()
+  endif()
 endfunction()
