@@ -8,6 +8,7 @@
 #ifdef ROTOR_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
+#include <torch/types.h>
 #include <torch/version.h>
 
 #include <chrono>
