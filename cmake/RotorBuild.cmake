@@ -49,8 +49,8 @@ function(rotor_library name)
   target_link_libraries(${name} PUBLIC rotor_options)
 endfunction()
 
-# rotor_unoptimised_under_sanitizers(SCOPE targets...): code that waits more than it computes. It compiles in half of
-# the time so, which is most of what such a build and its tests take.
+# rotor_unoptimised_under_sanitizers(SCOPE targets...): compiles them without optimisation there, which takes half of the
+# time. For code that waits more than it computes; kernels and readers are not among it.
 function(rotor_unoptimised_under_sanitizers scope)
   if(ROTOR_SANITIZE)
     foreach(target ${ARGN})
